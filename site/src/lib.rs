@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What `slamboot.toml` says of a site: interface, addresses, groups and images, named once.
+//!
+//! Firmware scripts, server and image builder all read this, so they cannot disagree.
+
+mod rate;
+mod site;
+mod transfer;
+
+pub use rate::{BitRate, BitRateError};
+pub use site::{
+    Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,
+    Image, ImageKind, Server, Site, Slam,
+};
+pub use transfer::{Transfer, TransferPart};

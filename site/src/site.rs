@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The validated site: what is left after `slamboot.toml` has been read and checked.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use crate::rate::BitRate;
+use crate::transfer::Transfer;
+
+/// Server UDP port of the first transfer (iPXE `slam.c`, `SLAM_DEFAULT_PORT`).
+pub const DEFAULT_SLAM_PORT: u16 = 10000;
+/// Group of the first transfer (iPXE `slam.c`, `SLAM_DEFAULT_MULTICAST_IP`).
+pub const DEFAULT_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 1, 1);
+/// HTTP port for memdisk, scripts and the fallback.
+pub const DEFAULT_HTTP_PORT: u16 = 8080;
+/// Bytes in a block: a 1,500-byte MTU less IPv4 (20), UDP (8) and the longest header that
+/// mini-slamd allows for (21), so that no datagram is ever fragmented.
+pub const DEFAULT_BLOCK_SIZE: u16 = 1451;
+
+/// A whole site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Where the server listens.
+    pub server: Server,
+    /// How transfers are multicast.
+    pub slam: Slam,
+    /// What goes into the ROMs.
+    pub firmware: Firmware,
+    /// What is served, in the order of the file; names are unique.
+    pub images: Vec<Image>,
+    /// Index into `images` of the one that clients boot when nobody chooses; 0 unless named.
+    pub default_image: usize,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Interface to serve on; `None`: the only candidate, and an error where there are several.
+    pub interface: Option<String>,
+    /// Address that clients are told; `None`: the interface's first IPv4 address for the server,
+    /// and iPXE's `${next-server}` for firmware scripts.
+    pub address: Option<Ipv4Addr>,
+    /// HTTP port; `None` switches HTTP off.
+    pub http_port: Option<u16>,
+    /// Where memdisk lies on this host (Debian: package syslinux-common).
+    pub memdisk: PathBuf,
+}
+
+/// `[slam]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slam {
+    /// Server UDP port of the first transfer; each further one takes the next.
+    pub port: u16,
+    /// Group of the first transfer; each further one takes the next address.
+    pub group: Ipv4Addr,
+    /// UDP port of the first group; each further transfer takes the next.
+    pub group_port: u16,
+    /// Ceiling of what one session sends.
+    pub max_rate: BitRate,
+    /// Multicast TTL; 1 keeps traffic on the segment.
+    pub ttl: u8,
+    /// Bytes in a block.
+    pub block_size: u16,
+    /// Whether stock 32-bit iPXE clients may take part, which limits a file to 2^29 - 1 bytes
+    /// (iPXE `slam.c`, `slam_pull_value`).
+    pub stock_clients: bool,
+}
+
+/// Which SLAM client goes into the ROMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// Upstream's own, with slamboot's fix for explicit groups.
+    Stock,
+}
+
+/// `[firmware]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Firmware {
+    /// Name of a release pinned in `firmware/ipxe.toml`.
+    pub release: String,
+    /// iPXE make targets by short name, such as `undionly.kpxe` or `8086100e.mrom`; empty: the
+    /// default set.
+    pub targets: Vec<String>,
+    /// Which SLAM client is linked in.
+    pub client: Client,
+    /// Whether BIOS builds talk on the first serial port, 115200 8N1, too.
+    pub serial: bool,
+    /// How often the embedded script tries before it gives up; 0: for ever.
+    pub retries: u32,
+}
+
+/// `[[image]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Unique; letters, digits, `-`, `_` and `.`, as it stands in URIs and scripts.
+    pub name: String,
+    /// What it is, and so how it boots.
+    pub kind: ImageKind,
+}
+
+/// How an image boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageKind {
+    /// A hard-disk image, booted through memdisk.
+    Disk {
+        /// The raw image.
+        path: PathBuf,
+    },
+    /// A Linux kernel and its initial RAM disk.
+    Linux {
+        /// bzImage.
+        kernel: PathBuf,
+        /// Initial RAM disk, if the kernel wants one.
+        initrd: Option<PathBuf>,
+        /// Kernel command line.
+        args: String,
+    },
+}
+
+impl Site {
+    /// Every file that is multicast, with its port and group: one per disk image, one or two per
+    /// Linux image, numbered in the order of the file.
+    ///
+    /// The arithmetic cannot overflow on a validated site: ports and groups were checked against
+    /// the number of transfers.
+    pub fn transfers(&self) -> Vec<Transfer> {
+        crate::transfer::assign(&self.slam, &self.images)
+    }
+
+    /// The image that clients boot when nobody chooses.
+    pub fn default_image(&self) -> Option<&Image> {
+        self.images.get(self.default_image)
+    }
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Site {
+            server: Server {
+                interface: None,
+                address: None,
+                http_port: Some(DEFAULT_HTTP_PORT),
+                memdisk: PathBuf::from("/usr/lib/syslinux/memdisk"),
+            },
+            slam: Slam {
+                port: DEFAULT_SLAM_PORT,
+                group: DEFAULT_GROUP,
+                group_port: DEFAULT_SLAM_PORT,
+                max_rate: BitRate::from_bits_per_second(900_000_000),
+                ttl: 1,
+                block_size: DEFAULT_BLOCK_SIZE,
+                stock_clients: true,
+            },
+            firmware: Firmware {
+                release: "v2.0.0".to_owned(),
+                targets: Vec::new(),
+                client: Client::Stock,
+                serial: true,
+                retries: 5,
+            },
+            images: Vec::new(),
+            default_image: 0,
+        }
+    }
+}

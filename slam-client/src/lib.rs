@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! SLAM (Scalable Local Area Multicast): the wire format, and a receiver that makes no syscalls.
+
+mod time;
+
+pub use time::Timestamp;

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! slamboot: the multicast server, the boot services around it, and the image builder.
