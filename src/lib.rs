@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot: the multicast server, the boot services around it, and the image builder.
 
+pub mod observe;
 pub mod slam;
