@@ -55,6 +55,12 @@ pub enum WireError {
     /// A transfer of no bytes, which no client can complete.
     #[error("expected a transfer of at least 1 byte, found 0")]
     EmptyTransfer,
+    /// A transfer longer than an Int can say. Only a sender meets this.
+    #[error("expected a transfer of at most 2^53 - 1 bytes, found {found}")]
+    TransferTooLong {
+        /// Bytes to be sent.
+        found: u64,
+    },
     /// A block size that no datagram can carry.
     #[error("expected a block size of 1 to 65507 bytes (UDP's limit), found {found}")]
     BlockSize {
@@ -194,14 +200,16 @@ impl TransferHeader {
         total_bytes: u64,
         block_size: BlockSize,
     ) -> Result<Self, WireError> {
-        match VarInt::new(total_bytes) {
-            Some(total_bytes) if total_bytes.get() > 0 => Ok(TransferHeader {
-                transaction,
-                total_bytes,
-                block_size,
-            }),
-            _ => Err(WireError::EmptyTransfer),
+        let total_bytes =
+            VarInt::new(total_bytes).ok_or(WireError::TransferTooLong { found: total_bytes })?;
+        if total_bytes.get() == 0 {
+            return Err(WireError::EmptyTransfer);
         }
+        Ok(TransferHeader {
+            transaction,
+            total_bytes,
+            block_size,
+        })
     }
 
     /// Which content this is.
