@@ -180,12 +180,13 @@ impl Clients {
         Some(address)
     }
 
-    /// A client whose next solicit is due and that has answered none for [`SILENCE`].
-    pub(crate) fn find_silent(&self, now: Timestamp) -> Option<SocketAddr> {
+    /// A client whose next solicit is due and that has answered none for [`SILENCE`]; for how
+    /// long.
+    pub(crate) fn find_silent(&self, now: Timestamp) -> Option<(SocketAddr, Duration)> {
         let &(again, address) = self.asked.first()?;
         match self.by_address[&address].turn {
             Turn::Asked { first, .. } if again <= now && now.since(first) >= SILENCE => {
-                Some(address)
+                Some((address, now.since(first)))
             }
             _ => None,
         }

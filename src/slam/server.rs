@@ -14,7 +14,8 @@ pub struct SessionId(pub usize);
 /// The sessions, polled in turn so that none starves another.
 #[derive(Debug, Default)]
 pub struct Server {
-    sessions: Vec<Session>,
+    /// `None`: closed.
+    sessions: Vec<Option<Session>>,
     /// The session to poll first.
     next: usize,
 }
@@ -27,18 +28,25 @@ impl Server {
 
     /// Adds a session.
     pub fn add(&mut self, config: &SessionConfig) -> SessionId {
-        self.sessions.push(Session::new(config));
+        self.sessions.push(Some(Session::new(config)));
         SessionId(self.sessions.len() - 1)
     }
 
-    /// One of the sessions.
+    /// One of the sessions; `None` if it was closed.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(id.0)
+        self.sessions.get(id.0)?.as_ref()
+    }
+
+    /// Ends a session whose content is gone: nothing more is sent, nobody is heard.
+    pub fn close(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id.0) {
+            *session = None;
+        }
     }
 
     /// Takes a datagram that arrived on the port of session `id`.
     pub fn handle(&mut self, id: SessionId, from: SocketAddr, datagram: &[u8], now: Timestamp) {
-        if let Some(session) = self.sessions.get_mut(id.0) {
+        if let Some(Some(session)) = self.sessions.get_mut(id.0) {
             session.handle(from, datagram, now);
         }
     }
@@ -49,7 +57,10 @@ impl Server {
         let mut earliest: Option<Timestamp> = None;
         for step in 0..self.sessions.len() {
             let at = (self.next + step) % self.sessions.len();
-            match self.sessions[at].poll(now) {
+            let Some(session) = &mut self.sessions[at] else {
+                continue;
+            };
+            match session.poll(now) {
                 Output::Timeout(next) => earliest = earliest.into_iter().chain(next).min(),
                 output => {
                     self.next = at + 1;
@@ -92,5 +103,11 @@ mod tests {
             .take(4)
             .collect();
         assert_eq!(order, [0, 1, 0, 1]);
+        server.close(SessionId(0));
+        assert!(server.session(SessionId(0)).is_none());
+        server.handle(SessionId(0), client, &[0], now);
+        while let Ok((id, _)) = server.poll(now) {
+            assert_eq!(id, SessionId(1));
+        }
     }
 }

@@ -63,8 +63,8 @@ pub enum SessionEvent {
     ClientSilent {
         /// Which one.
         client: SocketAddr,
-        /// From its first NACK on.
-        after: Duration,
+        /// Since it was last asked something and answered.
+        silent_for: Duration,
     },
     /// A datagram that was not acted upon.
     Rejected {
@@ -104,7 +104,7 @@ pub struct SessionTotals {
     /// Bytes of blocks sent, repeats included, headers not.
     pub sent_bytes: u64,
     /// From the first NACK to the last disconnect.
-    pub seconds: f64,
+    pub took: Duration,
     /// Clients that disconnected.
     pub finished: u64,
     /// Clients that went silent.
@@ -175,8 +175,11 @@ impl Session {
 
     /// The next thing to do.
     pub fn poll(&mut self, now: Timestamp) -> Output {
-        while let Some(client) = self.clients.find_silent(now) {
-            self.leave(client, now, false);
+        while let Some((client, silent_for)) = self.clients.find_silent(now) {
+            self.clients.remove(client);
+            self.totals.silent += 1;
+            self.tell(SessionEvent::ClientSilent { client, silent_for });
+            self.end_if_alone(now);
         }
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
@@ -243,31 +246,29 @@ impl Session {
         client.last_want = want;
     }
 
-    fn handle_disconnect(&mut self, from: SocketAddr, now: Timestamp) {
-        if self.clients.contains(from) {
-            self.leave(from, now, true);
-        }
-    }
-
-    fn leave(&mut self, client: SocketAddr, now: Timestamp, finished: bool) {
+    fn handle_disconnect(&mut self, client: SocketAddr, now: Timestamp) {
         let Some(left) = self.clients.remove(client) else {
             return;
         };
-        let after = now.since(left.joined);
-        if finished {
-            self.totals.finished += 1;
-            self.tell(SessionEvent::ClientFinished { client, after });
-        } else {
-            self.totals.silent += 1;
-            self.tell(SessionEvent::ClientSilent { client, after });
+        self.totals.finished += 1;
+        self.tell(SessionEvent::ClientFinished {
+            client,
+            after: now.since(left.joined),
+        });
+        self.end_if_alone(now);
+    }
+
+    fn end_if_alone(&mut self, now: Timestamp) {
+        if !self.clients.is_empty() {
+            return;
         }
-        if self.clients.is_empty() {
-            self.demand.clear();
-            let since = self.active_since.take().unwrap_or(now);
-            let mut totals = std::mem::take(&mut self.totals);
-            totals.seconds = now.since(since).as_secs_f64();
-            self.tell(SessionEvent::Idle(totals));
-        }
+        self.demand.clear();
+        let mut totals = std::mem::take(&mut self.totals);
+        totals.took = self
+            .active_since
+            .take()
+            .map_or(Duration::ZERO, |since| now.since(since));
+        self.tell(SessionEvent::Idle(totals));
     }
 
     fn reject(&mut self, from: SocketAddr, reason: Rejection) {
@@ -471,7 +472,9 @@ mod tests {
             match session.poll(now) {
                 Output::Timeout(Some(next)) => now = now.max(next),
                 Output::Timeout(None) => break,
-                Output::Event(SessionEvent::ClientSilent { after, .. }) => silent = Some(after),
+                Output::Event(SessionEvent::ClientSilent { silent_for, .. }) => {
+                    silent = Some(silent_for);
+                }
                 Output::Send(run) => sent += run.end - run.start,
                 Output::Solicit(_) | Output::Event(_) => {}
             }
