@@ -92,6 +92,11 @@ pub enum EventKind {
         /// What the system said.
         what: String,
     },
+    /// The path no longer leads to the file that is served, which goes on being served.
+    ImageReplaced {
+        /// The path.
+        path: PathBuf,
+    },
     /// The network refused to send; sending goes on later.
     SendFailed {
         /// What the system said.
@@ -156,6 +161,11 @@ impl fmt::Display for EventKind {
             EventKind::ImageUnreadable { path, what } => write!(
                 f,
                 "{} cannot be read any more ({what}): stopped serving it; put it back and restart",
+                path.display()
+            ),
+            EventKind::ImageReplaced { path } => write!(
+                f,
+                "{} was replaced or removed: still serving what it was; restart to serve the new one",
                 path.display()
             ),
             EventKind::SendFailed { what } => write!(f, "cannot send: {what}; trying again"),
