@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot: the multicast server, the boot services around it, and the image builder.
+
+pub mod image;
