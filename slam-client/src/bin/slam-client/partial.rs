@@ -21,6 +21,8 @@ use slam_client::{BlockSet, Timestamp};
 
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 const FORMAT: u32 = 1;
+/// Ends the name of a sidecar that is being written.
+const NEW: &str = ".new";
 
 /// Why the file cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,10 @@ impl Partial {
         let part = beside(target, ".part");
         let sidecar = beside(target, ".slam-partial");
         let file = lock(&part)?;
+        // From a run that was killed at the wrong moment.
+        let half_made = beside(&sidecar, NEW);
+        remove_if_there(&half_made)
+            .map_err(|source| failed(&half_made, "cannot remove", source))?;
         let remains = if fresh {
             Remains::Nothing
         } else {
@@ -266,7 +272,7 @@ impl Sidecar {
     /// Writes the sidecar, after what it speaks of has reached the disk.
     fn save(&self, path: &Path, file: &File) -> io::Result<()> {
         file.sync_data()?;
-        let new = beside(path, ".new");
+        let new = beside(path, NEW);
         let mut out = File::create(&new)?;
         out.write_all(&serde_json::to_vec(self)?)?;
         out.sync_all()?;
