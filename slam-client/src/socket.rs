@@ -206,15 +206,15 @@ fn resolve(uri: &SlamUri) -> Result<SocketAddrV4, SocketError> {
 
 /// First IPv4 address of the interface with this name, or the address that was given itself.
 fn interface_address(interface: &str) -> io::Result<Ipv4Addr> {
-    let interfaces = if_addrs::get_if_addrs()?;
     let given: Option<Ipv4Addr> = interface.parse().ok();
-    let mut names: Vec<&str> = Vec::new();
-    for candidate in &interfaces {
-        if let std::net::IpAddr::V4(address) = candidate.ip() {
-            if given == Some(address) || candidate.name == interface {
+    let mut names: Vec<String> = Vec::new();
+    for entry in nix::ifaddrs::getifaddrs()? {
+        let address = entry.address.as_ref().and_then(|any| any.as_sockaddr_in());
+        if let Some(address) = address.map(nix::sys::socket::SockaddrIn::ip) {
+            if given == Some(address) || entry.interface_name == interface {
                 return Ok(address);
             }
-            names.push(&candidate.name);
+            names.push(entry.interface_name);
         }
     }
     names.dedup();
