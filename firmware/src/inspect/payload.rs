@@ -149,9 +149,8 @@ fn undo_branch_filter(bytes: &mut [u8]) {
             continue;
         }
         if let Some(field) = bytes[at + 1..].first_chunk_mut::<4>() {
-            // Both fit: the unpacked limit is far below 2^31.
-            let (here, end) = (at as i32, limit as i32);
-            let target = i32::from_le_bytes(*field);
+            let (here, end) = (at as i64, limit as i64);
+            let target = i64::from(i32::from_le_bytes(*field));
             let relative = if (0..end).contains(&target) {
                 target - here
             } else if (-here..0).contains(&target) {
@@ -159,7 +158,8 @@ fn undo_branch_filter(bytes: &mut [u8]) {
             } else {
                 target
             };
-            *field = relative.to_le_bytes();
+            // Fits: it is within the unpacked limit, or unchanged.
+            *field = (relative as i32).to_le_bytes();
         }
         at += 5;
     }
