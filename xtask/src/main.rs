@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
-mod cmd;
 mod firmware;
-mod paths;
+mod setup;
+mod table;
+
+use xtask::paths;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Setup(setup::Arguments),
     Firmware(firmware::Arguments),
 }
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     let paths = Paths::from_env()?;
     match arguments.verb {
+        Verb::Setup(arguments) => setup::run(&arguments),
         Verb::Firmware(arguments) => firmware::run(&arguments, &paths),
     }
 }
