@@ -1,2 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot: the multicast server, the boot services around it, and the image builder.
+
+pub mod net;
+pub mod observe;
+pub mod slam;
