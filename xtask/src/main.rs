@@ -3,6 +3,7 @@
 mod firmware;
 mod setup;
 mod table;
+mod tidy;
 
 use xtask::paths;
 
@@ -29,6 +30,7 @@ struct Arguments {
 enum Verb {
     Setup(setup::Arguments),
     Firmware(firmware::Arguments),
+    Tidy(tidy::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,5 +48,6 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.verb {
         Verb::Setup(arguments) => setup::run(&arguments),
         Verb::Firmware(arguments) => firmware::run(&arguments, &paths),
+        Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }
 }
