@@ -90,7 +90,7 @@ proptest! {
             prop_assert_eq!(set.is_empty(), model.is_empty());
         }
         prop_assert_eq!(set.contains(BlockIndex(probe)), model.contains(&probe));
-        let first_gap = (0..).find(|block| !model.contains(block)).unwrap();
+        let first_gap = (0..300).find(|block| !model.contains(block)).unwrap();
         prop_assert_eq!(set.first_gap(), BlockIndex(first_gap));
         let next = runs_of(&model)
             .into_iter()

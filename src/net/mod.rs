@@ -3,6 +3,7 @@
 
 mod content;
 mod driver;
+pub mod interface;
 mod socket;
 
 pub use content::{Content, ContentError};

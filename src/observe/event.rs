@@ -59,7 +59,8 @@ pub enum EventKind {
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         took: Duration,
     },
-    /// A client no longer answers and is not waited for.
+    /// A client no longer answers and is not waited for. It may have finished: a goodbye can get
+    /// lost.
     ClientSilent {
         /// Its address and port.
         client: SocketAddr,
@@ -67,8 +68,8 @@ pub enum EventKind {
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         silent_for: Duration,
     },
-    /// Datagrams that no SLAM client sends; they were ignored. Rate-limited: `count` of them since
-    /// the last such event.
+    /// Datagrams that were ignored: malformed, or asking for what is not there. Rate-limited:
+    /// `count` of them since the last such event.
     Rejected {
         /// Where the last one came from.
         client: SocketAddr,
@@ -140,7 +141,7 @@ impl fmt::Display for EventKind {
             }
             EventKind::ClientSilent { client, silent_for } => write!(
                 f,
-                "client {client} has been silent for {}: not waiting for it",
+                "client {client} has been silent for {}: not waiting for it (finished, or switched off)",
                 Seconds(*silent_for)
             ),
             EventKind::Rejected {
@@ -149,7 +150,7 @@ impl fmt::Display for EventKind {
                 count,
             } => write!(
                 f,
-                "ignored {count} datagram{} that no SLAM client sends, last from {client}: {reason}",
+                "ignored {count} datagram{}, last from {client}: {reason}",
                 if *count == 1 { "" } else { "s" }
             ),
             EventKind::ImageChanged { path, what } => write!(
@@ -199,6 +200,10 @@ impl fmt::Display for Seconds {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's serialize_with passes references"
+)]
 fn timestamp_seconds<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(at.since_start().as_secs_f64())
 }
@@ -257,8 +262,7 @@ mod tests {
                     reason: "integer of length 0 at byte 0".to_owned(),
                     count: 12,
                 },
-                "demo: ignored 12 datagrams that no SLAM client sends, last from 10.0.0.7:1024: \
-                 integer of length 0 at byte 0",
+                "demo: ignored 12 datagrams, last from 10.0.0.7:1024: integer of length 0 at byte 0",
                 r#""event":"rejected","client":"10.0.0.7:1024","reason":"integer of length 0 at byte 0","count":12"#,
             ),
             (

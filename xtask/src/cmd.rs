@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeWriter};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +68,7 @@ fn shown(output: &str) -> String {
 
 /// A command as a value: tests compare its [`Display`](fmt::Display), which a shell accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a command does nothing until it is run"]
 pub struct Cmd {
     program: OsString,
     args: Vec<OsString>,
@@ -193,6 +194,12 @@ impl Cmd {
         self.start(&self.expression().stderr_to_stdout().stdout_file(file))
     }
 
+    /// Starts it in the background with its outputs going into two pipes; dropping the result ends
+    /// it.
+    pub fn spawn_into(&self, out: PipeWriter, err: PipeWriter) -> Result<Running, CmdError> {
+        self.start(&self.expression().stdout_file(out).stderr_file(err))
+    }
+
     fn expression(&self) -> duct::Expression {
         let mut expression = duct::cmd(&self.program, &self.args).stdin_null();
         if let Some(dir) = &self.dir {
@@ -316,7 +323,8 @@ impl Running {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends `signal` to the whole group.
+    pub fn signal(&self, signal: Signal) {
         let pid = self.pid().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         if let Some(pid) = pid {
             let _ = kill_process_group(pid, signal);

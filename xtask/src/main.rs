@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
-mod cmd;
 mod firmware;
-mod paths;
+mod setup;
+mod table;
+mod tidy;
+
+use xtask::paths;
 
 use std::process::ExitCode;
 
@@ -25,7 +28,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Setup(setup::Arguments),
     Firmware(firmware::Arguments),
+    Tidy(tidy::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +46,8 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     let paths = Paths::from_env()?;
     match arguments.verb {
+        Verb::Setup(arguments) => setup::run(&arguments),
         Verb::Firmware(arguments) => firmware::run(&arguments, &paths),
+        Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }
 }
