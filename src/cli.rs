@@ -22,7 +22,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::ServeArgs),
-    // Mount point: `Image(image::ImageArgs)`, and `Verb::Image(args) => image::run(args)` below.
+    // Mount point: `Image(image::ImageArgs)`, and `Verb::Image(args) => image::run(&args)` below.
 }
 
 /// Runs the command with the arguments of this process.

@@ -2,7 +2,6 @@
 //! slamboot: the multicast server, the boot services around it, and the image builder.
 
 pub mod boot;
-pub mod cli;
 pub mod net;
 pub mod observe;
 pub mod slam;

@@ -15,10 +15,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use site::{BitRate, Image, ImageKind, Key, Site};
 
-use crate::boot::http::HttpServer;
-use crate::net::interface::{self, Chosen, Link};
-use crate::net::{Driver, Served};
-use crate::observe::{Event, Memdisk, Summary, SummaryHttp, SummaryTransfer, Tally};
+use slamboot::boot::http::HttpServer;
+use slamboot::net::interface::{self, Chosen, Link};
+use slamboot::net::{Driver, Served};
+use slamboot::observe::{Event, Memdisk, Summary, SummaryHttp, SummaryTransfer, Tally};
 
 /// The configuration that is used when nothing is said.
 const DEFAULT_CONFIG: &str = "slamboot.toml";
@@ -130,13 +130,18 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut site = resolve_site(args)?;
     let chosen = choose_interface(&mut site)?;
 
-    // A taken port is told before gigabytes are digested.
+    // What cannot stand in a script, and a taken port, are told before gigabytes are digested.
+    if site.server.http_port.is_some() {
+        for image in &site.images {
+            boot_script(&site, image, chosen.address).map_err(|what| anyhow!(what))?;
+        }
+    }
     let http = site
         .server
         .http_port
         .map(|port| {
             let address = SocketAddrV4::new(chosen.address, port);
-            HttpServer::start(&site, address, crate::boot::script::render)
+            HttpServer::start(&site, address, boot_script)
         })
         .transpose()?;
     let mut progress = DigestProgress::default();
@@ -171,6 +176,11 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     tally.ends_after(start.elapsed());
     output.line(&tally);
     Ok(())
+}
+
+/// The script as ROMs carry it too.
+fn boot_script(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
+    firmware::script::boot(site, image, server).map_err(|error| error.to_string())
 }
 
 /// Options and configuration, as one validated site.
