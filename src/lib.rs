@@ -2,6 +2,7 @@
 //! slamboot: the multicast server, the boot services around it, and the image builder.
 
 pub mod boot;
+pub mod cli;
 pub mod image;
 pub mod net;
 pub mod observe;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use slamboot::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
 
 /// Make a disk image that a room of PCs can boot.
 ///

@@ -15,10 +15,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use site::{BitRate, Image, ImageKind, Key, Site};
 
-use slamboot::boot::http::HttpServer;
-use slamboot::net::interface::{self, Chosen, Link};
-use slamboot::net::{Driver, Served};
-use slamboot::observe::{Event, Memdisk, Summary, SummaryHttp, SummaryTransfer, Tally};
+use crate::boot::http::HttpServer;
+use crate::net::interface::{self, Chosen, Link};
+use crate::net::{Driver, Served};
+use crate::observe::{Event, Memdisk, Summary, SummaryHttp, SummaryTransfer, Tally};
 
 /// The configuration that is used when nothing is said.
 const DEFAULT_CONFIG: &str = "slamboot.toml";
