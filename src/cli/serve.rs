@@ -401,8 +401,7 @@ impl Output {
 fn write_json<T: Serialize>(what: &T) {
     match serde_json::to_string(what) {
         Ok(json) => write_line(&json),
-        // A path that is not UTF-8 has no JSON.
-        Err(error) => eprintln!("error: an event has no JSON form: {error}"),
+        Err(error) => eprintln!("error: this has no JSON form: {error}"),
     }
 }
 
