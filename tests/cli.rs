@@ -340,7 +340,13 @@ fn serves_one_file_without_configuration_and_stops_cleanly() {
             get(&tcp, "/images/demo").ends_with("\r\n\r\nnot much of a disk"),
             "{summary}"
         );
-        assert!(get(&tcp, "/boot.ipxe").contains("\r\n\r\n#!ipxe\n"));
+        let script = get(&tcp, "/boot.ipxe");
+        assert!(script.contains("\r\n\r\n#!ipxe\n"), "{script}");
+        assert!(script.contains(&uri), "{script}");
+        assert!(
+            script.contains(&format!("http://127.0.0.1:{tcp}/memdisk")),
+            "{script}"
+        );
         let (rest, code) = server.stop(signal);
         assert!(rest.starts_with("stopped after "), "{rest}");
         assert!(rest.contains("0 clients in 0 sessions"), "{rest}");

@@ -2,4 +2,3 @@
 //! The services around the transfers: how a client gets its boot loader, script and memdisk.
 
 pub mod http;
-pub mod script;

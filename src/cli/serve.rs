@@ -130,13 +130,18 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut site = resolve_site(args)?;
     let chosen = choose_interface(&mut site)?;
 
-    // A taken port is told before gigabytes are digested.
+    // What cannot stand in a script, and a taken port, are told before gigabytes are digested.
+    if site.server.http_port.is_some() {
+        for image in &site.images {
+            boot_script(&site, image, chosen.address).map_err(|what| anyhow!(what))?;
+        }
+    }
     let http = site
         .server
         .http_port
         .map(|port| {
             let address = SocketAddrV4::new(chosen.address, port);
-            HttpServer::start(&site, address, crate::boot::script::render)
+            HttpServer::start(&site, address, boot_script)
         })
         .transpose()?;
     let mut progress = DigestProgress::default();
@@ -171,6 +176,11 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     tally.ends_after(start.elapsed());
     output.line(&tally);
     Ok(())
+}
+
+/// The script as ROMs carry it too.
+fn boot_script(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
+    firmware::script::boot(site, image, server).map_err(|error| error.to_string())
 }
 
 /// Options and configuration, as one validated site.
@@ -391,8 +401,7 @@ impl Output {
 fn write_json<T: Serialize>(what: &T) {
     match serde_json::to_string(what) {
         Ok(json) => write_line(&json),
-        // A path that is not UTF-8 has no JSON.
-        Err(error) => eprintln!("error: an event has no JSON form: {error}"),
+        Err(error) => eprintln!("error: this has no JSON form: {error}"),
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use site::Slam;
 
-use super::event::Bytes;
+use super::event::{Bytes, lossy_path};
 
 /// What `serve` serves.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +36,7 @@ pub struct SummaryTransfer {
     /// Name of the transfer.
     pub name: String,
     /// The file.
+    #[serde(serialize_with = "lossy_path")]
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
@@ -69,6 +70,7 @@ pub enum Memdisk {
     /// It is.
     Found {
         /// Where.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
         /// Its length.
         bytes: u64,
@@ -76,6 +78,7 @@ pub enum Memdisk {
     /// It is not.
     Missing {
         /// Where it should be.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
     },
 }

@@ -1,3 +1,51 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
-fn main() {}
+mod setup;
+mod tidy;
+
+use xtask::{firmware, paths, table};
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::paths::Paths;
+
+/// Builds, serves and proves slamboot.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Setup(setup::Arguments),
+    Firmware(firmware::Arguments),
+    Tidy(tidy::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let paths = Paths::from_env()?;
+    match arguments.verb {
+        Verb::Setup(arguments) => setup::run(&arguments),
+        Verb::Firmware(arguments) => firmware::run(&arguments, &paths),
+        Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
+    }
+}

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a verb needs of the host: what is missing, and how this distribution installs it.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cmd::Cmd;
+
+/// Something that needs parts of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Need {
+    /// Building iPXE.
+    Firmware,
+    /// The distribution's own iPXE, where no source is at hand.
+    Prebuilt,
+    /// memdisk, which boots disk images on BIOS machines.
+    Serve,
+    /// Machines in a network of their own.
+    Boot,
+    /// Independent judges of what we write.
+    Test,
+    /// A foreign operating system to boot.
+    Guest,
+}
+
+impl Need {
+    /// All of them.
+    pub const ALL: [Need; 6] = [
+        Need::Firmware,
+        Need::Prebuilt,
+        Need::Serve,
+        Need::Boot,
+        Need::Test,
+        Need::Guest,
+    ];
+
+    fn purpose(self) -> &'static str {
+        match self {
+            Need::Firmware => "building iPXE",
+            Need::Prebuilt => "iPXE without multicast, where no source is at hand",
+            Need::Serve => "booting disk images on BIOS machines",
+            Need::Boot => "booting machines in a network of their own",
+            Need::Test => "judging what we wrote with programs that did not write it",
+            Need::Guest => "booting an operating system that is not ours",
+        }
+    }
+}
+
+/// How a tool is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    /// A program on PATH, or in the directories that only root's PATH names.
+    Program,
+    /// One of these files.
+    File(&'static [&'static str]),
+}
+
+/// One part of the host.
+#[derive(Debug)]
+pub struct Tool {
+    /// The program's name, or the file's.
+    pub name: &'static str,
+    probe: Probe,
+    need: Need,
+    /// Package names; `None` where the family has none.
+    debian: &'static str,
+    fedora: Option<&'static str>,
+    arch: Option<&'static str>,
+}
+
+const MEMDISK: &[&str] = &[
+    "/usr/lib/syslinux/memdisk",
+    "/usr/share/syslinux/memdisk",
+    "/usr/lib/syslinux/bios/memdisk",
+];
+
+const PREBUILT: &[&str] = &["/usr/lib/ipxe", "/usr/share/ipxe"];
+
+const PREBUILT_QEMU: &[&str] = &[
+    "/usr/lib/ipxe/qemu",
+    "/usr/share/ipxe/qemu",
+    "/usr/share/qemu",
+];
+
+const NETBOOT: &str =
+    "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz";
+
+macro_rules! tools {
+    ($($need:ident: $name:literal $probe:expr, $debian:literal $fedora:literal $arch:literal;)*) => {
+        &[$(Tool {
+            name: $name,
+            probe: $probe,
+            need: Need::$need,
+            debian: $debian,
+            fedora: package($fedora),
+            arch: package($arch),
+        }),*]
+    };
+}
+
+/// `-`: the family has no such package.
+const fn package(name: &'static str) -> Option<&'static str> {
+    match name.as_bytes() {
+        b"-" => None,
+        _ => Some(name),
+    }
+}
+
+#[rustfmt::skip]
+const TOOLS: &[Tool] = tools![
+    // need: name, how it is recognised, packages in Debian, Fedora, Arch
+    Firmware: "gcc" Probe::Program, "gcc" "gcc" "gcc";
+    Firmware: "stdio.h" Probe::File(&["/usr/include/stdio.h"]), "libc6-dev" "glibc-devel" "glibc";
+    Firmware: "ld" Probe::Program, "binutils" "binutils" "binutils";
+    Firmware: "make" Probe::Program, "make" "make" "make";
+    Firmware: "perl" Probe::Program, "perl" "perl" "perl";
+    Firmware: "git" Probe::Program, "git" "git" "git";
+    Firmware: "lzma.h" Probe::File(&["/usr/include/lzma.h"]), "liblzma-dev" "xz-devel" "xz";
+    Prebuilt: "undionly.kpxe" Probe::File(&["/usr/lib/ipxe/undionly.kpxe", "/usr/share/ipxe/undionly.kpxe"]), "ipxe" "ipxe-bootimgs-x86" "ipxe";
+    Prebuilt: "pxe-e1000.rom" Probe::File(&["/usr/lib/ipxe/qemu/pxe-e1000.rom", "/usr/share/ipxe/qemu/pxe-e1000.rom", "/usr/share/qemu/pxe-e1000.rom"]), "ipxe-qemu" "ipxe-roms-qemu" "qemu-system-x86-firmware";
+    Serve: "memdisk" Probe::File(MEMDISK), "syslinux-common" "syslinux-nonlinux" "syslinux";
+    Boot: "qemu-system-x86_64" Probe::Program, "qemu-system-x86" "qemu-system-x86-core" "qemu-system-x86";
+    Boot: "ip" Probe::Program, "iproute2" "iproute" "iproute2";
+    Boot: "dnsmasq" Probe::Program, "dnsmasq-base" "dnsmasq" "dnsmasq";
+    Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
+    Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
+    Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
+    Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
+];
+
+/// Directories that a plain user's PATH may lack.
+const SBIN: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+impl Tool {
+    /// Where it is, if it is there.
+    fn find(&self) -> Option<PathBuf> {
+        match self.probe {
+            Probe::Program => {
+                let path = env::var_os("PATH").unwrap_or_default();
+                env::split_paths(&path)
+                    .chain(SBIN.map(PathBuf::from))
+                    .map(|dir| dir.join(self.name))
+                    .find(|file| file.is_file())
+            }
+            Probe::File(files) => first_existing(files),
+        }
+    }
+}
+
+fn first_existing(paths: &[&str]) -> Option<PathBuf> {
+    paths.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// The distribution's memdisk.
+pub fn memdisk() -> Option<PathBuf> {
+    first_existing(MEMDISK)
+}
+
+/// The directory of the distribution's own iPXE images.
+pub fn prebuilt_ipxe() -> Option<PathBuf> {
+    PREBUILT
+        .iter()
+        .map(PathBuf::from)
+        .find(|dir| dir.join("undionly.kpxe").exists())
+}
+
+/// The directory of the distribution's own iPXE ROMs for QEMU's cards.
+pub fn prebuilt_roms() -> Option<PathBuf> {
+    PREBUILT_QEMU
+        .iter()
+        .map(PathBuf::from)
+        .find(|dir| dir.join("pxe-e1000.rom").exists())
+}
+
+/// Kernel and initial RAM disk of Debian's installer.
+pub fn netboot() -> Option<(PathBuf, PathBuf)> {
+    let initrd = first_existing(&[NETBOOT])?;
+    let kernel = initrd.with_file_name("linux");
+    kernel.exists().then_some((kernel, initrd))
+}
+
+/// How packages are installed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Debian,
+    Fedora,
+    Arch,
+    Other,
+}
+
+impl Family {
+    fn of_this_host() -> Family {
+        fs::read_to_string("/etc/os-release").map_or(Family::Other, |text| Family::parse(&text))
+    }
+
+    /// From os-release(5).
+    fn parse(os_release: &str) -> Family {
+        let value = |key: &str| {
+            os_release
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+                .map_or("", |value| value.trim_matches('"'))
+        };
+        [value("ID"), value("ID_LIKE")]
+            .iter()
+            .flat_map(|ids| ids.split_whitespace())
+            .find_map(|id| match id {
+                "debian" | "ubuntu" => Some(Family::Debian),
+                "fedora" | "rhel" => Some(Family::Fedora),
+                "arch" => Some(Family::Arch),
+                _ => None,
+            })
+            .unwrap_or(Family::Other)
+    }
+
+    fn package(self, tool: &Tool) -> Option<&'static str> {
+        match self {
+            Family::Debian => Some(tool.debian),
+            Family::Fedora => tool.fedora,
+            Family::Arch => tool.arch,
+            Family::Other => None,
+        }
+    }
+
+    /// What installs `packages`, as typed by root; `None` where we do not know.
+    fn install(self, packages: &BTreeSet<&str>) -> Option<String> {
+        let command = match self {
+            Family::Debian => "apt-get install --no-install-recommends",
+            Family::Fedora => "dnf install",
+            Family::Arch => "pacman -S --needed",
+            Family::Other => return None,
+        };
+        let packages: Vec<&str> = packages.iter().copied().collect();
+        (!packages.is_empty()).then(|| format!("{command} {}", packages.join(" ")))
+    }
+}
+
+/// The parts that these needs lack.
+pub fn missing(needs: &[Need]) -> Vec<&'static Tool> {
+    TOOLS
+        .iter()
+        .filter(|tool| needs.contains(&tool.need) && tool.find().is_none())
+        .collect()
+}
+
+/// Sees to it that these needs are met: installs what is missing where that is Debian and we are
+/// root, says so, and is otherwise an error that names the one command that helps.
+pub fn ensure(needs: &[Need]) -> Result<()> {
+    let lacking = missing(needs);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    if Family::of_this_host() == Family::Debian && rustix::process::geteuid().is_root() {
+        install_on_debian(&lacking)?;
+    }
+    check(needs)
+}
+
+/// An error that names what is missing and the one command that helps, if anything is.
+pub fn check(needs: &[Need]) -> Result<()> {
+    let root = rustix::process::geteuid().is_root();
+    match describe(&missing(needs), Family::of_this_host(), root) {
+        None => Ok(()),
+        Some(complaint) => bail!(complaint),
+    }
+}
+
+fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
+    let packages: BTreeSet<&str> = lacking.iter().map(|tool| tool.debian).collect();
+    let names: Vec<&str> = lacking.iter().map(|tool| tool.name).collect();
+    println!(
+        "installing what is missing ({}), as this is Debian and we are root",
+        names.join(", ")
+    );
+    let apt = |args: &[&str]| {
+        let command = Cmd::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(args)
+            .limit(Duration::from_mins(15));
+        println!("$ {command}");
+        command.read()
+    };
+    apt(&["update", "-qq"]).context("package lists could not be refreshed")?;
+    let install = ["install", "-qq", "--yes", "--no-install-recommends"];
+    let packages: Vec<&str> = packages.into_iter().collect();
+    apt(&[&install, &packages[..]].concat()).context("packages could not be installed")?;
+    Ok(())
+}
+
+/// What is missing and what to do, in one error's text.
+fn describe(lacking: &[&Tool], family: Family, root: bool) -> Option<String> {
+    if lacking.is_empty() {
+        return None;
+    }
+    let mut text = "missing on this host:".to_owned();
+    for tool in lacking {
+        let _ = write!(text, "\n  {:20} for {}", tool.name, tool.need.purpose());
+    }
+    let packages: BTreeSet<&str> = lacking
+        .iter()
+        .filter_map(|tool| family.package(tool))
+        .collect();
+    let unpackaged: Vec<&str> = lacking
+        .iter()
+        .filter(|tool| family.package(tool).is_none())
+        .map(|tool| tool.name)
+        .collect();
+    if let Some(command) = family.install(&packages) {
+        let sudo = if root { "" } else { "sudo " };
+        let _ = write!(text, "\ninstall it with: {sudo}{command}");
+    }
+    if !unpackaged.is_empty() {
+        let hint: Vec<&str> = lacking.iter().map(|tool| tool.debian).collect();
+        let _ = write!(
+            text,
+            "\nno package of this distribution is known for {} (Debian: {})",
+            unpackaged.join(", "),
+            hint.join(" ")
+        );
+    }
+    Some(text)
+}
+
+/// One row for each part of the host: name, purpose, where it is or which package has it.
+pub fn table(needs: &[Need]) -> Vec<[String; 3]> {
+    let family = Family::of_this_host();
+    TOOLS
+        .iter()
+        .filter(|tool| needs.contains(&tool.need))
+        .map(|tool| {
+            let state = match (tool.find(), family.package(tool)) {
+                (Some(path), _) => path.display().to_string(),
+                (None, Some(package)) => format!("MISSING: package {package}"),
+                (None, None) => "MISSING: no package known here".to_owned(),
+            };
+            [tool.name.to_owned(), tool.need.purpose().to_owned(), state]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_by_id_and_by_likeness() {
+        for (text, family) in [
+            ("PRETTY_NAME=\"Debian\"\nID=debian\n", Family::Debian),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", Family::Debian),
+            (
+                "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n",
+                Family::Fedora,
+            ),
+            ("ID=manjaro\nID_LIKE=arch\n", Family::Arch),
+            ("ID=nixos\n", Family::Other),
+            ("", Family::Other),
+        ] {
+            assert_eq!(Family::parse(text), family, "{text}");
+        }
+    }
+
+    fn boot() -> Vec<&'static Tool> {
+        TOOLS.iter().filter(|t| t.need == Need::Boot).collect()
+    }
+
+    #[test]
+    fn one_command_installs_everything() {
+        let text = describe(&boot(), Family::Debian, false).unwrap();
+        assert!(
+            text.contains("dnsmasq              for booting machines"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with(
+                "install it with: sudo apt-get install --no-install-recommends \
+                 dnsmasq-base iproute2 qemu-system-x86"
+            ),
+            "{text}"
+        );
+        let text = describe(&boot(), Family::Fedora, true).unwrap();
+        assert!(
+            text.ends_with("install it with: dnf install dnsmasq iproute qemu-system-x86-core"),
+            "{text}"
+        );
+        let text = describe(&boot(), Family::Arch, false).unwrap();
+        assert!(text.contains("sudo pacman -S --needed "), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_distribution_gets_names_to_look_for() {
+        let text = describe(&boot(), Family::Other, false).unwrap();
+        assert!(!text.contains("install it with"), "{text}");
+        assert!(
+            text.contains("(Debian: qemu-system-x86 iproute2 dnsmasq-base)"),
+            "{text}"
+        );
+        assert_eq!(describe(&[], Family::Other, false), None);
+    }
+
+    #[test]
+    fn a_tool_that_is_nowhere_is_missing() {
+        let tool = Tool {
+            name: "slamboot-no-such-tool",
+            probe: Probe::Program,
+            need: Need::Boot,
+            debian: "x",
+            fedora: None,
+            arch: None,
+        };
+        assert_eq!(tool.find(), None);
+    }
+}
