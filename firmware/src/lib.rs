@@ -1,2 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a slamboot ROM is: pins, configuration, scripts, and proof from the finished file.
+//!
+//! Nothing here starts a program: `xtask` fetches, builds and packages what this crate decides.
+
+pub mod config;
+pub mod inspect;
+pub mod manifest;
+pub mod overlay;
+pub mod pins;
+pub mod script;
+pub mod target;
+pub mod tree;

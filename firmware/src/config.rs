@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What iPXE is told by headers in `src/config/local`, which it includes after its own defaults.
+
+use sha2::{Digest, Sha256};
+use site::{Client, Firmware};
+
+/// One header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// File name in `src/config/local`.
+    pub name: &'static str,
+    /// Its text.
+    pub text: String,
+}
+
+/// One line of a header.
+enum Line {
+    /// Defined, whatever it was before.
+    Define(&'static str, &'static str),
+    /// Defined on PC BIOS only.
+    DefineOnBios(&'static str),
+}
+
+/// Protocols and commands that our scripts need. Most are defaults of the pinned releases; saying
+/// so keeps scripts from depending on a release's taste.
+const GENERAL: [Line; 10] = [
+    Line::Define("DOWNLOAD_PROTO_SLAM", ""),
+    Line::Define("DOWNLOAD_PROTO_HTTP", ""),
+    Line::Define("DOWNLOAD_PROTO_TFTP", ""),
+    Line::Define("IMAGE_SCRIPT", ""),
+    Line::Define("DHCP_CMD", ""),
+    Line::Define("IMAGE_CMD", ""),
+    Line::Define("NVO_CMD", ""),
+    Line::Define("SANBOOT_CMD", ""),
+    // No wait for Ctrl-B; ROM_BANNER_TIMEOUT must stay defined (romprefix.S uses its value).
+    Line::Define("BANNER_TIMEOUT", "0"),
+    Line::Define("ROM_BANNER_TIMEOUT", "0"),
+];
+
+/// The headers for a site's ROMs.
+pub fn headers(firmware: &Firmware) -> Vec<Header> {
+    let general = match firmware.client {
+        Client::Stock => GENERAL.as_slice(),
+    };
+    let mut headers = vec![Header {
+        name: "general.h",
+        text: render(general),
+    }];
+    if firmware.serial {
+        // EFI firmware copies its own console to the serial port: there, each character would
+        // come twice.
+        headers.push(Header {
+            name: "console.h",
+            text: render(&[Line::DefineOnBios("CONSOLE_SERIAL")]),
+        });
+    }
+    headers
+}
+
+/// Identifies the headers' content.
+pub fn digest(headers: &[Header]) -> String {
+    let mut digest = Sha256::new();
+    for header in headers {
+        let text = hex::encode(Sha256::digest(&header.text));
+        digest.update(format!("{text} {}\n", header.name));
+    }
+    hex::encode(digest.finalize())
+}
+
+fn render(lines: &[Line]) -> String {
+    let mut text = String::from("/* Written by slamboot; changes are lost. */\n");
+    for line in lines {
+        match line {
+            Line::Define(name, value) => {
+                let define = format!("#define {name} {value}");
+                text.extend(["#undef ", name, "\n", define.trim_end(), "\n"]);
+            }
+            Line::DefineOnBios(name) => {
+                text.extend(["#ifdef PLATFORM_pcbios\n#undef ", name]);
+                text.extend(["\n#define ", name, "\n#endif\n"]);
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use site::Site;
+
+    #[test]
+    fn slam_is_on_and_banners_are_off() {
+        let headers = headers(&Site::default().firmware);
+        let general = &headers[0].text;
+        assert!(
+            general.contains("#define DOWNLOAD_PROTO_SLAM\n"),
+            "{general}"
+        );
+        assert!(
+            general.contains("#define ROM_BANNER_TIMEOUT 0\n"),
+            "{general}"
+        );
+    }
+
+    #[test]
+    fn serial_is_for_bios_and_by_choice() {
+        let mut firmware = Site::default().firmware;
+        let with = headers(&firmware);
+        assert_eq!(
+            with[1].text.lines().skip(1).collect::<Vec<_>>(),
+            [
+                "#ifdef PLATFORM_pcbios",
+                "#undef CONSOLE_SERIAL",
+                "#define CONSOLE_SERIAL",
+                "#endif"
+            ]
+        );
+        firmware.serial = false;
+        let without = headers(&firmware);
+        assert!(
+            without
+                .iter()
+                .all(|header| !header.text.contains("CONSOLE_SERIAL"))
+        );
+        assert_ne!(digest(&with), digest(&without));
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The releases of iPXE that `ipxe.toml` pins.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The text that this build of slamboot carries.
+const BUILTIN: &str = include_str!("../ipxe.toml");
+
+/// `ipxe.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pins {
+    /// Name of the release that is built when nobody chooses.
+    pub default: String,
+    /// Where users' machines fetch from.
+    pub upstream: String,
+    releases: BTreeMap<String, Release>,
+    targets: BTreeMap<String, u64>,
+}
+
+/// One pinned release.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Name, filled in from the key.
+    #[serde(skip)]
+    pub name: String,
+    /// Full commit id, 40 hexadecimal digits.
+    pub commit: String,
+    /// [`TreeDigest`](crate::tree::TreeDigest) of the commit's tree.
+    pub digest: crate::tree::TreeDigest,
+    /// The commit's time, seconds since 1970.
+    pub epoch: u64,
+    /// Whether `slam.c` understands the group that a URI names.
+    pub explicit_groups: ExplicitGroups,
+    /// Further make arguments.
+    #[serde(default)]
+    pub make: Vec<String>,
+    /// Further compiler flags.
+    #[serde(default)]
+    pub cflags: Vec<String>,
+}
+
+/// How a release reads `x-slam://server/group`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExplicitGroups {
+    /// As meant.
+    Right,
+    /// It refuses every valid group; the overlay mends that.
+    Broken,
+}
+
+/// What is wrong with pins, or with a name looked up in them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PinsError {
+    /// The text does not parse.
+    #[error("firmware/ipxe.toml: {0}")]
+    Syntax(String),
+    /// A value that cannot be.
+    #[error("firmware/ipxe.toml: release {release}: expected {expected}, found {found:?}")]
+    Value {
+        /// Which release.
+        release: String,
+        /// What must be there.
+        expected: &'static str,
+        /// What is.
+        found: String,
+    },
+    /// Nobody pinned this.
+    #[error("no iPXE release named {found:?} is pinned; firmware/ipxe.toml knows: {known}")]
+    Unknown {
+        /// The name.
+        found: String,
+        /// All names.
+        known: String,
+    },
+}
+
+impl Pins {
+    /// The pins that slamboot ships.
+    pub fn builtin() -> Result<Pins, PinsError> {
+        Pins::parse(BUILTIN)
+    }
+
+    /// Reads and checks `text`.
+    pub fn parse(text: &str) -> Result<Pins, PinsError> {
+        let mut pins: Pins =
+            toml::from_str(text).map_err(|error| PinsError::Syntax(error.to_string()))?;
+        for (name, release) in &mut pins.releases {
+            release.name.clone_from(name);
+            let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+            if release.commit.len() != 40 || !release.commit.chars().all(hex) {
+                return Err(PinsError::Value {
+                    release: name.clone(),
+                    expected: "a full commit id (40 hexadecimal digits)",
+                    found: release.commit.clone(),
+                });
+            }
+        }
+        pins.release(&pins.default)?;
+        Ok(pins)
+    }
+
+    /// The release named `name`.
+    pub fn release(&self, name: &str) -> Result<&Release, PinsError> {
+        self.releases.get(name).ok_or_else(|| PinsError::Unknown {
+            found: name.to_owned(),
+            known: self.releases.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// All releases.
+    pub fn releases(&self) -> impl Iterator<Item = &Release> {
+        self.releases.values()
+    }
+
+    /// The default set of targets.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.targets.keys().map(String::as_str)
+    }
+
+    /// How many bytes `target` may have, where somebody decided.
+    pub fn ceiling(&self, target: &str) -> Option<u64> {
+        self.targets.get(target).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_pins_are_sound() {
+        let pins = Pins::builtin().unwrap();
+        assert_eq!(pins.release(&pins.default).unwrap().name, "v2.0.0");
+        assert!(pins.release("head").is_ok());
+        for target in pins.targets() {
+            crate::target::Target::parse(target).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_unknown_release_lists_the_known() {
+        let error = Pins::builtin().unwrap().release("v9").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no iPXE release named \"v9\" is pinned; firmware/ipxe.toml knows: head, v1.20.1, v1.21.1, v2.0.0"
+        );
+    }
+
+    #[test]
+    fn a_short_commit_is_refused() {
+        let text = BUILTIN.replace("12798ec29aa8a64d8675c4378b99f5fe28447afb", "12798ec29");
+        let error = Pins::parse(&text).unwrap_err().to_string();
+        assert!(
+            error.contains("v2.0.0") && error.contains("12798ec29"),
+            "{error}"
+        );
+        let error = Pins::parse("default = 1").unwrap_err().to_string();
+        assert!(error.contains("ipxe.toml"), "{error}");
+    }
+}

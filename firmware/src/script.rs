@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! iPXE scripts from `scripts/` and the site: the one in the ROM, and the one that the server hands
+//! out.
+//!
+//! iPXE scripts know no quoting, a failing command ends the script unless `||` follows, and
+//! `${…}` is expanded in every line (<https://ipxe.org/scripting>). The boot lab reads the lines
+//! `slamboot: rom up`, `slamboot: fetch NAME over PROTOCOL`, `slamboot: fetched NAME over
+//! PROTOCOL` and `slamboot: boot IMAGE` from the console.
+
+use std::net::Ipv4Addr;
+
+use site::{Image, ImageKind, Site, Transfer, TransferPart};
+
+const EMBEDDED: &str = include_str!("../scripts/embedded.ipxe");
+const SERVER_NEXT: &str = include_str!("../scripts/server-next.ipxe");
+const REMOTE: &str = include_str!("../scripts/remote.ipxe");
+const BOOT: &str = include_str!("../scripts/boot.ipxe");
+const DISK: &str = include_str!("../scripts/disk.ipxe");
+const LINUX: &str = include_str!("../scripts/linux.ipxe");
+const FETCH: &str = include_str!("../scripts/fetch.ipxe");
+const FETCH_SLAM: &str = include_str!("../scripts/fetch-slam.ipxe");
+
+/// What a script cannot say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    /// An image's name that is more than one word, or is none.
+    #[error(
+        "image {found:?}: an iPXE script has no quoting: expected letters, digits, `-`, `_` and `.`"
+    )]
+    Name {
+        /// The name.
+        found: String,
+    },
+    /// Kernel arguments that iPXE would take for its own syntax.
+    #[error(
+        "image {image}: args hold {found:?}, which iPXE takes for the end of the command; it has no quoting, so leave it out"
+    )]
+    Args {
+        /// The image's name.
+        image: String,
+        /// The first offending piece.
+        found: String,
+    },
+}
+
+/// The script in the ROM: finds its server, asks it for a script, and boots the site's default
+/// image by itself where the server has none.
+pub fn embedded(site: &Site) -> Result<String, ScriptError> {
+    let server = match site.server.address {
+        Some(address) => format!("set server {address}"),
+        None => SERVER_NEXT.trim_end().to_owned(),
+    };
+    let http = http_prefix(site, "${server}");
+    let remote = http
+        .as_ref()
+        .map_or_else(String::new, |http| fill(REMOTE, &[("http", http)]));
+    let image = match site.default_image() {
+        Some(image) => image_lines(site, image, "${server}")?,
+        None => [
+            "echo slamboot: this ROM names no image: add one to slamboot.toml and build it again",
+            "goto failed",
+        ]
+        .join("\n"),
+    };
+    let (limit, of) = match site.firmware.retries {
+        0 => (String::new(), String::new()),
+        n => (
+            format!("iseq ${{attempt}} {n} && goto give_up ||"),
+            format!(" of {n}"),
+        ),
+    };
+    Ok(script(
+        EMBEDDED,
+        &[
+            ("server", &server),
+            ("remote", &remote),
+            ("image", &image),
+            ("limit", &limit),
+            ("of", &of),
+        ],
+    ))
+}
+
+/// What the server at `server` hands out as `/boot.ipxe` for `image`.
+pub fn boot(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, ScriptError> {
+    let server = server.to_string();
+    let lines = image_lines(site, image, &server)?;
+    Ok(script(
+        BOOT,
+        &[
+            ("name", &image.name),
+            ("server", &server),
+            ("image", &lines),
+        ],
+    ))
+}
+
+/// Fetches and boots one image, or goes to `failed`.
+fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, ScriptError> {
+    check_name(&image.name)?;
+    let http = http_prefix(site, server);
+    let transfers = site.transfers();
+    let part = |part: TransferPart| {
+        let mine = |t: &&Transfer| t.image == image.name && t.part == part;
+        transfers.iter().find(mine)
+    };
+    let fetch = |command: &str, transfer: &Transfer, args: &str| {
+        fill(
+            if http.is_some() { FETCH } else { FETCH_SLAM },
+            &[
+                ("transfer", &transfer.name()),
+                ("command", command),
+                ("slam", &transfer.uri(server)),
+                ("http", http.as_deref().unwrap_or_default()),
+                ("path", &transfer.http_path()),
+                ("args", args),
+                ("label", &transfer.part.to_string()),
+            ],
+        )
+    };
+    match &image.kind {
+        ImageKind::Disk { .. } => {
+            let (Some(http), Some(disk)) = (&http, part(TransferPart::Disk)) else {
+                return Ok([
+                    "echo slamboot: a disk image boots through memdisk, which comes over HTTP:",
+                    "echo slamboot: set http_port in slamboot.toml and build the ROM again",
+                    "goto failed",
+                ]
+                .join("\n"));
+            };
+            Ok(fill(
+                DISK,
+                &[
+                    ("http", http),
+                    ("fetch", &fetch("initrd --name disk", disk, "")),
+                    ("path", &disk.http_path()),
+                    ("name", &image.name),
+                ],
+            ))
+        }
+        ImageKind::Linux { args, .. } => {
+            check_args(&image.name, args)?;
+            let initrd = part(TransferPart::Initrd);
+            // The kernel's EFI stub finds its initial RAM disk by name.
+            let mut words: Vec<&str> = initrd.iter().map(|_| "initrd=initrd").collect();
+            words.extend(args.split_whitespace());
+            let args: String = words.iter().flat_map(|word| [" ", word]).collect();
+            let mut lines = Vec::new();
+            if let Some(kernel) = part(TransferPart::Kernel) {
+                lines.push(fetch("kernel --name kernel", kernel, &args));
+            }
+            if let Some(initrd) = initrd {
+                lines.push(fetch("initrd --name initrd", initrd, ""));
+            }
+            Ok(fill(
+                LINUX,
+                &[("fetch", &lines.join("\n")), ("name", &image.name)],
+            ))
+        }
+    }
+}
+
+fn http_prefix(site: &Site, server: &str) -> Option<String> {
+    let port = site.server.http_port?;
+    Some(format!("http://{server}:{port}"))
+}
+
+fn check_name(name: &str) -> Result<(), ScriptError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
+        Ok(())
+    } else {
+        Err(ScriptError::Name {
+            found: name.to_owned(),
+        })
+    }
+}
+
+/// Line ends end a command, and so do these words (iPXE `core/exec.c`, `system`).
+fn check_args(image: &str, args: &str) -> Result<(), ScriptError> {
+    let control = args.chars().find(|c| c.is_control() && *c != '\t');
+    let operator = args.split_whitespace().find(|w| matches!(*w, "&&" | "||"));
+    match control.map(String::from).or(operator.map(str::to_owned)) {
+        None => Ok(()),
+        Some(found) => Err(ScriptError::Args {
+            image: image.to_owned(),
+            found,
+        }),
+    }
+}
+
+/// A whole script: filled in, without empty lines that a missing part left.
+fn script(template: &str, values: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for line in fill(template, values)
+        .lines()
+        .filter(|line| !line.is_empty())
+    {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
+}
+
+/// Puts values in place of `{{key}}` in one pass, so that a value cannot bring in another.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    let mut rest = template.trim_end();
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (key, after) = after.split_once("}}").unwrap_or((after, ""));
+        let value = values.iter().find(|(known, _)| *known == key);
+        debug_assert!(value.is_some(), "template key {key} has no value");
+        text.push_str(before);
+        text.push_str(value.map_or("", |(_, value)| value));
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> Site {
+        Site {
+            images: vec![
+                Image {
+                    name: "demo".into(),
+                    kind: ImageKind::Disk {
+                        path: "demo.img".into(),
+                    },
+                },
+                Image {
+                    name: "debian".into(),
+                    kind: ImageKind::Linux {
+                        kernel: "linux".into(),
+                        initrd: Some("initrd.gz".into()),
+                        args: "console=ttyS0 quiet".into(),
+                    },
+                },
+            ],
+            ..Site::default()
+        }
+    }
+
+    /// What every iPXE can run: labels that exist, no line with `{{`, a first line that says it is
+    /// a script, and a command after every failure.
+    fn sound(text: &str) {
+        assert!(text.starts_with("#!ipxe\n"), "{text}");
+        assert!(!text.contains("{{") && !text.contains("}}"), "{text}");
+        let labels: Vec<_> = text.lines().filter_map(|l| l.strip_prefix(':')).collect();
+        for (n, label) in labels.iter().enumerate() {
+            assert!(
+                !labels[..n].contains(label),
+                "label {label} twice in {text}"
+            );
+        }
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            while let Some(word) = words.next() {
+                if word == "goto" {
+                    let label = words.next().unwrap();
+                    assert!(labels.contains(&label), "no label {label} in {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_boots_through_memdisk_with_a_fallback() {
+        let site = site();
+        let text = boot(&site, &site.images[0], Ipv4Addr::new(10, 0, 0, 1)).unwrap();
+        sound(&text);
+        let wanted = "\
+#!ipxe
+# slamboot: handed out by the server for image demo.
+iseq ${platform} efi && goto efi ||
+kernel --name memdisk http://10.0.0.1:8080/memdisk harddisk || goto failed
+echo slamboot: fetch demo over x-slam
+initrd --name disk x-slam://10.0.0.1:10000/239.255.1.1:10000 && goto disk_slam ||
+echo slamboot: no demo over x-slam, falling back to http
+echo slamboot: fetch demo over http
+initrd --name disk http://10.0.0.1:8080/images/demo || goto failed
+echo slamboot: fetched demo over http
+goto disk_done
+:disk_slam
+echo slamboot: fetched demo over x-slam
+:disk_done
+echo slamboot: boot demo
+boot || goto failed
+goto failed
+:efi
+# memdisk hooks the BIOS disk interrupt, which UEFI does not have.
+echo slamboot: UEFI cannot use memdisk: attaching demo as a network disk over http
+echo slamboot: boot demo
+sanboot http://10.0.0.1:8080/images/demo || goto failed
+goto failed
+:failed
+echo slamboot: demo did not boot from 10.0.0.1
+exit 1
+";
+        assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn linux_gets_both_parts_and_its_arguments() {
+        let site = site();
+        let text = boot(&site, &site.images[1], Ipv4Addr::new(10, 0, 0, 1)).unwrap();
+        sound(&text);
+        for line in [
+            "kernel --name kernel x-slam://10.0.0.1:10001/239.255.1.2:10001 initrd=initrd console=ttyS0 quiet && goto kernel_slam ||",
+            "initrd --name initrd http://10.0.0.1:8080/images/debian/initrd || goto failed",
+            "echo slamboot: fetched debian/initrd over x-slam",
+            "echo slamboot: boot debian",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_rom_asks_its_server_first() {
+        let mut site = site();
+        let text = embedded(&site).unwrap();
+        sound(&text);
+        let at = |part: &str| {
+            text.find(part)
+                .unwrap_or_else(|| panic!("{part} in {text}"))
+        };
+        let order = [
+            "slamboot: rom up",
+            "dhcp",
+            "set server ${next-server}",
+            "http://${server}:8080/boot.ipxe",
+            "x-slam://${server}:10000/239.255.1.1:10000",
+            "iseq ${attempt} 5 && goto give_up",
+        ];
+        let places: Vec<_> = order.map(at).into();
+        assert!(places.is_sorted(), "{places:?} in {text}");
+
+        site.server.address = Some(Ipv4Addr::new(192, 0, 2, 7));
+        site.firmware.retries = 0;
+        let text = embedded(&site).unwrap();
+        sound(&text);
+        assert!(text.contains("set server 192.0.2.7\n"), "{text}");
+        assert!(
+            !text.contains("next-server") && !text.contains("goto give_up"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_http_a_disk_cannot_boot_and_linux_can() {
+        let mut site = site();
+        site.server.http_port = None;
+        let text = embedded(&site).unwrap();
+        sound(&text);
+        assert!(
+            !text.contains("http://") && text.contains("set http_port"),
+            "{text}"
+        );
+        site.default_image = 1;
+        let text = embedded(&site).unwrap();
+        sound(&text);
+        assert!(
+            !text.contains("http://") && text.contains("x-slam://${server}:10002"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_site_without_images_says_so() {
+        let text = embedded(&Site::default()).unwrap();
+        sound(&text);
+        assert!(text.contains("names no image"), "{text}");
+    }
+
+    #[test]
+    fn nothing_breaks_out_of_its_line() {
+        let mut site = site();
+        site.images[0].name = "a b".into();
+        let error = embedded(&site).unwrap_err();
+        assert!(matches!(error, ScriptError::Name { .. }), "{error}");
+        for args in ["a\nshell", "a && shell", "|| x"] {
+            let mut site = self::site();
+            site.default_image = 1;
+            site.images[1].kind = ImageKind::Linux {
+                kernel: "k".into(),
+                initrd: None,
+                args: args.into(),
+            };
+            let error = embedded(&site).unwrap_err();
+            assert!(matches!(error, ScriptError::Args { .. }), "{error}");
+        }
+    }
+}
