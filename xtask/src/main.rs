@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
+mod boot;
 mod firmware;
 mod setup;
 mod table;
@@ -30,6 +31,7 @@ struct Arguments {
 enum Verb {
     Setup(setup::Arguments),
     Firmware(firmware::Arguments),
+    Boot(boot::Arguments),
     Tidy(tidy::Arguments),
 }
 
@@ -48,6 +50,7 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.verb {
         Verb::Setup(arguments) => setup::run(&arguments),
         Verb::Firmware(arguments) => firmware::run(&arguments, &paths),
+        Verb::Boot(arguments) => boot::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }
 }
