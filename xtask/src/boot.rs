@@ -240,14 +240,14 @@ fn watch(machines: Vec<Machine>, goal: &Goal, bytes: u64, deadline: Deadline) ->
                         let _whole_lines = screen.lock();
                         println!(
                             "  {:9} {:6.1} s  {what}",
-                            machine.console.name(),
+                            machine.console().name(),
                             at.as_secs_f64()
                         );
                     };
                     let mut progress = Progress::new(goal.clone());
-                    let result = follow(&machine.console, &mut progress, deadline, tell);
+                    let result = follow(machine.console(), &mut progress, deadline, tell);
                     Client::new(
-                        machine.console.name(),
+                        machine.console().name(),
                         bytes,
                         &progress,
                         result.err().map(|error| error.to_string()),
