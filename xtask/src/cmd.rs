@@ -73,6 +73,7 @@ pub struct Cmd {
     program: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    without: Vec<OsString>,
     dir: Option<PathBuf>,
     limit: Option<Duration>,
 }
@@ -84,6 +85,7 @@ impl Cmd {
             program: program.as_ref().to_owned(),
             args: Vec::new(),
             env: Vec::new(),
+            without: Vec::new(),
             dir: None,
             limit: None,
         }
@@ -106,6 +108,12 @@ impl Cmd {
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Cmd {
         self.env
             .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// One variable of our environment that it does not get.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Cmd {
+        self.without.push(name.as_ref().to_owned());
         self
     }
 
@@ -204,6 +212,9 @@ impl Cmd {
         let mut expression = duct::cmd(&self.program, &self.args).stdin_null();
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
+        }
+        for name in &self.without {
+            expression = expression.env_remove(name);
         }
         for (name, value) in &self.env {
             expression = expression.env(name, value);

@@ -1,15 +1,239 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `cargo xtask firmware`: the steps in order.
+//! `cargo xtask firmware`: source, tree, make, proof, package, in this order.
 
-use anyhow::Result;
+mod archive;
+mod make;
+mod package;
+pub mod source;
+mod tree;
 
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use firmware::manifest::Manifest;
+use firmware::pins::Pins;
+use firmware::target::{Platform, Target};
+use site::Site;
+
+use self::make::MakeCommand;
+use self::package::Origin;
+use self::source::Source;
+use crate::host::{self, Need};
 use crate::paths::Paths;
+use crate::table::Table;
 
-/// Build iPXE with SLAM from pinned source and prove that SLAM is in the finished files.
-#[derive(clap::Args)]
-pub struct Arguments {}
+/// Build iPXE with multicast (SLAM) from pinned source, and prove it in the finished files.
+///
+/// The source is looked for in slamboot's own cache, then where --source says, then upstream; its
+/// digest is checked, and it stays in the cache, so that --source is needed once at most. iPXE is
+/// built in a disposable tree under target/, never in yours. Each finished file is then read back:
+/// one without SLAM, with another script, for another card, or too large is an error, and dist/
+/// stays as it was.
+///
+/// Examples:
+///   cargo xtask firmware --source ~/src/ipxe
+///   cargo xtask firmware --target 8086100e.mrom --target undionly.kpxe
+///   cargo xtask firmware --release head
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// Where iPXE's source is: a clone (work tree or bare; only commits are read, never your
+    /// files), a git URL, or a tarball.
+    #[arg(long, value_name = "DIR|URL|FILE")]
+    pub source: Option<String>,
+    /// A release pinned in firmware/ipxe.toml: v2.0.0, v1.21.1, v1.20.1, head [default: what
+    /// slamboot.toml says, else v2.0.0].
+    #[arg(long, value_name = "NAME")]
+    pub release: Option<String>,
+    /// What to build, by iPXE's names; may be given several times. VVVVDDDD.mrom is the option ROM
+    /// for PCI vendor VVVV, device DDDD [default: what slamboot.toml says, else ipxe.lkrn,
+    /// undionly.kpxe, 8086100e.mrom, 1af41000.mrom and snponly.efi].
+    #[arg(long = "target", value_name = "NAME")]
+    pub targets: Vec<String>,
+    /// The site that the ROMs are for [default: slamboot.toml, where there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How many compilers run at once [default: one for each processor].
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+}
 
 /// Runs the verb.
-pub fn run(_arguments: &Arguments, _paths: &Paths) -> Result<()> {
-    anyhow::bail!("not built yet on this branch")
+pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    let built = build(arguments, paths)?;
+    println!();
+    print!("{}", built.table);
+    println!();
+    println!(
+        "{} lie in {}, described by {}",
+        plural(built.count, "file"),
+        paths.shown(&paths.dist_firmware()),
+        paths.shown(&paths.manifest()),
+    );
+    println!("next: cargo xtask boot      boots machines with them, in QEMU");
+    println!("      cargo xtask dist      adds the server and an image to boot");
+    Ok(())
+}
+
+fn plural(count: usize, thing: &str) -> String {
+    if count == 1 {
+        format!("{count} {thing}")
+    } else {
+        format!("{count} {thing}s")
+    }
+}
+
+/// What was built.
+pub struct Built {
+    /// One row for each file.
+    pub table: String,
+    /// How many files.
+    pub count: usize,
+    /// The manifest as it is now.
+    pub manifest: Manifest,
+}
+
+/// The site that `config` names, else `slamboot.toml`, else slamboot's defaults.
+pub fn site(config: Option<&Path>, paths: &Paths) -> Result<Site> {
+    let default = paths.default_config();
+    match config {
+        Some(path) => Ok(Site::load(path)?),
+        None if default.exists() => Ok(Site::load(&default)?),
+        None => Ok(Site::default()),
+    }
+}
+
+/// Whether the release that `arguments` ask for can be built without the network.
+pub fn source_at_hand(arguments: &Arguments, paths: &Paths) -> Result<bool> {
+    let site = site(arguments.config.as_deref(), paths)?;
+    let name = arguments.release.as_ref().unwrap_or(&site.firmware.release);
+    let pins = Pins::builtin()?;
+    Ok(arguments.source.is_some() || source::at_hand(pins.release(name)?, paths))
+}
+
+/// Builds, proves and packages.
+pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
+    // Whatever can be wrong without a compiler is said before it is waited for.
+    let site = site(arguments.config.as_deref(), paths)?;
+    let pins = Pins::builtin()?;
+    let name = arguments.release.as_ref().unwrap_or(&site.firmware.release);
+    let release = pins.release(name)?;
+    let targets = targets(arguments, &site, &pins)?;
+    let script = firmware::script::embedded(&site)?;
+    let headers = firmware::config::headers(&site.firmware);
+    let source = arguments.source.as_deref().map(Source::parse).transpose()?;
+    if let Err(error) = host::ensure(&[Need::Firmware]) {
+        host::check(&[Need::Firmware])?;
+        return Err(error);
+    }
+    writable(&paths.dist_firmware())?;
+
+    println!(
+        "source  iPXE {} (commit {})",
+        release.name,
+        &release.commit[..12]
+    );
+    let located = source::locate(release, &pins.upstream, source.as_ref(), paths)?;
+    println!("        {}, digest right", located.from);
+
+    // Targets and jobs decide what is made, not how: they have no part in the tree's name.
+    let untracked = firmware::target::make_arguments(release, &[], "", tree::SCRIPT, 1);
+    let key = tree::key(release, &headers, &untracked);
+    let _lock = lock(&paths.build().join(format!("{key}.lock")))
+        .with_context(|| format!("cannot lock {}", paths.build().display()))?;
+    let build_tree = tree::prepare(
+        located.tree,
+        release,
+        &headers,
+        &script,
+        &key,
+        &paths.build(),
+    )?;
+    let state = if build_tree.reused { "reused" } else { "new" };
+    println!("tree    {} ({state})", paths.shown(&build_tree.root));
+
+    let jobs = match arguments.jobs {
+        Some(jobs) => jobs.get(),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    for platform in [Platform::Bios, Platform::EfiX64] {
+        let of_platform = |target: &&Target| target.platform() == platform;
+        let targets: Vec<&Target> = targets.iter().filter(of_platform).collect();
+        if !targets.is_empty() {
+            let logs = paths.build().join("logs");
+            MakeCommand::new(release, platform, &targets, &build_tree, jobs, &logs)
+                .run(&build_tree)?;
+        }
+    }
+
+    println!("proof   reading the finished files");
+    let prove = |target| package::prove(target, &build_tree, &script, &pins);
+    let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
+    let origin = Origin {
+        release,
+        headers: &headers,
+        script: &script,
+        tools: make::versions(),
+    };
+    let manifest = package::package(&proven, &origin, paths)?;
+
+    let mut table = Table::new(["firmware", "bytes", "what", "SLAM, as read from the file"]);
+    for file in &proven {
+        table.row([
+            file.target.name().to_owned(),
+            file.report.bytes.to_string(),
+            format!("{}, {}", file.report.kind, file.target.platform()),
+            file.report.slam.to_string(),
+        ]);
+    }
+    Ok(Built {
+        table: table.to_string(),
+        count: proven.len(),
+        manifest,
+    })
+}
+
+fn targets(arguments: &Arguments, site: &Site, pins: &Pins) -> Result<Vec<Target>> {
+    let mut names: Vec<&str> = if !arguments.targets.is_empty() {
+        arguments.targets.iter().map(String::as_str).collect()
+    } else if !site.firmware.targets.is_empty() {
+        site.firmware.targets.iter().map(String::as_str).collect()
+    } else {
+        pins.targets().collect()
+    };
+    names.sort_unstable();
+    names.dedup();
+    Ok(names
+        .into_iter()
+        .map(Target::parse)
+        .collect::<Result<_, _>>()?)
+}
+
+/// Fails now rather than after minutes of compiling.
+fn writable(directory: &Path) -> Result<()> {
+    let probe = directory.join(format!(".probe.{}", std::process::id()));
+    let tried = fs::create_dir_all(directory)
+        .and_then(|()| fs::write(&probe, ""))
+        .and_then(|()| fs::remove_file(&probe));
+    tried.with_context(|| {
+        format!(
+            "cannot write to {}: expected a directory that we may write; make it one, or set SLAMBOOT_DIST to a directory elsewhere",
+            directory.display()
+        )
+    })
+}
+
+/// Waits for and takes the lock at `path`; whoever ends, however, lets go of it.
+fn lock(path: &Path) -> io::Result<fs::File> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let file = fs::File::create(path)?;
+    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+        println!("waiting for another run that holds {}", path.display());
+    }
+    file.lock()?;
+    Ok(file)
 }

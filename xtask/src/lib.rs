@@ -4,7 +4,9 @@
 
 pub mod cmd;
 pub mod console;
+pub mod firmware;
 pub mod host;
 pub mod netlab;
 pub mod paths;
 pub mod qemu;
+pub mod table;

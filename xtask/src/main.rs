@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
 mod boot;
-mod firmware;
 mod setup;
-mod table;
 mod tidy;
 
-use xtask::paths;
+use xtask::{firmware, paths, table};
 
 use std::process::ExitCode;
 

@@ -149,8 +149,8 @@ fn undo_branch_filter(bytes: &mut [u8]) {
             continue;
         }
         if let Some(field) = bytes[at + 1..].first_chunk_mut::<4>() {
-            let (here, end) = (at as i64, limit as i64);
-            let target = i64::from(i32::from_le_bytes(*field));
+            let (here, end) = (at.cast_signed(), limit.cast_signed());
+            let target = i32::from_le_bytes(*field) as isize;
             let relative = if (0..end).contains(&target) {
                 target - here
             } else if (-here..0).contains(&target) {

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! iPXE's make: one invocation for each BIN directory, with all of its targets.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use firmware::pins::Release;
+use firmware::target::{self, Platform, Target};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::tree::{BuildTree, SCRIPT};
+use crate::cmd::{Cmd, CmdError};
+
+/// How much of make's output an error shows.
+const SHOWN: usize = 40;
+
+/// Variables of the user's environment that iPXE's make would take for its own.
+const FOREIGN: [&str; 21] = [
+    "BIN",
+    "BUILD_ID_CMD",
+    "CC",
+    "CERT",
+    "CFLAGS",
+    "CONFIG",
+    "CROSS",
+    "CROSS_COMPILE",
+    "DEBUG",
+    "EMBED",
+    "EMBEDDED_IMAGE",
+    "EXTRA_ASFLAGS",
+    "EXTRA_CFLAGS",
+    "EXTRA_HOST_CFLAGS",
+    "EXTRA_LDFLAGS",
+    "MAKEFLAGS",
+    "NO_WERROR",
+    "PRIVKEY",
+    "SRCS",
+    "TRUST",
+    "V",
+];
+
+/// One invocation of make.
+#[derive(Clone, Debug)]
+pub struct MakeCommand {
+    platform: Platform,
+    command: Cmd,
+    log: PathBuf,
+}
+
+impl MakeCommand {
+    /// For `targets`, which share `platform`'s BIN directory.
+    pub fn new(
+        release: &Release,
+        platform: Platform,
+        targets: &[&Target],
+        tree: &BuildTree,
+        jobs: usize,
+        logs: &Path,
+    ) -> MakeCommand {
+        let root = tree.root.display().to_string();
+        let arguments = target::make_arguments(release, targets, &root, SCRIPT, jobs);
+        let mut command = Cmd::new("make")
+            .dir(tree.src())
+            // What iPXE writes into files as their time; otherwise it is now.
+            .env("SOURCE_DATE_EPOCH", release.epoch.to_string())
+            .env("LC_ALL", "C");
+        for name in FOREIGN {
+            command = command.env_remove(name);
+        }
+        MakeCommand {
+            platform,
+            command: command.args(arguments),
+            log: logs.join(format!("{}-{}.log", tree.key, platform.bin())),
+        }
+    }
+
+    /// Runs it: a spinner with make's last line on a terminal, plain lines elsewhere; everything
+    /// goes to the log.
+    pub fn run(&self, tree: &BuildTree) -> Result<()> {
+        println!("$ {self}");
+        if let Some(parent) = self.log.parent() {
+            fs::create_dir_all(parent)
+                .with_context(|| format!("cannot make {}", parent.display()))?;
+        }
+        let mut log = fs::File::create(&self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))?;
+        tree.begin(self.platform)?;
+        let step = format!("make ({})", self.platform);
+        let spinner = spinner(&step);
+        let mut last = VecDeque::with_capacity(SHOWN);
+        let mut logged = Ok(());
+        let result = self.command.lines(|line| {
+            if logged.is_ok() {
+                logged = writeln!(log, "{line}");
+            }
+            spinner.set_message(line.to_owned());
+            if last.len() == SHOWN {
+                last.pop_front();
+            }
+            last.push_back(line.to_owned());
+        });
+        spinner.finish_and_clear();
+        tree.end(self.platform);
+        logged.with_context(|| format!("cannot write {}", self.log.display()))?;
+        match result {
+            Ok(()) => Ok(()),
+            Err(CmdError::Failed { status, .. }) => {
+                for line in &last {
+                    eprintln!("  {line}");
+                }
+                bail!(
+                    "make ended with {status}; its last {} lines are above, all of them in {}\nhelp: the first line with `error:` says why; a compiler newer than iPXE's release may need another --release",
+                    last.len(),
+                    self.log.display()
+                )
+            }
+            Err(error) => Err(error).context("iPXE was not built"),
+        }
+    }
+}
+
+impl fmt::Display for MakeCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.command.fmt(f)
+    }
+}
+
+fn spinner(step: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {prefix}: {wide_msg}") {
+        spinner.set_style(style);
+    }
+    spinner.set_prefix(step.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
+}
+
+/// First line of what each tool says of itself.
+pub fn versions() -> Vec<(&'static str, String)> {
+    let mut versions = Vec::new();
+    for (tool, argument) in [
+        ("gcc", "--version"),
+        ("ld", "--version"),
+        ("make", "--version"),
+        ("perl", "-V:version"),
+    ] {
+        let said = Cmd::new(tool).arg(argument).env("LC_ALL", "C").read();
+        let said = said.unwrap_or_else(|error| error.to_string());
+        versions.push((tool, said.lines().next().unwrap_or_default().to_owned()));
+    }
+    versions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firmware::pins::Pins;
+
+    #[test]
+    fn one_invocation_names_all_targets_of_its_directory() {
+        let pins = Pins::builtin().unwrap();
+        let targets = ["undionly.kpxe", "8086100e.mrom"].map(|name| Target::parse(name).unwrap());
+        let tree = BuildTree {
+            root: "/t/v2".into(),
+            key: "v2".into(),
+            reused: false,
+        };
+        let make = MakeCommand::new(
+            pins.release("v2.0.0").unwrap(),
+            Platform::Bios,
+            &targets.iter().collect::<Vec<_>>(),
+            &tree,
+            2,
+            Path::new("/logs"),
+        );
+        assert_eq!(
+            make.to_string(),
+            "cd /t/v2/src && SOURCE_DATE_EPOCH=1772812135 LC_ALL=C make -j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t/v2=. CFLAGS_slam=-Dsock_aton=slam_sock_aton bin/undionly.kpxe bin/8086100e.mrom"
+        );
+        assert_eq!(make.log, Path::new("/logs/v2-bin.log"));
+    }
+}

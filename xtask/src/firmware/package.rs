@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From make's output to `dist/`: every file is judged by its own bytes before the first one is
+//! put in place.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use firmware::config::Header;
+use firmware::inspect::{self, InspectError, Kind, ProtocolSupport, Report, RomError};
+use firmware::manifest::{Artefact, ArtefactKind, Config, Ipxe, Manifest};
+use firmware::pins::{Pins, Release};
+use firmware::target::Target;
+use sha2::{Digest, Sha256};
+
+use super::tree::BuildTree;
+use crate::paths::Paths;
+
+/// A finished file that must not be shipped.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// make said that it made it.
+    #[error("{path}: make ended well and did not make it: {source}")]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It cannot be read as what it should be.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: InspectError,
+    },
+    /// Something else.
+    #[error("{path}: expected a {expected}, found a {found}")]
+    Kind {
+        /// Which file.
+        path: PathBuf,
+        /// By the target's name.
+        expected: Kind,
+        /// By its bytes.
+        found: Kind,
+    },
+    /// The header that switches it on did not take effect.
+    #[error(
+        "{path}: expected SLAM in the finished file, found it {found}; it opens {}\nhelp: DOWNLOAD_PROTO_SLAM in config/local/general.h did not take effect: delete the build directory {tree} and build again", .protocols.join(", ")
+    )]
+    NoSlam {
+        /// Which file.
+        path: PathBuf,
+        /// What there is of it.
+        found: ProtocolSupport,
+        /// What else it opens.
+        protocols: Vec<String>,
+        /// The build directory.
+        tree: PathBuf,
+    },
+    /// Another script, or none.
+    #[error(
+        "{path}: expected the embedded script {expected}, found {found}\nhelp: delete the build directory {tree} and build again"
+    )]
+    Script {
+        /// Which file.
+        path: PathBuf,
+        /// SHA-256 of what was rendered.
+        expected: String,
+        /// SHA-256 of what is in it.
+        found: String,
+        /// The build directory.
+        tree: PathBuf,
+    },
+    /// More than its target may have.
+    #[error(
+        "{path}: expected at most {ceiling} bytes (firmware/ipxe.toml), found {bytes}\nhelp: drop features, or raise the ceiling where the machines can take it"
+    )]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// The ceiling.
+        ceiling: u64,
+        /// Its size.
+        bytes: usize,
+    },
+    /// The wrong card.
+    #[error("{path}: {source}")]
+    Card {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: RomError,
+    },
+    /// The linked program says otherwise.
+    #[error("{path}: it does not hold the program in {linked}: {why}")]
+    Linked {
+        /// Which file.
+        path: PathBuf,
+        /// The ELF file.
+        linked: PathBuf,
+        /// How they differ.
+        why: String,
+    },
+}
+
+/// A file that may be shipped.
+#[derive(Debug)]
+pub struct Proven {
+    /// What it was built as.
+    pub target: Target,
+    /// What it was found to be.
+    pub report: Report,
+    content: Vec<u8>,
+}
+
+/// Judges the finished file of `target`.
+pub fn prove(
+    target: &Target,
+    tree: &BuildTree,
+    script: &str,
+    pins: &Pins,
+) -> Result<Proven, Unfit> {
+    let path = tree.src().join(target.path());
+    let content = fs::read(&path).map_err(|source| Unfit::Missing {
+        path: path.clone(),
+        source,
+    })?;
+    let report = judge(
+        target,
+        &path,
+        &content,
+        &tree.root,
+        script,
+        pins.ceiling(target.name()),
+    )?;
+    let linked = path.with_file_name(format!("{}.tmp", target.name()));
+    if let Ok(elf) = fs::read(&linked) {
+        compare(&path, &content, &linked, &elf)?;
+    }
+    Ok(Proven {
+        target: target.clone(),
+        report,
+        content,
+    })
+}
+
+fn judge(
+    target: &Target,
+    path: &Path,
+    content: &[u8],
+    tree: &Path,
+    script: &str,
+    ceiling: Option<u64>,
+) -> Result<Report, Unfit> {
+    let path = path.to_owned();
+    let report = match inspect::inspect(content) {
+        Ok(report) => report,
+        Err(source) => return Err(Unfit::Unreadable { path, source }),
+    };
+    if report.kind != target.kind() {
+        return Err(Unfit::Kind {
+            path,
+            expected: target.kind(),
+            found: report.kind,
+        });
+    }
+    if !report.slam.works() {
+        return Err(Unfit::NoSlam {
+            path,
+            found: report.slam,
+            protocols: report.protocols,
+            tree: tree.to_owned(),
+        });
+    }
+    let expected = hex::encode(Sha256::digest(script));
+    let found = report.script.as_ref().map(|script| script.sha256.as_str());
+    if found != Some(&expected) {
+        return Err(Unfit::Script {
+            path,
+            found: found.unwrap_or("none").to_owned(),
+            expected,
+            tree: tree.to_owned(),
+        });
+    }
+    if let Some(ceiling) = ceiling.filter(|ceiling| report.bytes as u64 > *ceiling) {
+        return Err(Unfit::TooLarge {
+            path,
+            ceiling,
+            bytes: report.bytes,
+        });
+    }
+    if let Some(card) = target.pci() {
+        inspect::rom::check_ids(content, &report.rom, card)
+            .map_err(|source| Unfit::Card { path, source })?;
+    }
+    Ok(report)
+}
+
+/// The program before packing is a second witness: by symbols, not by tables.
+fn compare(path: &Path, content: &[u8], linked: &Path, elf: &[u8]) -> Result<(), Unfit> {
+    let differ = |why: String| Unfit::Linked {
+        path: path.to_owned(),
+        linked: linked.to_owned(),
+        why,
+    };
+    let program = inspect::elf::read(elf).map_err(|error| differ(error.to_string()))?;
+    if !program.slam {
+        return Err(differ("its symbols know no SLAM".to_owned()));
+    }
+    if program.textdata.is_some() && program.textdata != inspect::textdata(content) {
+        return Err(differ(".textdata differs".to_owned()));
+    }
+    Ok(())
+}
+
+/// What the whole set was made from.
+pub struct Origin<'a> {
+    /// The pinned release.
+    pub release: &'a Release,
+    /// The headers.
+    pub headers: &'a [Header],
+    /// The embedded script.
+    pub script: &'a str,
+    /// The tools' versions.
+    pub tools: Vec<(&'static str, String)>,
+}
+
+/// Puts the files into `dist/firmware/` and says so in the manifest. Firmware there that was made
+/// from something else goes: one set, one origin.
+pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<Manifest> {
+    let _lock = super::lock(&paths.build().join("dist.lock")).context("cannot lock dist/")?;
+    let mut manifest = Manifest::read(&paths.manifest())?;
+    let made_from = Manifest {
+        ipxe: Some(Ipxe {
+            release: origin.release.name.clone(),
+            commit: origin.release.commit.clone(),
+            digest: origin.release.digest,
+        }),
+        overlay_digest: Some(firmware::overlay::digest(origin.release)),
+        config: Some(Config {
+            digest: firmware::config::digest(origin.headers),
+            headers: origin
+                .headers
+                .iter()
+                .map(|header| (format!("config/local/{}", header.name), header.text.clone()))
+                .collect::<BTreeMap<_, _>>(),
+        }),
+        script_digest: Some(hex::encode(Sha256::digest(origin.script))),
+        ..Manifest::default()
+    };
+    let same = |old: &Manifest| {
+        (
+            &old.ipxe,
+            &old.overlay_digest,
+            &old.config,
+            &old.script_digest,
+        ) == (
+            &made_from.ipxe,
+            &made_from.overlay_digest,
+            &made_from.config,
+            &made_from.script_digest,
+        )
+    };
+    let stale: Vec<String> = if same(&manifest) {
+        Vec::new()
+    } else {
+        let firmware = |a: &&Artefact| matches!(a.kind, ArtefactKind::Firmware(_));
+        let stale = manifest.artefacts.iter().filter(firmware);
+        stale.map(|artefact| artefact.path.clone()).collect()
+    };
+    let mut new = Vec::new();
+    for Proven {
+        target,
+        report,
+        content,
+    } in proven
+    {
+        let path = format!("firmware/{}", target.name());
+        let file = paths.dist.join(&path);
+        firmware::manifest::replace(&file, content).with_context(|| {
+            format!(
+                "cannot write {}; make dist/ writable and give it room, or set SLAMBOOT_DIST to a directory elsewhere",
+                file.display()
+            )
+        })?;
+        new.push(Artefact {
+            slam: report.slam.works(),
+            target: Some(target.name().to_owned()),
+            proof: Some(report.slam.to_string()),
+            ..Artefact::of(&path, content, ArtefactKind::Firmware(report.kind))
+        });
+    }
+    manifest.remove(|artefact| stale.contains(&artefact.path));
+    manifest.ipxe = made_from.ipxe;
+    manifest.overlay_digest = made_from.overlay_digest;
+    manifest.config = made_from.config;
+    manifest.script_digest = made_from.script_digest;
+    for (tool, version) in &origin.tools {
+        manifest.tools.insert((*tool).to_owned(), version.clone());
+    }
+    for artefact in new {
+        manifest.put(artefact);
+    }
+    manifest.write(&paths.manifest())?;
+    let listed = |path: &String| manifest.artefacts.iter().any(|a| a.path == *path);
+    for path in stale.iter().filter(|path| !listed(path)) {
+        let _ = fs::remove_file(paths.dist.join(path));
+    }
+    Ok(manifest)
+}

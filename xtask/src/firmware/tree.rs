@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The disposable tree that iPXE is built in: its source, our overlay, headers and script.
+//!
+//! iPXE's make does not see a change of `EXTRA_CFLAGS` or `CFLAGS_slam`, nor a source file that
+//! vanished: each set of such inputs has a tree of its own, under a name made of their digest. The
+//! script is the one input that make does follow, by its time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use firmware::config::Header;
+use firmware::pins::Release;
+use firmware::target::Platform;
+use firmware::tree::{File, Tree};
+use sha2::{Digest, Sha256};
+
+use super::archive;
+
+/// Where the embedded script lies, relative to `src/`.
+pub const SCRIPT: &str = "../slamboot.ipxe";
+/// Stands in a BIN directory while make works in it.
+const UNFINISHED: &str = ".slamboot-unfinished";
+
+/// A tree that is ready for make.
+#[derive(Clone, Debug)]
+pub struct BuildTree {
+    /// Holds `src/`.
+    pub root: PathBuf,
+    /// Its name, for logs.
+    pub key: String,
+    /// Whether it was there before.
+    pub reused: bool,
+}
+
+impl BuildTree {
+    /// Where make runs.
+    pub fn src(&self) -> PathBuf {
+        self.root.join("src")
+    }
+
+    fn marker(&self, platform: Platform) -> PathBuf {
+        self.src().join(platform.bin()).join(UNFINISHED)
+    }
+
+    /// Says that make starts; where an earlier make was killed without a chance to tidy up, its
+    /// BIN directory may hold half-written objects, and goes.
+    pub fn begin(&self, platform: Platform) -> Result<()> {
+        let marker = self.marker(platform);
+        let bin = self.src().join(platform.bin());
+        let context = || format!("cannot prepare {}", bin.display());
+        if marker.exists() {
+            println!("{} was left unfinished: starting afresh", bin.display());
+            fs::remove_dir_all(&bin).with_context(context)?;
+        }
+        // v1.20.1 does not make it by itself.
+        fs::create_dir_all(&bin).with_context(context)?;
+        fs::write(&marker, "").with_context(context)
+    }
+
+    /// Says that make has ended, well or with an error of its own.
+    pub fn end(&self, platform: Platform) {
+        let _ = fs::remove_file(self.marker(platform));
+    }
+}
+
+/// The name of the tree for these inputs.
+pub fn key(release: &Release, headers: &[Header], make: &[String]) -> String {
+    let mut digest = Sha256::new();
+    for part in [
+        release.commit.clone(),
+        firmware::overlay::digest(release).to_string(),
+        firmware::config::digest(headers),
+        make.join("\n"),
+    ] {
+        digest.update(part);
+        digest.update([0]);
+    }
+    let digest = hex::encode(digest.finalize());
+    format!("{}-{}", release.name, &digest[..12])
+}
+
+/// Makes the tree unless it is there, and puts the script in.
+pub fn prepare(
+    source: Tree,
+    release: &Release,
+    headers: &[Header],
+    script: &str,
+    key: &str,
+    build: &Path,
+) -> Result<BuildTree> {
+    let root = build.join(key);
+    let reused = root.is_dir();
+    if !reused {
+        let mut tree = source;
+        let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
+        for (path, text) in firmware::overlay::files(release) {
+            tree.insert(path, plain(text))?;
+        }
+        for header in headers {
+            let path = format!("src/config/local/{}", header.name);
+            tree.insert(&path, plain(&header.text))?;
+        }
+        archive::write_dir(&tree, &root)?;
+    }
+    let path = root.join("src").join(SCRIPT);
+    // Its time is what make looks at: an unchanged script keeps it.
+    if fs::read(&path).ok().as_deref() != Some(script.as_bytes()) {
+        fs::write(&path, script).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(BuildTree {
+        root,
+        key: key.to_owned(),
+        reused,
+    })
+}
