@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line: its verbs, one module each, and how errors are told.
 
+mod image;
 mod serve;
 
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::ServeArgs),
-    // Mount point: `Image(image::ImageArgs)`, and `Verb::Image(args) => image::run(args)` below.
+    Image(image::ImageArgs),
 }
 
 /// Runs the command with the arguments of this process.
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
         Verb::Serve(args) => serve::run(args),
+        Verb::Image(args) => image::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

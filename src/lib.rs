@@ -3,6 +3,7 @@
 
 pub mod boot;
 pub mod cli;
+pub mod image;
 pub mod net;
 pub mod observe;
 pub mod slam;

@@ -26,8 +26,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How much of a file is read at a time.
 const CHUNK: usize = 256 * 1024;
 
-/// Renders the iPXE script that boots an image of a site from the server at an address.
-pub type BootScript = fn(&Site, &Image, Ipv4Addr) -> String;
+/// Renders the iPXE script that boots an image of a site from the server at an address; the error
+/// says what in the site cannot stand in a script.
+pub type BootScript = fn(&Site, &Image, Ipv4Addr) -> Result<String, String>;
 
 /// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -219,7 +220,10 @@ async fn boot_script(State(shown): State<Arc<Shown>>, Query(query): Query<BootQu
         },
     };
     match image {
-        Ok(image) => (shown.script)(site, image, shown.server).into_response(),
+        Ok(image) => match (shown.script)(site, image, shown.server) {
+            Ok(script) => script.into_response(),
+            Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text + "\n").into_response(),
+        },
         Err(text) => (StatusCode::NOT_FOUND, text + "\n").into_response(),
     }
 }
