@@ -95,12 +95,12 @@ fn build(spec: &ImageSpec, output: &Path) -> Result<Built> {
         ProgressBar::hidden()
     };
     let mut watch = |progress: Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
         bar.set_message(match progress.step {
             Step::Write => "writing",
             Step::Verify => "checking",
         });
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
         if stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {

@@ -261,7 +261,7 @@ fn an_input_that_shrinks_while_it_is_read() {
         ControlFlow::Continue(())
     })
     .unwrap_err();
-    let text = error.to_string();
+    let text = format!("{:#}", anyhow::Error::from(error));
     assert!(
         text.contains("winpe.wim: it changed while it was read"),
         "{text}"
