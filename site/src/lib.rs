@@ -3,10 +3,16 @@
 //!
 //! Firmware scripts, server and image builder all read this, so they cannot disagree.
 
+mod check;
+mod error;
+mod load;
 mod rate;
+mod raw;
 mod site;
 mod transfer;
 
+pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
+pub use error::{Problem, SiteError, nearest};
 pub use rate::{BitRate, BitRateError};
 pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,

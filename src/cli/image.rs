@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use slamboot::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
+
+use crate::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
 
 /// Make a disk image that a room of PCs can boot.
 ///

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From the text of `slamboot.toml` to a [`Site`], validated once.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use crate::check::Key;
+use crate::error::{Complaint, SiteError, nearest};
+use crate::raw::{KEYS, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
+use crate::site::{Client, Firmware, Image, ImageKind, Server, Site, Slam};
+
+type Span = Range<usize>;
+/// A mistake and where it stands.
+type Located = (Complaint, Span);
+
+impl Site {
+    /// Reads and validates the file at `path`.
+    pub fn load(path: impl AsRef<Path>) -> Result<Site, SiteError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|source| SiteError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Site::parse(&text, path)
+    }
+
+    /// Validates `text`, which stands in the file `path`: errors name it, and relative paths are
+    /// relative to its folder.
+    pub fn parse(text: &str, path: &Path) -> Result<Site, SiteError> {
+        let raw: RawSite = toml::from_str(text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            explain_toml(error.message()).at(path, text, &span)
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut places = Places::default();
+        let site = validate(raw, folder, &mut places)
+            .map_err(|(complaint, span)| complaint.at(path, text, &span))?;
+        site.check().map_err(|conflict| {
+            let span = places.of(conflict.key);
+            Complaint::from(conflict).at(path, text, &span)
+        })?;
+        Ok(site)
+    }
+}
+
+/// Where in the text the values stand that [`Site::check`] looks at together.
+#[derive(Default)]
+struct Places {
+    keys: HashMap<Key, Span>,
+    images: Vec<Span>,
+}
+
+impl Places {
+    fn note<T>(&mut self, key: Key, value: Option<&Spanned<T>>) {
+        if let Some(value) = value {
+            self.keys.insert(key, value.span());
+        }
+    }
+
+    /// The value itself; where a default is in conflict, the last image, which asked too much.
+    fn of(&self, key: Key) -> Span {
+        let value = self.keys.get(&key);
+        value.or(self.images.last()).cloned().unwrap_or(0..0)
+    }
+}
+
+fn validate(raw: RawSite, folder: &Path, places: &mut Places) -> Result<Site, Located> {
+    let defaults = Site::default();
+    let mut site = Site {
+        server: server(raw.server, defaults.server, folder, places)?,
+        slam: slam(raw.slam, &defaults.slam, places)?,
+        firmware: firmware(raw.firmware, defaults.firmware)?,
+        images: Vec::new(),
+        default_image: 0,
+    };
+    for (number, raw) in raw.images.into_iter().enumerate() {
+        places.images.push(raw.span());
+        site.images.push(image(raw, number, folder, places)?);
+    }
+    if let Some(default) = raw.boot.default {
+        site.default_image = site.find_image(default.get_ref()).map_err(|near| {
+            let names: Vec<_> = site
+                .images
+                .iter()
+                .map(|i| format!("{:?}", i.name))
+                .collect();
+            let complaint = Complaint::new("[boot] default: no image of this name")
+                .expected(match names.len() {
+                    0 => "an [[image]] to boot; there is none".to_owned(),
+                    _ => names.join(", "),
+                })
+                .found(format!("{:?}", default.get_ref()))
+                .help(match near {
+                    Some(near) => format!("did you mean {near:?}?"),
+                    None => "name one of the images, or leave the key out to boot the first".into(),
+                });
+            (complaint, default.span())
+        })?;
+    }
+    Ok(site)
+}
+
+fn server(
+    raw: RawServer,
+    default: Server,
+    folder: &Path,
+    places: &mut Places,
+) -> Result<Server, Located> {
+    places.note(Key::Address, raw.address.as_ref());
+    let http_port = number("[server] http_port", raw.http_port, 0..=u16::MAX, "")?;
+    Ok(Server {
+        interface: raw
+            .interface
+            .map(|text| filled("[server] interface", text))
+            .transpose()?,
+        address: raw
+            .address
+            .map(|text| ipv4("[server] address", &text))
+            .transpose()?,
+        http_port: match http_port {
+            None => default.http_port,
+            Some(0) => None,
+            Some(port) => Some(port),
+        },
+        memdisk: file("[server] memdisk", raw.memdisk, folder)?.unwrap_or(default.memdisk),
+    })
+}
+
+fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Located> {
+    places.note(Key::Port, raw.port.as_ref());
+    places.note(Key::Group, raw.group.as_ref());
+    places.note(Key::GroupPort, raw.group_port.as_ref());
+    places.note(Key::Ttl, raw.ttl.as_ref());
+    places.note(Key::BlockSize, raw.block_size.as_ref());
+    let max_rate = raw.max_rate.map(|text| {
+        text.get_ref().parse().map_err(|_| {
+            let complaint = Complaint::new("[slam] max_rate: not a rate")
+                .expected("\"900 Mbit/s\", \"1 Gbit/s\", \"500000 bit/s\" or alike, above 0")
+                .found(format!("{:?}", text.get_ref()));
+            (complaint, text.span())
+        })
+    });
+    let ports = 1..=u16::MAX;
+    Ok(Slam {
+        port: number("[slam] port", raw.port, ports.clone(), "")?.unwrap_or(default.port),
+        group: raw
+            .group
+            .map(|text| ipv4("[slam] group", &text))
+            .transpose()?
+            .unwrap_or(default.group),
+        group_port: number("[slam] group_port", raw.group_port, ports, "")?
+            .unwrap_or(default.group_port),
+        max_rate: max_rate.transpose()?.unwrap_or(default.max_rate),
+        ttl: number("[slam] ttl", raw.ttl, 1..=u8::MAX, "")?.unwrap_or(default.ttl),
+        block_size: number(
+            "[slam] block_size",
+            raw.block_size,
+            1..=crate::MAX_BLOCK_SIZE,
+            " bytes, so that one block fits one unfragmented datagram",
+        )?
+        .unwrap_or(default.block_size),
+        stock_clients: raw
+            .stock_clients
+            .map_or(default.stock_clients, Spanned::into_inner),
+    })
+}
+
+fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
+    let client = raw.client.map(|text| {
+        if text.get_ref() == "stock" {
+            return Ok(Client::Stock);
+        }
+        let complaint = Complaint::new("[firmware] client: no such SLAM client")
+            .expected("\"stock\"")
+            .found(format!("{:?}", text.get_ref()));
+        Err((complaint, text.span()))
+    });
+    let targets = raw.targets.map(|targets| {
+        let targets = targets.into_iter();
+        targets
+            .map(|text| filled("[firmware] targets", text))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    Ok(Firmware {
+        release: raw
+            .release
+            .map(|text| filled("[firmware] release", text))
+            .transpose()?
+            .unwrap_or(default.release),
+        targets: targets.transpose()?.unwrap_or(default.targets),
+        client: client.transpose()?.unwrap_or(default.client),
+        serial: raw.serial.map_or(default.serial, Spanned::into_inner),
+        retries: number("[firmware] retries", raw.retries, 0..=u32::MAX, "")?
+            .unwrap_or(default.retries),
+    })
+}
+
+fn image(
+    raw: Spanned<RawImage>,
+    number: usize,
+    folder: &Path,
+    places: &mut Places,
+) -> Result<Image, Located> {
+    // The span of a table header covers all its keys: point at the header's line.
+    let whole = raw.span();
+    let raw = raw.into_inner();
+    places.note(Key::ImageName(number), raw.name.as_ref());
+    places.note(Key::ImageArgs(number), raw.args.as_ref());
+    let missing = |key: &str, expected: &str| {
+        let complaint = Complaint::new(format!("[[image]] without `{key}`")).expected(expected);
+        (complaint, whole.clone())
+    };
+    let name = raw
+        .name
+        .ok_or_else(|| missing("name", "name = \"...\", as it stands in URIs and scripts"))?;
+    let kind = raw
+        .kind
+        .ok_or_else(|| missing("kind", "kind = \"disk\" or kind = \"linux\""))?;
+    let foreign = |key: &str, span: Span, keys: &str| {
+        let kind = kind.get_ref();
+        let complaint = Complaint::new(format!(
+            "`{key}` does not belong to an image of kind {kind:?}"
+        ))
+        .expected(format!("{keys} for kind {kind:?}"))
+        .help(match key {
+            "path" => "for one disk image write kind = \"disk\"; a kernel goes to `kernel`",
+            _ => "for a kernel and its initrd write kind = \"linux\"",
+        });
+        Err((complaint, span))
+    };
+    let kind = match kind.get_ref().as_str() {
+        "disk" => {
+            let others = [
+                ("kernel", &raw.kernel),
+                ("initrd", &raw.initrd),
+                ("args", &raw.args),
+            ];
+            for (key, value) in others {
+                if let Some(value) = value {
+                    return foreign(key, value.span(), "`path`");
+                }
+            }
+            ImageKind::Disk {
+                path: file("[[image]] path", raw.path, folder)?
+                    .ok_or_else(|| missing("path", "path = \"FILE\", the raw disk image"))?,
+            }
+        }
+        "linux" => {
+            if let Some(path) = &raw.path {
+                return foreign("path", path.span(), "`kernel`, `initrd` and `args`");
+            }
+            ImageKind::Linux {
+                kernel: file("[[image]] kernel", raw.kernel, folder)?
+                    .ok_or_else(|| missing("kernel", "kernel = \"FILE\", a bzImage"))?,
+                initrd: file("[[image]] initrd", raw.initrd, folder)?,
+                args: raw.args.map(Spanned::into_inner).unwrap_or_default(),
+            }
+        }
+        other => {
+            let complaint = Complaint::new("[[image]] kind: no such kind of image")
+                .expected("\"disk\" (booted by memdisk) or \"linux\" (kernel and initrd)")
+                .found(format!("{other:?}"));
+            let complaint = match nearest(other, ["disk", "linux"]) {
+                Some(near) => complaint.help(format!("did you mean {near:?}?")),
+                None => complaint,
+            };
+            return Err((complaint, kind.span()));
+        }
+    };
+    Ok(Image {
+        name: name.into_inner(),
+        kind,
+    })
+}
+
+fn number<T>(
+    key: &str,
+    value: Option<Spanned<i64>>,
+    range: RangeInclusive<T>,
+    unit: &str,
+) -> Result<Option<T>, Located>
+where
+    T: Copy + std::fmt::Display + TryFrom<i64> + PartialOrd,
+{
+    let Some(value) = value else { return Ok(None) };
+    match T::try_from(*value.get_ref()) {
+        Ok(number) if range.contains(&number) => Ok(Some(number)),
+        _ => {
+            let complaint = Complaint::new(format!("{key}: out of range"))
+                .expected(format!("{} to {}{unit}", range.start(), range.end()))
+                .found(value.get_ref().to_string());
+            Err((complaint, value.span()))
+        }
+    }
+}
+
+fn ipv4(key: &str, text: &Spanned<String>) -> Result<Ipv4Addr, Located> {
+    text.get_ref().parse().map_err(|_| {
+        let complaint = Complaint::new(format!("{key}: not an IPv4 address"))
+            .expected("four numbers from 0 to 255, such as \"239.255.1.1\"")
+            .found(format!("{:?}", text.get_ref()));
+        (complaint, text.span())
+    })
+}
+
+fn filled(key: &str, text: Spanned<String>) -> Result<String, Located> {
+    if text.get_ref().trim().is_empty() {
+        let complaint = Complaint::new(format!("{key}: empty"))
+            .help("write a value, or leave the key out for its default");
+        return Err((complaint, text.span()));
+    }
+    Ok(text.into_inner())
+}
+
+fn file(
+    key: &str,
+    text: Option<Spanned<String>>,
+    folder: &Path,
+) -> Result<Option<PathBuf>, Located> {
+    let path = text.map(|text| filled(key, text)).transpose()?;
+    Ok(path.map(|path| folder.join(path)))
+}
+
+/// Says in this program's words what the parser found: unknown keys, wrong types, broken syntax.
+///
+/// The texts taken apart are serde's own (`de::Error::{unknown_field, invalid_type}`); anything
+/// else is passed on as it is.
+fn explain_toml(message: &str) -> Complaint {
+    if let Some(key) = between(message, "unknown field `", "`") {
+        return unknown_key(key, message);
+    }
+    if let Some(key) = between(message, "duplicate field `", "`") {
+        return Complaint::new(format!("key `{key}` given twice")).help("remove one of them");
+    }
+    let wrong_type = message
+        .strip_prefix("invalid type: ")
+        .and_then(|rest| rest.rsplit_once(", expected "));
+    if let Some((found, expected)) = wrong_type {
+        let section = |name: &str| format!("a section of keys: {name}");
+        return Complaint::new("value of the wrong type")
+            .expected(match expected {
+                "i64" => "a whole number, without quotes".to_owned(),
+                "a string" => "text in quotes".to_owned(),
+                "a boolean" => "true or false, without quotes".to_owned(),
+                "a sequence" => "a list: [[image]] for images, [\"...\"] for texts".to_owned(),
+                "struct RawServer" => section("[server]"),
+                "struct RawSlam" => section("[slam]"),
+                "struct RawFirmware" => section("[firmware]"),
+                "struct RawBoot" => section("[boot]"),
+                "struct RawImage" => section("[[image]]"),
+                other => other.to_owned(),
+            })
+            .found(match found {
+                // serde's word; what a user wrote is `[image]` or `{ ... }`.
+                "map" => "one section".to_owned(),
+                found => found
+                    .replace('`', "")
+                    .replace(" as i128", ", beyond 64 bits"),
+            });
+    }
+    let mut lines = message.lines();
+    let what = lines.next().unwrap_or("not TOML").to_owned();
+    let rest = lines.collect::<Vec<_>>().join(" ");
+    let complaint = Complaint::new(what).help("the syntax is TOML's (https://toml.io)");
+    match rest.strip_prefix("expected ") {
+        Some(expected) => complaint.expected(expected),
+        None if rest.is_empty() => complaint,
+        None => complaint.found(rest),
+    }
+}
+
+fn unknown_key(key: &str, message: &str) -> Complaint {
+    let known: Vec<&str> = message
+        .split_once("expected ")
+        .map(|(_, list)| list.split('`').skip(1).step_by(2).collect())
+        .unwrap_or_default();
+    let complaint = Complaint::new(format!("unknown key `{key}`")).expected(known.join(", "));
+    let elsewhere = KEYS.iter().find(|(_, keys)| keys.contains(&key));
+    match (nearest(key, known.iter().copied()), elsewhere) {
+        (_, Some((section, _))) => complaint.help(format!("`{key}` belongs to {section}")),
+        (Some(near), None) => complaint.help(format!("did you mean `{near}`?")),
+        (None, None) => complaint.help("remove it; docs/slamboot.toml lists every key"),
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let rest = text.split_once(before)?.1;
+    Some(rest.split_once(after)?.0)
+}

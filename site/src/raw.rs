@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `slamboot.toml` as it is written: the shape only, nothing checked but types and key names.
+//!
+//! Every value carries its place in the file ([`Spanned`]), so that whatever a later check finds
+//! can be pointed at. An absent key stays `None`: defaults live in [`Site::default`] alone.
+//!
+//! [`Site::default`]: crate::Site
+
+use serde::Deserialize;
+use toml::Spanned;
+
+type Text = Option<Spanned<String>>;
+type Number = Option<Spanned<i64>>;
+type Switch = Option<Spanned<bool>>;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSite {
+    #[serde(default)]
+    pub(crate) server: RawServer,
+    #[serde(default)]
+    pub(crate) slam: RawSlam,
+    #[serde(default)]
+    pub(crate) firmware: RawFirmware,
+    #[serde(default)]
+    pub(crate) boot: RawBoot,
+    #[serde(default, rename = "image")]
+    pub(crate) images: Vec<Spanned<RawImage>>,
+}
+
+/// `[server]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawServer {
+    pub(crate) interface: Text,
+    pub(crate) address: Text,
+    pub(crate) http_port: Number,
+    pub(crate) memdisk: Text,
+}
+
+/// `[slam]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSlam {
+    pub(crate) port: Number,
+    pub(crate) group: Text,
+    pub(crate) group_port: Number,
+    pub(crate) max_rate: Text,
+    pub(crate) ttl: Number,
+    pub(crate) block_size: Number,
+    pub(crate) stock_clients: Switch,
+}
+
+/// `[firmware]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFirmware {
+    pub(crate) release: Text,
+    pub(crate) targets: Option<Vec<Spanned<String>>>,
+    pub(crate) client: Text,
+    pub(crate) serial: Switch,
+    pub(crate) retries: Number,
+}
+
+/// `[boot]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawBoot {
+    pub(crate) default: Text,
+}
+
+/// `[[image]]`: the keys of every kind; which of them belong together is checked later, so that
+/// the error can say it (serde's tagged enums lose places and name only the first).
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawImage {
+    pub(crate) name: Text,
+    pub(crate) kind: Text,
+    pub(crate) path: Text,
+    pub(crate) kernel: Text,
+    pub(crate) initrd: Text,
+    pub(crate) args: Text,
+}
+
+/// Every section with its keys, to say where a misplaced key belongs. The example file's test
+/// compares it with `docs/slamboot.toml`, and serde's own list with both.
+pub(crate) const KEYS: [(&str, &[&str]); 5] = [
+    (
+        "[server]",
+        &["interface", "address", "http_port", "memdisk"],
+    ),
+    (
+        "[slam]",
+        &[
+            "port",
+            "group",
+            "group_port",
+            "max_rate",
+            "ttl",
+            "block_size",
+            "stock_clients",
+        ],
+    ),
+    (
+        "[firmware]",
+        &["release", "targets", "client", "serial", "retries"],
+    ),
+    ("[boot]", &["default"]),
+    (
+        "[[image]]",
+        &["name", "kind", "path", "kernel", "initrd", "args"],
+    ),
+];

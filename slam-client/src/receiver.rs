@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The receiving side: datagrams and the time go in, blocks to write, datagrams to send and the
+//! next moment come out. No socket, no clock, no file.
+
+use crate::blocks::{BlockIndex, BlockSet};
+use crate::event::{Draft, Failure, Input, Output, Outputs, Rejection};
+use crate::patience::{Config, Patience};
+use crate::time::Timestamp;
+use crate::wire::{ClientPacket, MAX_NACK_LEN, Nack, ServerPacket, TransferHeader};
+
+/// Receives one file.
+///
+/// Blocks may come in any order, twice, and from the middle on. It holds no payload: memory
+/// grows with the number of gaps alone ([`Config::max_gaps`]).
+///
+/// ```
+/// use slam_client::{Config, Input, Output, Receiver, Timestamp};
+///
+/// let mut receiver = Receiver::new(Timestamp::ZERO, Config::default(), 1);
+/// for output in receiver.handle(Timestamp::ZERO, Input::Timeout) {
+///     assert!(matches!(output, Output::Timeout(_)), "first it listens");
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    config: Config,
+    phase: Phase,
+    patience: Patience,
+    stats: Stats,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    /// The server has not been heard. `claim` is what an earlier run left behind, if any: it may
+    /// or may not be what the server sends.
+    Seeking { claim: Option<Transfer> },
+    /// The server has been heard.
+    Receiving(Transfer),
+    /// Complete, failed or stopped.
+    Ended,
+}
+
+#[derive(Clone, Debug)]
+struct Transfer {
+    header: TransferHeader,
+    held: BlockSet,
+}
+
+impl Transfer {
+    fn is_complete(&self) -> bool {
+        self.held.len() == self.header.block_count()
+    }
+}
+
+/// What has been seen so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Blocks that were new.
+    pub blocks: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Blocks that were held already.
+    pub duplicates: u64,
+    /// Blocks not kept because of [`Config::max_gaps`].
+    pub unkept: u64,
+    /// Solicits answered.
+    pub solicits: u64,
+    /// NACKs sent, answers to solicits among them.
+    pub nacks: u64,
+    /// How often the transfer changed.
+    pub restarts: u32,
+    /// Datagrams ignored.
+    pub rejected: u64,
+    /// Why the last of them was.
+    pub last_rejection: Option<Rejection>,
+}
+
+impl Receiver {
+    /// A receiver that begins now, holding nothing. `seed` decides its random waits; clients of
+    /// one group should differ in it.
+    pub fn new(now: Timestamp, config: Config, seed: u64) -> Self {
+        Self::seeking(now, config, seed, None)
+    }
+
+    /// A receiver that already holds `held` of the transfer `header`.
+    ///
+    /// What it holds counts once the server is heard to send the very same header
+    /// ([`Output::Started`]); any other makes it start anew ([`Output::Restarted`]). Blocks
+    /// beyond the end are dropped.
+    pub fn resume(
+        now: Timestamp,
+        config: Config,
+        seed: u64,
+        header: TransferHeader,
+        mut held: BlockSet,
+    ) -> Self {
+        held.remove_run(header.block_count()..u64::MAX);
+        Self::seeking(now, config, seed, Some(Transfer { header, held }))
+    }
+
+    fn seeking(now: Timestamp, config: Config, seed: u64, claim: Option<Transfer>) -> Self {
+        let patience = Patience::new(now, &config, seed);
+        Receiver {
+            config,
+            phase: Phase::Seeking { claim },
+            patience,
+            stats: Stats::default(),
+        }
+    }
+
+    /// The transfer and the blocks of it that were handed out, once the server has been heard and
+    /// until the end.
+    pub fn transfer(&self) -> Option<(&TransferHeader, &BlockSet)> {
+        match &self.phase {
+            Phase::Receiving(transfer) => Some((&transfer.header, &transfer.held)),
+            Phase::Seeking { .. } | Phase::Ended => None,
+        }
+    }
+
+    /// Whether nothing will follow any more.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// What has been seen so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Takes what happened at `now`; yields what follows from it.
+    pub fn handle<'d>(&mut self, now: Timestamp, input: Input<'d>) -> Outputs<'d> {
+        let mut draft = Draft::default();
+        if !self.has_ended() {
+            let taken = match input {
+                Input::Multicast(datagram) => self.multicast(now, datagram, &mut draft),
+                Input::Unicast(datagram) => self.unicast(now, datagram, &mut draft),
+                Input::Timeout => {
+                    self.timeout(now, &mut draft);
+                    Ok(())
+                }
+            };
+            if let Err(rejection) = taken {
+                self.stats.rejected += 1;
+                self.stats.last_rejection = Some(rejection);
+            }
+        }
+        draft.finish((!self.has_ended()).then(|| self.patience.next()))
+    }
+
+    /// Leaves before the end: tells the server.
+    pub fn stop(&mut self) -> Outputs<'static> {
+        let mut draft = Draft::default();
+        if !self.has_ended() {
+            self.disconnect(&mut draft);
+        }
+        draft.finish(None)
+    }
+
+    fn multicast<'d>(
+        &mut self,
+        now: Timestamp,
+        datagram: &'d [u8],
+        draft: &mut Draft<'d>,
+    ) -> Result<(), Rejection> {
+        let ServerPacket::Data {
+            header,
+            block,
+            payload,
+        } = ServerPacket::decode(datagram)?
+        else {
+            return Err(Rejection::SolicitToGroup);
+        };
+        let max_gaps = self.config.max_gaps;
+        let Some(transfer) = self.enter(now, header, draft)? else {
+            return Ok(());
+        };
+        let new = if transfer.held.run_count() > max_gaps && !touches(&transfer.held, block) {
+            self.stats.unkept += 1;
+            false
+        } else if transfer.held.insert(block) {
+            self.stats.blocks += 1;
+            self.stats.bytes += payload.len() as u64;
+            let offset = header.block_offset(block);
+            draft.write = Some(Output::Write { offset, payload });
+            true
+        } else {
+            self.stats.duplicates += 1;
+            false
+        };
+        let complete = self.is_complete();
+        let spoken = self.stats.nacks > 0;
+        self.patience.heard_data(now, new, spoken, &self.config);
+        if complete {
+            self.complete(draft);
+        }
+        Ok(())
+    }
+
+    fn unicast(
+        &mut self,
+        now: Timestamp,
+        datagram: &[u8],
+        draft: &mut Draft<'_>,
+    ) -> Result<(), Rejection> {
+        let ServerPacket::Solicit { header } = ServerPacket::decode(datagram)? else {
+            return Err(Rejection::DataToClient);
+        };
+        if self.enter(now, header, draft)?.is_none() {
+            return Ok(());
+        }
+        self.stats.solicits += 1;
+        if self.is_complete() {
+            self.complete(draft);
+        } else {
+            self.nack(now, false, draft);
+        }
+        Ok(())
+    }
+
+    fn timeout(&mut self, now: Timestamp, draft: &mut Draft<'_>) {
+        if self.patience.is_over(now) {
+            self.fail(self.diagnosis(), draft);
+        } else if self.patience.wants_to_speak(now) {
+            self.nack(now, true, draft);
+        }
+    }
+
+    /// The transfer that `header` belongs to, which is the one at hand from now on; `None` if it
+    /// changed once too often.
+    fn enter(
+        &mut self,
+        now: Timestamp,
+        header: TransferHeader,
+        draft: &mut Draft<'_>,
+    ) -> Result<Option<&mut Transfer>, Rejection> {
+        let same = matches!(&self.phase, Phase::Receiving(transfer) if transfer.header == header);
+        if !same {
+            let (limit, found) = (self.config.max_bytes, header.total_bytes());
+            if found > limit {
+                return Err(Rejection::TooLarge { limit, found });
+            }
+            let (known, restarted) = match std::mem::replace(&mut self.phase, Phase::Ended) {
+                Phase::Seeking { claim: None } => (None, false),
+                Phase::Seeking { claim: Some(claim) } if claim.header == header => {
+                    (Some(claim), false)
+                }
+                Phase::Seeking { claim: Some(_) } | Phase::Receiving(_) | Phase::Ended => {
+                    (None, true)
+                }
+            };
+            draft.header = Some(if restarted {
+                self.stats.restarts += 1;
+                Output::Restarted { header }
+            } else {
+                Output::Started { header }
+            });
+            self.phase = Phase::Receiving(known.unwrap_or(Transfer {
+                header,
+                held: BlockSet::new(),
+            }));
+            if self.stats.restarts > self.config.max_restarts {
+                let restarts = self.stats.restarts;
+                self.fail(Failure::Unstable { restarts }, draft);
+                return Ok(None);
+            }
+            self.patience.introduce(now, &self.config);
+        }
+        Ok(match &mut self.phase {
+            Phase::Receiving(transfer) => Some(transfer),
+            Phase::Seeking { .. } | Phase::Ended => None,
+        })
+    }
+
+    fn is_complete(&self) -> bool {
+        matches!(&self.phase, Phase::Receiving(transfer) if transfer.is_complete())
+    }
+
+    fn nack(&mut self, now: Timestamp, unasked: bool, draft: &mut Draft<'_>) {
+        let nack = match &self.phase {
+            // A claim is not trusted yet: a NACK for a block past the end of what the server now
+            // has makes mini-slamd spin for ever.
+            Phase::Seeking { .. } => Nack::initial(),
+            Phase::Receiving(Transfer { header, held }) => {
+                Nack::for_gaps(held, header.block_count(), MAX_NACK_LEN)
+            }
+            Phase::Ended => return,
+        };
+        self.stats.nacks += 1;
+        self.patience.spoke(now, unasked, &self.config);
+        draft.send = Some(send(&ClientPacket::Nack(nack)));
+    }
+
+    fn complete(&mut self, draft: &mut Draft<'_>) {
+        self.disconnect(draft);
+        draft.end = Some(Output::Complete);
+    }
+
+    fn fail(&mut self, failure: Failure, draft: &mut Draft<'_>) {
+        self.disconnect(draft);
+        draft.end = Some(Output::Failed(failure));
+    }
+
+    /// Also after listening only: the server may know us from an earlier run.
+    fn disconnect(&mut self, draft: &mut Draft<'_>) {
+        self.phase = Phase::Ended;
+        draft.send = Some(send(&ClientPacket::Disconnect));
+    }
+
+    fn diagnosis(&self) -> Failure {
+        let Stats {
+            blocks,
+            duplicates,
+            unkept,
+            solicits,
+            nacks,
+            rejected,
+            last_rejection,
+            ..
+        } = self.stats;
+        match (&self.phase, last_rejection) {
+            (Phase::Receiving(transfer), _) if blocks + duplicates + unkept > 0 => {
+                Failure::Silent {
+                    held: transfer.held.len(),
+                    count: transfer.header.block_count(),
+                }
+            }
+            (_, Some(last)) => Failure::Refused {
+                datagrams: rejected,
+                last,
+            },
+            _ if solicits > 0 => Failure::NoData { solicits },
+            _ => Failure::NoServer { nacks },
+        }
+    }
+}
+
+/// Whether `block` would not become a run of its own.
+fn touches(held: &BlockSet, block: BlockIndex) -> bool {
+    let before = block.0.saturating_sub(1);
+    held.run_from(BlockIndex(before))
+        .is_some_and(|run| run.start <= block.0.saturating_add(1))
+}
+
+fn send(packet: &ClientPacket) -> Output<'static> {
+    let mut datagram = Vec::new();
+    packet.encode(&mut datagram);
+    Output::Send(datagram)
+}

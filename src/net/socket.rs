@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The socket of a session: NACKs in, blocks out to the group.
+
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Receive buffer: NACKs of a whole room at once, in bytes.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Longest datagram that is read whole; longer ones are cut and so rejected.
+const MAX_DATAGRAM: usize = 2048;
+/// Most bytes in one segmented send (the kernel's limit is an IPv4 datagram).
+const MAX_SEND: usize = 65_000;
+
+/// Why a socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Somebody else listens there.
+    #[error(
+        "UDP port {port} of {address} is taken; another SLAM server, or another slamboot, may run: \
+         `ss -lunp sport = :{port}` names it. Stop it, or choose a port with --port \
+         (`port` under [slam])"
+    )]
+    PortTaken {
+        /// The address.
+        address: Ipv4Addr,
+        /// The port.
+        port: u16,
+    },
+    /// The address is on no interface of this host.
+    #[error("{address} is no address of this host; `ip -4 address` lists them")]
+    NotOurAddress {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// Anything else.
+    #[error("UDP {address}:{port}: cannot {step}: {source}")]
+    System {
+        /// The address.
+        address: Ipv4Addr,
+        /// The port.
+        port: u16,
+        /// What was tried.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A session's socket, and the group that it sends to.
+#[derive(Debug)]
+pub struct SessionSocket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    group: SocketAddr,
+    buffers: Vec<u8>,
+}
+
+impl SessionSocket {
+    /// Binds `port` of `address` and sends to `group` over the interface with that address.
+    pub fn open(
+        address: Ipv4Addr,
+        port: u16,
+        group: SocketAddrV4,
+        ttl: u8,
+    ) -> Result<Self, SocketError> {
+        let failed = |step| {
+            move |source| SocketError::System {
+                address,
+                port,
+                step,
+                source,
+            }
+        };
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))
+            .map_err(failed("open a socket"))?;
+        socket
+            .bind(&SocketAddr::from((address, port)).into())
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => SocketError::PortTaken { address, port },
+                io::ErrorKind::AddrNotAvailable => SocketError::NotOurAddress { address },
+                _ => failed("bind it")(source),
+            })?;
+        socket
+            .set_multicast_if_v4(&address)
+            .map_err(failed("choose the interface"))?;
+        socket
+            .set_multicast_ttl_v4(u32::from(ttl))
+            .map_err(failed("set the TTL"))?;
+        // Clients on this host take part too.
+        socket
+            .set_multicast_loop_v4(true)
+            .map_err(failed("set multicast loopback"))?;
+        // Best effort: the system may allow less.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        let socket = UdpSocket::from(socket);
+        let state = UdpSocketState::new((&socket).into()).map_err(failed("prepare it"))?;
+        let buffers = vec![0; MAX_DATAGRAM * state.gro_segments() * BATCH_SIZE];
+        Ok(SessionSocket {
+            socket,
+            state,
+            group: group.into(),
+            buffers,
+        })
+    }
+
+    /// The address and port that it is bound to.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// How many datagrams of `segment` bytes go out in one [`SessionSocket::send_group`].
+    pub fn segments_per_send(&self, segment: usize) -> usize {
+        (MAX_SEND / segment.max(1)).clamp(1, self.state.max_gso_segments().max(1))
+    }
+
+    /// Sends `datagrams`, each `segment` bytes long but for the last, to the group.
+    pub fn send_group(&self, datagrams: &[u8], segment: usize) -> io::Result<()> {
+        let sent = self.transmit(self.group, datagrams, Some(segment));
+        match sent {
+            // Segmentation offload turned out not to work here: it is off from now on.
+            Err(error) if self.state.max_gso_segments() == 1 && datagrams.len() > segment => {
+                if matches!(error.kind(), io::ErrorKind::WouldBlock) {
+                    return Err(error);
+                }
+                datagrams
+                    .chunks(segment)
+                    .try_for_each(|one| self.transmit(self.group, one, None))
+            }
+            sent => sent,
+        }
+    }
+
+    /// Sends one datagram to one client.
+    pub fn send_to(&self, client: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        self.transmit(client, datagram, None)
+    }
+
+    /// Hands each datagram that has arrived to `take`, without waiting.
+    pub fn receive(&mut self, mut take: impl FnMut(SocketAddr, &[u8])) -> io::Result<()> {
+        let each = self.buffers.len() / BATCH_SIZE;
+        loop {
+            let mut meta = [RecvMeta::default(); BATCH_SIZE];
+            let mut slices: Vec<IoSliceMut<'_>> =
+                self.buffers.chunks_mut(each).map(IoSliceMut::new).collect();
+            let count = match self
+                .state
+                .recv((&self.socket).into(), &mut slices, &mut meta)
+            {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            for (meta, buffer) in meta.iter().zip(self.buffers.chunks(each)).take(count) {
+                for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                    take(meta.addr, datagram);
+                }
+                if meta.len == 0 {
+                    take(meta.addr, &[]);
+                }
+            }
+        }
+    }
+
+    fn transmit(&self, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<()> {
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents,
+            segment_size: segment,
+            src_ip: None,
+        };
+        self.state.try_send((&self.socket).into(), &transmit)
+    }
+}
+
+impl AsFd for SessionSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

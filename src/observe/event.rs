@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What happened, for people (one line each) and for programs (one JSON object each).
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use slam_client::Timestamp;
+
+/// Something that happened in one transfer.
+///
+/// As JSON: `{"at": 12.5, "transfer": "demo", "event": "client_joined", "client": "10.0.0.7:1024"}`,
+/// times in seconds, sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// When, since the driver began.
+    #[serde(serialize_with = "timestamp_seconds")]
+    pub at: Timestamp,
+    /// Name of the transfer ([`site::Transfer::name`]).
+    pub transfer: String,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// Somebody asked after nobody did: blocks are being sent.
+    SessionStarted,
+    /// Nobody asks any more.
+    SessionIdle {
+        /// Blocks sent since the session started, repeated ones included.
+        sent_blocks: u64,
+        /// Bytes of payload in them.
+        sent_bytes: u64,
+        /// Bytes of the file, for comparison.
+        file_bytes: u64,
+        /// Since the session started.
+        #[serde(rename = "seconds", serialize_with = "duration_seconds")]
+        took: Duration,
+    },
+    /// A client asked for the first time.
+    ClientJoined {
+        /// Its address and port.
+        client: SocketAddr,
+    },
+    /// A client said goodbye. (A stock client says so too when it gives up; iPXE `slam.c`,
+    /// `slam_finished`.)
+    ClientFinished {
+        /// Its address and port.
+        client: SocketAddr,
+        /// Bytes of the file.
+        file_bytes: u64,
+        /// Since it joined.
+        #[serde(rename = "seconds", serialize_with = "duration_seconds")]
+        took: Duration,
+    },
+    /// A client no longer answers and is not waited for. It may have finished: a goodbye can get
+    /// lost.
+    ClientSilent {
+        /// Its address and port.
+        client: SocketAddr,
+        /// Since it was last heard.
+        #[serde(rename = "seconds", serialize_with = "duration_seconds")]
+        silent_for: Duration,
+    },
+    /// Datagrams that were ignored: malformed, or asking for what is not there. Rate-limited:
+    /// `count` of them since the last such event.
+    Rejected {
+        /// Where the last one came from.
+        client: SocketAddr,
+        /// What is wrong with it.
+        reason: String,
+        /// How many.
+        count: u64,
+    },
+    /// The file is not the one that was digested; its session has ended.
+    ImageChanged {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// The file cannot be read any more; its session has ended.
+    ImageUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        what: String,
+    },
+    /// The path no longer leads to the file that is served, which goes on being served.
+    ImageReplaced {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The network refused to send; sending goes on later.
+    SendFailed {
+        /// What the system said.
+        what: String,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.transfer, self.kind)
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventKind::SessionStarted => f.write_str("session started"),
+            EventKind::SessionIdle {
+                sent_blocks,
+                sent_bytes,
+                file_bytes,
+                took,
+            } => write!(
+                f,
+                "idle after {}: sent {sent_blocks} blocks, {} ({:.2} times the file)",
+                Seconds(*took),
+                Bytes(*sent_bytes),
+                *sent_bytes as f64 / (*file_bytes).max(1) as f64
+            ),
+            EventKind::ClientJoined { client } => write!(f, "client {client} joined"),
+            EventKind::ClientFinished {
+                client,
+                file_bytes,
+                took,
+            } => {
+                write!(f, "client {client} finished after {}", Seconds(*took))?;
+                if took.is_zero() {
+                    return Ok(());
+                }
+                let mib = *file_bytes as f64 / MIB as f64;
+                write!(f, ", {:.1} MiB/s", mib / took.as_secs_f64())
+            }
+            EventKind::ClientSilent { client, silent_for } => write!(
+                f,
+                "client {client} has been silent for {}: not waiting for it (finished, or switched off)",
+                Seconds(*silent_for)
+            ),
+            EventKind::Rejected {
+                client,
+                reason,
+                count,
+            } => write!(
+                f,
+                "ignored {count} datagram{}, last from {client}: {reason}",
+                if *count == 1 { "" } else { "s" }
+            ),
+            EventKind::ImageChanged { path, what } => write!(
+                f,
+                "{} changed while it was served ({what}): stopped serving it; restart to serve the new one",
+                path.display()
+            ),
+            EventKind::ImageUnreadable { path, what } => write!(
+                f,
+                "{} cannot be read any more ({what}): stopped serving it; put it back and restart",
+                path.display()
+            ),
+            EventKind::ImageReplaced { path } => write!(
+                f,
+                "{} was replaced or removed: still serving what it was; restart to serve the new one",
+                path.display()
+            ),
+            EventKind::SendFailed { what } => write!(f, "cannot send: {what}; trying again"),
+        }
+    }
+}
+
+const MIB: u64 = 1 << 20;
+
+/// A size for people: `512 B`, `200.0 MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+            let size = 1u64 << shift;
+            if self.0 >= size {
+                return write!(f, "{:.1} {unit}", self.0 as f64 / size as f64);
+            }
+        }
+        write!(f, "{} B", self.0)
+    }
+}
+
+/// A time for people: `1.83 s`.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} s", self.0.as_secs_f64())
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's serialize_with passes references"
+)]
+fn timestamp_seconds<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(at.since_start().as_secs_f64())
+}
+
+fn duration_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> SocketAddr {
+        "10.0.0.7:1024".parse().unwrap()
+    }
+
+    #[test]
+    fn lines_and_json() {
+        let cases = [
+            (
+                EventKind::ClientJoined { client: client() },
+                "demo: client 10.0.0.7:1024 joined",
+                r#""event":"client_joined","client":"10.0.0.7:1024""#,
+            ),
+            (
+                EventKind::ClientFinished {
+                    client: client(),
+                    file_bytes: 200 * MIB,
+                    took: Duration::from_millis(1600),
+                },
+                "demo: client 10.0.0.7:1024 finished after 1.60 s, 125.0 MiB/s",
+                r#""event":"client_finished","client":"10.0.0.7:1024","file_bytes":209715200,"seconds":1.6"#,
+            ),
+            (
+                EventKind::ClientFinished {
+                    client: client(),
+                    file_bytes: MIB,
+                    took: Duration::ZERO,
+                },
+                "demo: client 10.0.0.7:1024 finished after 0.00 s",
+                r#""event":"client_finished","client":"10.0.0.7:1024","file_bytes":1048576,"seconds":0.0"#,
+            ),
+            (
+                EventKind::SessionIdle {
+                    sent_blocks: 3,
+                    sent_bytes: 3000,
+                    file_bytes: 2000,
+                    took: Duration::from_secs(2),
+                },
+                "demo: idle after 2.00 s: sent 3 blocks, 2.9 KiB (1.50 times the file)",
+                r#""event":"session_idle","sent_blocks":3,"sent_bytes":3000,"file_bytes":2000,"seconds":2.0"#,
+            ),
+            (
+                EventKind::Rejected {
+                    client: client(),
+                    reason: "integer of length 0 at byte 0".to_owned(),
+                    count: 12,
+                },
+                "demo: ignored 12 datagrams, last from 10.0.0.7:1024: integer of length 0 at byte 0",
+                r#""event":"rejected","client":"10.0.0.7:1024","reason":"integer of length 0 at byte 0","count":12"#,
+            ),
+            (
+                EventKind::ImageChanged {
+                    path: "/srv/demo.img".into(),
+                    what: "1 MiB, was 2 MiB".to_owned(),
+                },
+                "demo: /srv/demo.img changed while it was served (1 MiB, was 2 MiB): stopped \
+                 serving it; restart to serve the new one",
+                r#""event":"image_changed","path":"/srv/demo.img","what":"1 MiB, was 2 MiB""#,
+            ),
+        ];
+        for (kind, line, json) in cases {
+            let event = Event {
+                at: Timestamp::from_start(Duration::from_millis(12_500)),
+                transfer: "demo".to_owned(),
+                kind,
+            };
+            assert_eq!(event.to_string(), line);
+            let json = format!(r#"{{"at":12.5,"transfer":"demo",{json}}}"#);
+            assert_eq!(serde_json::to_string(&event).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (200 << 20, "200.0 MiB"),
+            (3 << 30, "3.0 GiB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), shown);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The SLAM server without a socket or a clock: datagrams and `now` in, decisions out.
+//!
+//! ```text
+//! datagram ─→ Server ─→ Session ─→ Clients   who is there, who was asked what and when
+//!                          │   └──→ Ahead     how far beyond a client's first gap to send
+//!                          ├──────→ Demand    what is to be sent, in which order
+//!                          ├──────→ Recent    what was sent that a client cannot have heard yet
+//!                          └──────→ Pacer     when; at the rate that RateControl finds
+//! ```
+
+mod ahead;
+mod clients;
+mod demand;
+mod pacer;
+mod rate;
+mod recent;
+mod server;
+mod session;
+
+pub use rate::RateLimits;
+pub use server::{Server, SessionId};
+pub use session::{Output, Rejection, Session, SessionConfig, SessionEvent, SessionTotals};

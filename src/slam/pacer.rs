@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! When the next blocks may leave.
+
+use std::time::Duration;
+
+use site::BitRate;
+use slam_client::Timestamp;
+
+/// What a block costs on the wire beside itself: Ethernet preamble, header, check sequence and
+/// gap (8 + 14 + 4 + 12, IEEE 802.3), IPv4 (20), UDP (8).
+const FRAME_OVERHEAD: u64 = 38 + 20 + 8;
+/// Blocks leave in batches of this time on the wire: fine enough for receive rings of 4 to 16
+/// packets at the rates of such cards, coarse enough for a timer.
+const BATCH: Duration = Duration::from_micros(100);
+/// How much of a late wake-up may be made up for at once.
+const CATCH_UP: Duration = Duration::from_millis(1);
+
+/// Spaces batches so that their sum keeps to a rate.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    /// Bytes that a full block's datagram takes on the wire.
+    block_on_wire: u64,
+    next: Timestamp,
+}
+
+impl Pacer {
+    /// A pacer for datagrams of up to `datagram_len` bytes of UDP payload.
+    pub(crate) fn new(datagram_len: usize) -> Self {
+        Pacer {
+            block_on_wire: datagram_len as u64 + FRAME_OVERHEAD,
+            next: Timestamp::ZERO,
+        }
+    }
+
+    /// When the next batch may leave.
+    pub(crate) fn next_batch(&self) -> Timestamp {
+        self.next
+    }
+
+    /// The longest batch at `rate`: at least one block.
+    pub(crate) fn batch_blocks(&self, rate: BitRate) -> u64 {
+        self.blocks_in(rate, BATCH)
+    }
+
+    /// How many blocks `time` has room for at `rate`: at least one.
+    pub(crate) fn blocks_in(&self, rate: BitRate, time: Duration) -> u64 {
+        let each = rate.time_for(self.block_on_wire).as_nanos().max(1);
+        u64::try_from(time.as_nanos() / each)
+            .unwrap_or(u64::MAX)
+            .max(1)
+    }
+
+    /// Notes that `blocks` leave now.
+    pub(crate) fn sent(&mut self, blocks: u64, rate: BitRate, now: Timestamp) {
+        let from = self.next.max(now - CATCH_UP);
+        self.next = from + rate.time_for(blocks.saturating_mul(self.block_on_wire));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_to_the_rate_and_makes_up_for_late_wakeups() {
+        let rate = BitRate::from_bits_per_second(1_000_000_000);
+        let mut pacer = Pacer::new(1472);
+        let batch = pacer.batch_blocks(rate);
+        assert_eq!(batch, 8);
+        let mut now = Timestamp::from_start(Duration::from_secs(5));
+        let (start, mut blocks) = (now, 0);
+        while now.since(start) < Duration::from_secs(1) {
+            // Every wake-up is 60 microseconds late.
+            now = now.max(pacer.next_batch()) + Duration::from_micros(60);
+            while pacer.next_batch() <= now {
+                pacer.sent(batch, rate, now);
+                blocks += batch;
+            }
+        }
+        let bits = blocks * 8 * (1472 + FRAME_OVERHEAD);
+        assert!((990_000_000..1_010_000_000).contains(&bits), "{bits}");
+    }
+
+    #[test]
+    fn a_long_pause_is_not_made_up_for() {
+        let rate = BitRate::from_bits_per_second(1_000_000_000);
+        let mut pacer = Pacer::new(1472);
+        let now = Timestamp::from_start(Duration::from_secs(100));
+        let mut blocks = 0;
+        while pacer.next_batch() <= now {
+            pacer.sent(8, rate, now);
+            blocks += 8;
+        }
+        assert!(blocks <= pacer.blocks_in(rate, CATCH_UP) + 8, "{blocks}");
+    }
+
+    #[test]
+    fn slow_rates_send_single_blocks() {
+        let pacer = Pacer::new(1472);
+        assert_eq!(pacer.batch_blocks(BitRate::from_bits_per_second(1_000)), 1);
+    }
+}

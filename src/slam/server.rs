@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! All sessions of a server: one for each file, port and group.
+
+use std::net::SocketAddr;
+
+use slam_client::Timestamp;
+
+use super::session::{Output, Session, SessionConfig};
+
+/// Which session: its place in the order of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub usize);
+
+/// The sessions, polled in turn so that none starves another.
+#[derive(Debug, Default)]
+pub struct Server {
+    /// `None`: closed.
+    sessions: Vec<Option<Session>>,
+    /// The session to poll first.
+    next: usize,
+}
+
+impl Server {
+    /// A server without sessions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a session.
+    pub fn add(&mut self, config: &SessionConfig) -> SessionId {
+        self.sessions.push(Some(Session::new(config)));
+        SessionId(self.sessions.len() - 1)
+    }
+
+    /// One of the sessions; `None` if it was closed.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(id.0)?.as_ref()
+    }
+
+    /// Ends a session whose content is gone: nothing more is sent, nobody is heard.
+    pub fn close(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id.0) {
+            *session = None;
+        }
+    }
+
+    /// Takes a datagram that arrived on the port of session `id`.
+    pub fn handle(&mut self, id: SessionId, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+        if let Some(Some(session)) = self.sessions.get_mut(id.0) {
+            session.handle(from, datagram, now);
+        }
+    }
+
+    /// The next thing to do, and for which session; `None` with the moment to come back at when
+    /// no session has anything to do.
+    pub fn poll(&mut self, now: Timestamp) -> Result<(SessionId, Output), Option<Timestamp>> {
+        let mut earliest: Option<Timestamp> = None;
+        for step in 0..self.sessions.len() {
+            let at = (self.next + step) % self.sessions.len();
+            let Some(session) = &mut self.sessions[at] else {
+                continue;
+            };
+            match session.poll(now) {
+                Output::Timeout(next) => earliest = earliest.into_iter().chain(next).min(),
+                output => {
+                    self.next = at + 1;
+                    return Ok((SessionId(at), output));
+                }
+            }
+        }
+        Err(earliest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::slam::RateLimits;
+    use site::BitRate;
+    use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
+
+    #[test]
+    fn sessions_take_turns() {
+        let mut server = Server::new();
+        let size = BlockSize::new(1000).unwrap();
+        for number in 1..=2 {
+            let transaction = TransactionId(VarInt::new(number).unwrap());
+            let header = TransferHeader::new(transaction, 100_000, size).unwrap();
+            let rate = RateLimits::below(BitRate::from_bits_per_second(1_000_000_000));
+            server.add(&SessionConfig { header, rate });
+        }
+        assert_eq!(server.poll(Timestamp::ZERO), Err(None));
+        let client = SocketAddr::from(([10, 0, 0, 1], 1));
+        let now = Timestamp::from_start(Duration::from_secs(1));
+        for id in [SessionId(0), SessionId(1)] {
+            server.handle(id, client, &[0x20, 0x21, 0], now);
+        }
+        let order: Vec<usize> = std::iter::from_fn(|| server.poll(now).ok())
+            .filter(|(_, output)| matches!(output, Output::Send(_)))
+            .map(|(id, _)| id.0)
+            .take(4)
+            .collect();
+        assert_eq!(order, [0, 1, 0, 1]);
+        server.close(SessionId(0));
+        assert!(server.session(SessionId(0)).is_none());
+        server.handle(SessionId(0), client, &[0], now);
+        while let Ok((id, _)) = server.poll(now) {
+            assert_eq!(id, SessionId(1));
+        }
+    }
+}

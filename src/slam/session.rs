@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One file, multicast to whoever asks, until everybody has it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use slam_client::wire::{
+    ClientPacket, EncodedHeader, MAX_INT_LEN, Nack, TransferHeader, WireError,
+};
+use slam_client::{BlockSet, Timestamp};
+
+use super::clients::{Clients, MAX_CLIENTS};
+use super::demand::Demand;
+use super::pacer::Pacer;
+use super::rate::{RateControl, RateLimits, SHORTEST_SAMPLE, Sample};
+use super::recent::Recent;
+
+/// Events that wait to be drained; beyond, rejections are counted but no longer told.
+const MAX_EVENTS: usize = 1024;
+
+/// What a session is made of.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// What is transferred.
+    pub header: TransferHeader,
+    /// How fast.
+    pub rate: RateLimits,
+}
+
+/// What to do next. Drain [`Session::poll`] until it says [`Output::Timeout`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send these blocks to the group, in this order, at once.
+    Send(Range<u64>),
+    /// Send the header alone to this client.
+    Solicit(SocketAddr),
+    /// Tell whoever watches.
+    Event(SessionEvent),
+    /// Nothing more until this moment, or until a datagram arrives.
+    Timeout(Option<Timestamp>),
+}
+
+/// What happened in a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionEvent {
+    /// The first client has asked; sending begins.
+    Started,
+    /// A client has asked for the first time.
+    ClientJoined(SocketAddr),
+    /// A client has disconnected: it has everything, or has given up.
+    ClientFinished {
+        /// Which one.
+        client: SocketAddr,
+        /// From its first NACK on.
+        after: Duration,
+    },
+    /// A client no longer answers. It may have finished: a disconnect can get lost.
+    ClientSilent {
+        /// Which one.
+        client: SocketAddr,
+        /// Since it was last asked something and answered.
+        silent_for: Duration,
+    },
+    /// A datagram that was not acted upon.
+    Rejected {
+        /// Where it came from.
+        from: SocketAddr,
+        /// Why.
+        reason: Rejection,
+    },
+    /// Nobody is left; the session waits for the next client.
+    Idle(SessionTotals),
+}
+
+/// Why a datagram was not acted upon.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// It is no SLAM.
+    #[error(transparent)]
+    Malformed(#[from] WireError),
+    /// More clients than a session keeps.
+    #[error("more than {MAX_CLIENTS} clients in this session")]
+    TooManyClients,
+    /// It asks for blocks that the transfer does not have.
+    #[error("asks for block {found} of a transfer of {count} blocks")]
+    PastTheEnd {
+        /// First block asked for.
+        found: u64,
+        /// Blocks in the transfer.
+        count: u64,
+    },
+}
+
+/// What a session has done since it last was idle.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SessionTotals {
+    /// Blocks sent, repeats included.
+    pub sent_blocks: u64,
+    /// Bytes of blocks sent, repeats included, headers not.
+    pub sent_bytes: u64,
+    /// From the first NACK to the last disconnect.
+    pub took: Duration,
+    /// Clients that disconnected.
+    pub finished: u64,
+    /// Clients that went silent.
+    pub silent: u64,
+    /// Datagrams that were not acted upon.
+    pub rejected: u64,
+}
+
+/// The server side of one transfer.
+#[derive(Debug)]
+pub struct Session {
+    header: TransferHeader,
+    encoded: EncodedHeader,
+    clients: Clients,
+    demand: Demand,
+    recent: Recent,
+    rate: RateControl,
+    pacer: Pacer,
+    /// Since when somebody has been there.
+    active_since: Option<Timestamp>,
+    totals: SessionTotals,
+    events: VecDeque<SessionEvent>,
+}
+
+impl Session {
+    /// A session that waits for its first client.
+    pub fn new(config: &SessionConfig) -> Self {
+        let encoded = config.header.encode();
+        let datagram =
+            encoded.as_bytes().len() + MAX_INT_LEN + usize::from(config.header.block_size().get());
+        Session {
+            header: config.header,
+            encoded,
+            clients: Clients::default(),
+            demand: Demand::default(),
+            recent: Recent::default(),
+            rate: RateControl::new(config.rate),
+            pacer: Pacer::new(datagram),
+            active_since: None,
+            totals: SessionTotals::default(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// What every packet of this session begins with.
+    pub fn encoded_header(&self) -> &EncodedHeader {
+        &self.encoded
+    }
+
+    /// What is transferred.
+    pub fn header(&self) -> &TransferHeader {
+        &self.header
+    }
+
+    /// Whether a client is there.
+    pub fn is_active(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
+    /// Takes a datagram that arrived on this session's port.
+    pub fn handle(&mut self, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+        match ClientPacket::decode(datagram) {
+            Ok(ClientPacket::Nack(nack)) => self.handle_nack(from, &nack, now),
+            Ok(ClientPacket::Disconnect) => self.handle_disconnect(from, now),
+            Err(reason) => self.reject(from, reason.into()),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self, now: Timestamp) -> Output {
+        while let Some((client, silent_for)) = self.clients.find_silent(now) {
+            self.clients.remove(client);
+            self.totals.silent += 1;
+            self.tell(SessionEvent::ClientSilent { client, silent_for });
+            self.end_if_alone(now);
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        if let Some(client) = self.clients.ask_again(now) {
+            return Output::Solicit(client);
+        }
+        if self.pacer.next_batch() <= now {
+            let rate = self.rate.rate();
+            if let Some(run) = self.demand.take(self.pacer.batch_blocks(rate)) {
+                let blocks = run.end - run.start;
+                self.pacer.sent(blocks, rate, now);
+                self.recent.note(&run, now);
+                self.totals.sent_blocks += blocks;
+                self.totals.sent_bytes += self.bytes_in(&run);
+                return Output::Send(run);
+            }
+        }
+        if self.demand.is_empty()
+            && let Some(client) = self.clients.ask_next(now)
+        {
+            return Output::Solicit(client);
+        }
+        let batch = (!self.demand.is_empty()).then(|| self.pacer.next_batch());
+        let ask = self.clients.next_deadline(self.demand.is_empty());
+        Output::Timeout(batch.into_iter().chain(ask).min())
+    }
+
+    fn handle_nack(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) {
+        let count = self.header.block_count();
+        let first = nack.missing().runs().next().map(|run| run.start);
+        if let Some(found) = first.filter(|&first| first >= count) {
+            // A client of an earlier, longer content must learn of the new header; a stranger
+            // costs us nothing.
+            if !self.clients.contains(from) {
+                self.reject(from, Rejection::PastTheEnd { found, count });
+                return;
+            }
+        }
+        if !self.clients.contains(from) {
+            if self.clients.len() >= MAX_CLIENTS {
+                self.reject(from, Rejection::TooManyClients);
+                return;
+            }
+            if self.active_since.is_none() {
+                self.active_since = Some(now);
+                self.tell(SessionEvent::Started);
+            }
+            self.clients.add(from, now);
+            self.tell(SessionEvent::ClientJoined(from));
+        }
+        let unknown_since = self.clients.heard(from, first, now);
+        let present = self.clients.len();
+        let longest = self.pacer.blocks_in(self.rate.rate(), self.rate.run_time());
+        let Some(client) = self.clients.get_mut(from) else {
+            return;
+        };
+        if let Some(sample) = sample(&client.last_want, nack, count) {
+            self.rate.on_sample(sample, present);
+        }
+        let mut want = client.ahead.want(nack, count, longest);
+        self.recent.subtract_since(&mut want, unknown_since);
+        self.demand.add(&want);
+        client.last_want = want;
+    }
+
+    fn handle_disconnect(&mut self, client: SocketAddr, now: Timestamp) {
+        let Some(left) = self.clients.remove(client) else {
+            return;
+        };
+        self.totals.finished += 1;
+        self.tell(SessionEvent::ClientFinished {
+            client,
+            after: now.since(left.joined),
+        });
+        self.end_if_alone(now);
+    }
+
+    fn end_if_alone(&mut self, now: Timestamp) {
+        if !self.clients.is_empty() {
+            return;
+        }
+        self.demand.clear();
+        let mut totals = std::mem::take(&mut self.totals);
+        totals.took = self
+            .active_since
+            .take()
+            .map_or(Duration::ZERO, |since| now.since(since));
+        self.tell(SessionEvent::Idle(totals));
+    }
+
+    fn reject(&mut self, from: SocketAddr, reason: Rejection) {
+        self.totals.rejected += 1;
+        self.tell(SessionEvent::Rejected { from, reason });
+    }
+
+    fn tell(&mut self, event: SessionEvent) {
+        let droppable = matches!(event, SessionEvent::Rejected { .. });
+        if !droppable || self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        }
+    }
+
+    fn bytes_in(&self, run: &Range<u64>) -> u64 {
+        let total = self.header.total_bytes();
+        let size = u64::from(self.header.block_size().get());
+        run.end.saturating_mul(size).min(total) - run.start.saturating_mul(size).min(total)
+    }
+}
+
+/// What `nack` shows of `want`, which was sent since; `None` where it cannot tell.
+fn sample(want: &BlockSet, nack: &Nack, count: u64) -> Option<Sample> {
+    let end = want.runs().last()?.end;
+    if want.len() < SHORTEST_SAMPLE {
+        return None;
+    }
+    let first_missing = nack.missing().runs().next().map_or(count, |run| run.start);
+    if first_missing >= end {
+        return Some(Sample {
+            blocks: want.len(),
+            lost: 0,
+        });
+    }
+    if nack.extent() >= end {
+        let mut arrived = want.clone();
+        arrived.subtract(nack.missing());
+        return Some(Sample {
+            blocks: want.len(),
+            lost: want.len() - arrived.len(),
+        });
+    }
+    // All that is known is how many arrived before the first that did not.
+    let before = |run: Range<u64>| run.end.min(first_missing).saturating_sub(run.start);
+    Some(Sample {
+        blocks: want.runs().map(before).sum::<u64>() + 1,
+        lost: 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use site::BitRate;
+    use slam_client::BlockIndex;
+    use slam_client::wire::{BlockSize, MAX_NACK_LEN, TransactionId, VarInt};
+
+    const BLOCK: u64 = 1000;
+
+    fn session(blocks: u64) -> Session {
+        let transaction = TransactionId(VarInt::new(7).unwrap());
+        let size = BlockSize::new(BLOCK).unwrap();
+        Session::new(&SessionConfig {
+            header: TransferHeader::new(transaction, blocks * BLOCK - 1, size).unwrap(),
+            rate: RateLimits::below(BitRate::from_bits_per_second(1_000_000_000)),
+        })
+    }
+
+    fn address(number: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], number))
+    }
+
+    fn nack(held: &BlockSet, count: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        ClientPacket::Nack(Nack::for_gaps(held, count, MAX_NACK_LEN)).encode(&mut out);
+        out
+    }
+
+    /// Runs a session against clients that list all gaps, answer every solicit after `trip`, and
+    /// lose the blocks that `lost` says, the first time.
+    fn run(
+        session: &mut Session,
+        clients: &[u16],
+        lost: &dyn Fn(u16, u64) -> bool,
+    ) -> (u64, Duration) {
+        let count = session.header().block_count();
+        let trip = Duration::from_micros(200);
+        let mut now = Timestamp::from_start(Duration::from_secs(1));
+        let mut held: Vec<BlockSet> = clients.iter().map(|_| BlockSet::new()).collect();
+        let mut seen: Vec<BlockSet> = held.clone();
+        let mut inbox: VecDeque<(Timestamp, usize, Vec<u8>)> = (0..clients.len())
+            .map(|at| (now, at, vec![0x20, 0x21, 0]))
+            .collect();
+        let (start, mut sent) = (now, 0);
+        for _ in 0..10_000_000 {
+            while let Some((_, at, datagram)) = inbox.pop_front_if(|(due, ..)| *due <= now) {
+                session.handle(address(clients[at]), &datagram, now);
+            }
+            match session.poll(now) {
+                Output::Send(run) => {
+                    sent += run.end - run.start;
+                    for (at, number) in clients.iter().enumerate() {
+                        for block in run.clone() {
+                            let first_time = seen[at].insert(BlockIndex(block));
+                            if !(first_time && lost(*number, block)) {
+                                held[at].insert(BlockIndex(block));
+                            }
+                        }
+                    }
+                }
+                Output::Solicit(client) => {
+                    let at = clients
+                        .iter()
+                        .position(|&number| address(number) == client)
+                        .unwrap();
+                    let answer = if held[at].len() == count {
+                        vec![0]
+                    } else {
+                        nack(&held[at], count)
+                    };
+                    inbox.push_back((now + trip, at, answer));
+                }
+                Output::Event(SessionEvent::Idle(totals)) => {
+                    assert_eq!(totals.finished, clients.len() as u64);
+                    assert!(held.iter().all(|held| held.len() == count));
+                    return (sent, now.since(start));
+                }
+                Output::Event(_) => {}
+                Output::Timeout(next) => {
+                    let next = next
+                        .into_iter()
+                        .chain(inbox.front().map(|(due, ..)| *due))
+                        .min();
+                    now = now.max(next.expect("an active session always has a next moment"));
+                }
+            }
+        }
+        panic!("no end: {session:?}");
+    }
+
+    #[test]
+    fn one_client_without_loss_gets_the_file_once_at_the_ceiling() {
+        let blocks = 100_000;
+        let (sent, took) = run(&mut session(blocks), &[1], &|_, _| false);
+        assert_eq!(sent, blocks);
+        let bound = blocks * 8 * (BLOCK + 66 + 12) / 1000;
+        assert!(
+            took.as_micros() < u128::from(bound) * 110 / 100,
+            "{took:?} of {bound} us"
+        );
+    }
+
+    #[test]
+    fn thirty_clients_cost_what_one_does() {
+        let blocks = 20_000;
+        let clients: Vec<u16> = (1..=30).collect();
+        let (sent, _) = run(&mut session(blocks), &clients, &|_, _| false);
+        assert!(sent < blocks * 101 / 100, "{sent}");
+    }
+
+    #[test]
+    fn different_losses_are_merged() {
+        let blocks = 20_000;
+        let clients: Vec<u16> = (1..=4).collect();
+        let lost = |client: u16, block: u64| block % 200 == u64::from(client);
+        let (sent, _) = run(&mut session(blocks), &clients, &lost);
+        assert!(sent < blocks * 105 / 100, "{sent}");
+    }
+
+    #[test]
+    fn a_nack_past_the_end_is_rejected_and_costs_nothing() {
+        let mut session = session(10);
+        let now = Timestamp::ZERO;
+        session.handle(address(1), &[0x9f, 0xff, 0xff, 0xff, 0x21, 0], now);
+        assert_eq!(
+            session.poll(now),
+            Output::Event(SessionEvent::Rejected {
+                from: address(1),
+                reason: Rejection::PastTheEnd {
+                    found: (1 << 29) - 1,
+                    count: 10
+                }
+            })
+        );
+        assert_eq!(session.poll(now), Output::Timeout(None));
+    }
+
+    #[test]
+    fn garbage_is_counted_and_bounded() {
+        let mut session = session(10);
+        for _ in 0..10_000 {
+            session.handle(address(1), b"garbage", Timestamp::ZERO);
+        }
+        assert_eq!(session.events.len(), MAX_EVENTS);
+        assert_eq!(session.totals.rejected, 10_000);
+        assert!(!session.is_active());
+    }
+
+    #[test]
+    fn a_client_that_vanishes_ends_the_session_after_its_silence() {
+        let mut session = session(10);
+        let mut now = Timestamp::from_start(Duration::from_secs(1));
+        session.handle(address(1), &[0x20, 0x21, 0], now);
+        let (mut silent, mut sent) = (None, 0);
+        loop {
+            match session.poll(now) {
+                Output::Timeout(Some(next)) => now = now.max(next),
+                Output::Timeout(None) => break,
+                Output::Event(SessionEvent::ClientSilent { silent_for, .. }) => {
+                    silent = Some(silent_for);
+                }
+                Output::Send(run) => sent += run.end - run.start,
+                Output::Solicit(_) | Output::Event(_) => {}
+            }
+        }
+        assert_eq!(sent, 10);
+        let silent = silent.expect("the client was noticed to be gone");
+        assert!((16..18).contains(&silent.as_secs()), "{silent:?}");
+    }
+
+    #[test]
+    fn a_disconnect_by_a_stranger_ends_nothing() {
+        let mut session = session(10);
+        session.handle(address(1), &[0x20, 0x21, 0], Timestamp::ZERO);
+        session.handle(address(2), &[0], Timestamp::ZERO);
+        assert!(session.is_active());
+        session.handle(address(1), &[0], Timestamp::ZERO);
+        assert!(!session.is_active());
+    }
+
+    #[test]
+    fn loss_is_read_from_both_kinds_of_lists() {
+        let want = BlockSet::from_run(0..100);
+        let missing: BlockSet = [10..20].into_iter().collect();
+        let mut held = BlockSet::from_run(0..100);
+        held.subtract(&missing);
+        let full = Nack::for_gaps(&held, 100, MAX_NACK_LEN);
+        assert_eq!(
+            sample(&want, &full, 100),
+            Some(Sample {
+                blocks: 100,
+                lost: 10
+            })
+        );
+        let stock = Nack::for_gaps(&BlockSet::from_run(0..49), 53, MAX_NACK_LEN);
+        assert_eq!(
+            sample(&want, &stock, 200),
+            Some(Sample {
+                blocks: 50,
+                lost: 1
+            })
+        );
+        let beyond = Nack::for_gaps(&BlockSet::from_run(0..100), 104, MAX_NACK_LEN);
+        assert_eq!(
+            sample(&want, &beyond, 200),
+            Some(Sample {
+                blocks: 100,
+                lost: 0
+            })
+        );
+        assert_eq!(sample(&BlockSet::from_run(0..4), &full, 100), None);
+    }
+}
