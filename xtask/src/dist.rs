@@ -4,7 +4,6 @@
 mod place;
 mod prebuilt;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -202,6 +201,8 @@ pub fn check(dist: &Path, path: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
