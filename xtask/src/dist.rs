@@ -18,10 +18,8 @@ use self::place::Placed;
 
 /// What a site starts from.
 const EXAMPLE_CONFIG: &str = include_str!("dist/slamboot.toml");
-const NO_MULTICAST: &str = "this set has NO MULTICAST: iPXE's source is not at hand, so the firmware is the \
-     distribution's own, which boots over HTTP, one copy for each machine";
-const ADD_MULTICAST: &str =
-    "to add multicast: cargo xtask dist --source DIR|URL|FILE   (a clone or tarball of iPXE)";
+const NO_MULTICAST: &str = "NO MULTICAST in this set: iPXE's source is not at hand, so the firmware is the \
+     distribution's own, which boots over HTTP; this adds it: cargo xtask dist --source DIR|URL|FILE";
 
 /// Make everything that a site needs, in dist/: firmware, server, client, a demo disk, memdisk, an
 /// example configuration, and a manifest with a proof for each.
@@ -44,15 +42,12 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     let multicast = make(arguments, paths)?;
-    println!("\nnext: cargo xtask boot -n 3          three machines boot this, in QEMU");
-    println!("      cargo xtask serve              serves what slamboot.toml names");
+    println!("\nnext: cargo xtask boot -n 3     three machines boot this, in QEMU");
     println!(
-        "      {} serve {} --interface IF",
-        paths.shown(&paths.dist.join("bin/slamboot")),
-        paths.shown(&paths.demo_image())
+        "      cargo xtask serve --config {}     serves it to real ones",
+        paths.shown(&paths.dist.join("slamboot.toml")),
     );
     if !multicast {
-        println!("{ADD_MULTICAST}");
         println!("{NO_MULTICAST}");
     }
     Ok(())
@@ -79,7 +74,7 @@ pub fn make(arguments: &Arguments, paths: &Paths) -> Result<bool> {
             println!("{NO_MULTICAST}");
             println!("{error:#}\n");
             host::ensure(&[Need::Prebuilt])?;
-            prebuilt::package(paths, &format!("{NO_MULTICAST}; {ADD_MULTICAST}"))?;
+            prebuilt::package(paths, NO_MULTICAST)?;
         }
     }
     build_programs(paths)?;
