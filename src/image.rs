@@ -49,7 +49,7 @@ pub enum ImageError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// Writing it.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: the image was not made", path.display())]
     Write {
         /// The target.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum ImageError {
         source: WriteError,
     },
     /// Reading it back.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: the image was not made", path.display())]
     Verify {
         /// The target.
         path: PathBuf,

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
 
 /// Make a disk image that a room of PCs can boot.
 ///
@@ -95,12 +96,12 @@ fn build(spec: &ImageSpec, output: &Path) -> Result<Built> {
         ProgressBar::hidden()
     };
     let mut watch = |progress: Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
         bar.set_message(match progress.step {
             Step::Write => "writing",
             Step::Verify => "checking",
         });
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
         if stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {

@@ -25,7 +25,7 @@ const TAIL: u32 = 1;
 pub enum PlanError {
     /// The content does not fit.
     #[error(
-        "the disk would have {found}, which is too small for its content: it needs at least {minimum} (--size {} or no --size)",
+        "the disk would have {found} in whole cylinders, which is too small for its content: it needs at least {minimum} (--size {}, or no --size)",
         minimum.bytes()
     )]
     TooSmall {
@@ -44,7 +44,7 @@ pub enum PlanError {
     #[error(transparent)]
     Fat(#[from] FatError),
     /// The boot sector cannot load its file.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     BootFile {
         /// The file.
         path: DiskPath,

@@ -14,7 +14,7 @@ use super::spec::{Attributes, DiskPath, FileSpec, SourceSpec};
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Not there, not readable.
-    #[error("{}: cannot read it: {source}", path.display())]
+    #[error("{}: cannot read it", path.display())]
     Read {
         /// The input.
         path: PathBuf,

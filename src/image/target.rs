@@ -26,7 +26,7 @@ pub enum TargetError {
         path: PathBuf,
     },
     /// Nothing can be made in that directory.
-    #[error("{}: cannot make a file in this directory: {source}", directory.display())]
+    #[error("{}: cannot make a file in this directory", directory.display())]
     Directory {
         /// The directory.
         directory: PathBuf,
@@ -34,7 +34,7 @@ pub enum TargetError {
         source: io::Error,
     },
     /// The finished file could not be given its name.
-    #[error("{}: cannot give the finished image this name: {source}", path.display())]
+    #[error("{}: cannot give the finished image this name", path.display())]
     Publish {
         /// The target.
         path: PathBuf,
@@ -68,6 +68,13 @@ impl Target {
             .file_name()
             .ok_or_else(|| TargetError::Nameless { path: path.clone() })?;
         let directory = directory_of(&path);
+        let cannot = |source| TargetError::Directory {
+            directory: directory.to_owned(),
+            source,
+        };
+        if !std::fs::metadata(directory).map_err(cannot)?.is_dir() {
+            return Err(cannot(io::ErrorKind::NotADirectory.into()));
+        }
         let mut prefix = std::ffi::OsString::from(".");
         prefix.push(name);
         prefix.push(".");
@@ -77,11 +84,8 @@ impl Target {
             // Readable by a server under another user; the umask still applies.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(directory)
-            .map_err(|error| TargetError::Directory {
-                directory: directory.to_owned(),
-                // Without the temporary's name, which means nothing to anyone.
-                source: error.kind().into(),
-            })?;
+            // Without the temporary's name, which means nothing to anyone.
+            .map_err(|error| cannot(error.kind().into()))?;
         Ok(Target { path, temporary })
     }
 

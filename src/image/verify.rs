@@ -40,7 +40,7 @@ pub enum VerifyError {
         found: String,
     },
     /// The independent reader refuses the volume.
-    #[error("verification failed: {structure} cannot be read: {source}")]
+    #[error("verification failed: {structure} cannot be read")]
     Volume {
         /// What it was reading.
         structure: Structure,
@@ -48,7 +48,7 @@ pub enum VerifyError {
         source: io::Error,
     },
     /// The image cannot be read back.
-    #[error("cannot read the image back at byte {offset}: {source}")]
+    #[error("cannot read the image back at byte {offset}")]
     Read {
         /// From the image's start.
         offset: u64,
@@ -74,8 +74,6 @@ pub enum Structure {
     PartitionTable,
     /// The volume's first sector, its code and parameter block.
     BootSector,
-    /// Where the boot sector finds the boot file.
-    ExtentTable,
     /// Copies of the boot record's sectors.
     BackupBootSector,
     /// The count of free clusters.
@@ -86,6 +84,8 @@ pub enum Structure {
     Directory,
     /// A file's content.
     File(String),
+    /// Where the boot sector finds the boot file.
+    ExtentTable,
     /// Anything else: the CRC-32 of the whole.
     Disk,
 }
@@ -130,9 +130,9 @@ pub fn verify(
     };
     master_boot_record(plan, file)?;
     let parameters = boot_sector(plan, file)?;
-    extent_table(plan, file)?;
     volume::fat(plan, file, &parameters)?;
     volume::tree(plan, file, &mut meter)?;
+    extent_table(plan, file)?;
     whole_disk(file, total, crc32, &mut meter)
 }
 
@@ -318,6 +318,7 @@ fn boot_sector(plan: &DiskPlan, file: &File) -> Result<Parameters, VerifyError> 
     // The last sector of the partition lies outside the volume.
     field(32, u64::from(plan.facts.partition.sectors.0) - 1, sectors)?;
     let table = long(&sector, 36);
+    field(36, plan.geometry.table_sectors().into(), table)?;
     let data = reserved + 2 * table;
     let clusters = sectors.saturating_sub(data) / cluster;
     if clusters < 65_525 || table * 128 < clusters + 2 {
@@ -403,7 +404,7 @@ fn extent_table(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
     data.read_at(0, &mut expected)?;
     expected.resize(expected.len().next_multiple_of(SECTOR as usize), 0);
     if loaded != expected {
-        // The file itself may be at fault; its own check comes later and would say so.
+        // The file itself was found good, so it is the table that is wrong.
         let differing = expected.iter().zip(&loaded).filter(|(a, b)| a != b).count();
         return Err(mismatch(
             Structure::ExtentTable,
@@ -426,15 +427,24 @@ fn whole_disk(
     meter: &mut Meter,
 ) -> Result<(), VerifyError> {
     let mut hasher = crc32fast::Hasher::new();
-    let mut buffer = vec![0; 1 << 18];
+    let zeros = vec![0; 1 << 18];
+    let mut buffer = zeros.clone();
     let mut offset = 0;
     while offset < total {
-        let length = (total - offset).min(buffer.len() as u64) as usize;
-        let part = &mut buffer[..length];
+        // Holes are not read: that would fill the page cache with zeros, at a third of the speed.
+        let data = disk::next_data(file, offset).min(total);
+        while offset < data {
+            let length = (data - offset).min(zeros.len() as u64);
+            hasher.update(&zeros[..length as usize]);
+            offset += length;
+            meter.advance(length)?;
+        }
+        let length = (total - offset).min(buffer.len() as u64);
+        let part = &mut buffer[..length as usize];
         read(file, offset, part)?;
         hasher.update(part);
-        offset += length as u64;
-        meter.advance(length as u64)?;
+        offset += length;
+        meter.advance(length)?;
     }
     let show = |crc: u32| format!("{crc:08x}");
     expect(

@@ -44,10 +44,7 @@ pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The disk is full, or broken.
-    #[error(
-        "cannot write {what} (byte {offset} of {total}): {source}{}",
-        hint(source)
-    )]
+    #[error("cannot write {what} (byte {offset} of {total}){}", hint(source))]
     Write {
         /// The area of the disk.
         what: String,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The directory tree and its entries of 32 bytes (fatgen103, sections 6 and 7).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::name::{EntryName, LONG_UNITS, ShortName, checksum, entry_name};
+use super::name::{EntryName, LONG_UNITS, ShortName, ShortNames, checksum, entry_name};
 use super::{ClusterRun, FatError, FatFile};
 use crate::image::spec::{Attributes, DiskName, VolumeLabel};
 
@@ -52,7 +52,7 @@ impl Tree {
         let mut directories = vec![Directory::new(0, 1)];
         // By directory and folded name.
         let mut known: HashMap<(usize, String), Child> = HashMap::new();
-        let mut taken: Vec<HashSet<ShortName>> = vec![HashSet::new()];
+        let mut taken = vec![ShortNames::default()];
         for (index, file) in files.iter().enumerate() {
             let duplicate = || FatError::Duplicate {
                 path: file.path.clone(),
@@ -69,7 +69,7 @@ impl Tree {
                         let entry = entry_name(parent, &mut taken[at]);
                         directories[at].add(entry, Child::Directory(new));
                         directories.push(Directory::new(at, 2));
-                        taken.push(HashSet::new());
+                        taken.push(ShortNames::default());
                         known.insert(key, Child::Directory(new));
                         new
                     }

@@ -2,7 +2,7 @@
 //! Names in a directory: the short one of 8.3, and the long one that stands before it
 //! (fatgen103, section 7, "The Basis-Name Generation Algorithm").
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::image::spec::DiskName;
 
@@ -31,16 +31,31 @@ impl EntryName {
 /// UTF-16 units in one entry of a long name.
 pub const LONG_UNITS: usize = 13;
 
-/// Chooses a short name that the directory does not have yet, and adds it to `taken`.
-pub fn entry_name(name: &DiskName, taken: &mut HashSet<ShortName>) -> EntryName {
+/// The short names that one directory has.
+#[derive(Debug, Default)]
+pub struct ShortNames {
+    taken: HashSet<ShortName>,
+    /// The last tail given to a basis: a thousand like names must not be searched a thousand
+    /// times each.
+    tails: HashMap<ShortName, u32>,
+}
+
+/// Chooses a short name that the directory does not have yet, and adds it to `names`.
+pub fn entry_name(name: &DiskName, names: &mut ShortNames) -> EntryName {
     let (basis, lossy) = basis(name.as_str());
+    let ShortNames { taken, tails } = names;
     let short = if !lossy && !taken.contains(&basis) {
         basis
     } else {
-        (1..1_000_000u32)
-            .map(|tail| with_tail(basis, tail))
-            .find(|short| !taken.contains(short))
-            .expect("a directory has at most 65,536 entries, so a tail below a million is free")
+        let last = tails.entry(basis).or_insert(0);
+        // A directory has at most 65,536 entries, so a tail of six digits is always free.
+        loop {
+            *last += 1;
+            let short = with_tail(basis, *last);
+            if !taken.contains(&short) {
+                break short;
+            }
+        }
     };
     taken.insert(short);
     let says_it_all = display(&short) == name.as_str();
@@ -132,7 +147,7 @@ mod tests {
     use crate::image::spec::DiskPath;
 
     fn names(texts: &[&str]) -> Vec<(String, bool)> {
-        let mut taken = HashSet::new();
+        let mut taken = ShortNames::default();
         texts
             .iter()
             .map(|text| {

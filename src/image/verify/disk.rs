@@ -10,6 +10,16 @@ const BLOCK: usize = 1 << 16;
 /// Blocks remembered: `fatfs` goes back and forth between table, directory and data.
 const BLOCKS: usize = 16;
 
+/// Where the next bytes lie that may not be zero: `offset` itself where there is no hole, or
+/// where the file system does not tell; the end of all where only a hole is left.
+pub fn next_data(file: &File, offset: u64) -> u64 {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
+        Ok(data) => data,
+        Err(rustix::io::Errno::NXIO) => u64::MAX,
+        Err(_) => offset,
+    }
+}
+
 /// Part of a file, from its own zero on.
 pub struct VolumeReader<'a> {
     file: &'a File,
