@@ -19,6 +19,9 @@ pub struct Manifest {
     /// Whether clients that boot this set can be served by multicast: every firmware in it was
     /// proven to hold SLAM.
     pub multicast: bool,
+    /// What whoever uses this set has to know: that it has no multicast, and how to add it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The iPXE that the firmware was built from; absent where it is a distribution's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipxe: Option<Ipxe>,

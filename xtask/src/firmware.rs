@@ -113,6 +113,16 @@ pub fn source_at_hand(arguments: &Arguments, paths: &Paths) -> Result<bool> {
     Ok(arguments.source.is_some() || source::at_hand(pins.release(name)?, paths))
 }
 
+/// Sees to it that the source is in the cache: looks where [`build`] would look, and says nothing.
+pub fn find_source(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    let site = site(arguments.config.as_deref(), paths)?;
+    let pins = Pins::builtin()?;
+    let name = arguments.release.as_ref().unwrap_or(&site.firmware.release);
+    let source = arguments.source.as_deref().map(Source::parse).transpose()?;
+    source::locate(pins.release(name)?, &pins.upstream, source.as_ref(), paths)?;
+    Ok(())
+}
+
 /// Builds, proves and packages.
 pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     // Whatever can be wrong without a compiler is said before it is waited for.
@@ -212,7 +222,7 @@ fn targets(arguments: &Arguments, site: &Site, pins: &Pins) -> Result<Vec<Target
 }
 
 /// Fails now rather than after minutes of compiling.
-fn writable(directory: &Path) -> Result<()> {
+pub fn writable(directory: &Path) -> Result<()> {
     let probe = directory.join(format!(".probe.{}", std::process::id()));
     let tried = fs::create_dir_all(directory)
         .and_then(|()| fs::write(&probe, ""))

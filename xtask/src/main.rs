@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
 mod boot;
+mod dist;
+mod passed;
 mod setup;
 mod tidy;
-
-use xtask::{firmware, paths, table};
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::paths::Paths;
+use xtask::firmware;
+use xtask::paths::Paths;
 
 /// Builds, serves and proves slamboot.
 #[derive(Parser)]
@@ -29,6 +30,11 @@ struct Arguments {
 enum Verb {
     Setup(setup::Arguments),
     Firmware(firmware::Arguments),
+    /// Make disk images: `slamboot image`, built first.
+    Image(passed::Arguments),
+    Dist(dist::Arguments),
+    /// Serve images by multicast: `slamboot serve`, built first.
+    Serve(passed::Arguments),
     Boot(boot::Arguments),
     Tidy(tidy::Arguments),
 }
@@ -48,6 +54,9 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.verb {
         Verb::Setup(arguments) => setup::run(&arguments),
         Verb::Firmware(arguments) => firmware::run(&arguments, &paths),
+        Verb::Image(arguments) => passed::run("image", &arguments, &paths),
+        Verb::Dist(arguments) => dist::run(&arguments, &paths),
+        Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }

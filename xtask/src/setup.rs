@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use xtask::host::{self, Need};
 
-use crate::table::Table;
+use xtask::table::Table;
 
 /// Show what the verbs need of this host, and install what is missing.
 ///

@@ -153,7 +153,6 @@ impl Progress {
                     took,
                 }))
             }
-            Marker::Boot | Marker::DemoStart => Ok(None),
             Marker::DemoBad(said) => Err(Failure::Bad(said)),
             Marker::DemoOk {
                 crc32,
@@ -179,7 +178,7 @@ impl Progress {
             Marker::Linux(version) if self.goal.proof == Proof::Linux => {
                 self.prove(format!("Linux {version} started"))
             }
-            Marker::Linux(_) => Ok(None),
+            Marker::Boot | Marker::DemoStart | Marker::Linux(_) => Ok(None),
         }
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::marker::Protocol;
 use super::progress::Progress;
-use crate::table::Table;
+use xtask::table::Table;
 
 /// The whole run.
 #[derive(Debug, Serialize)]

@@ -30,6 +30,7 @@ impl Rom {
         }
         let built = paths.dist_firmware().join(arguments.nic.target());
         if !arguments.http && built.exists() {
+            crate::dist::check(&paths.dist, &format!("firmware/{}", arguments.nic.target()))?;
             let rom = Rom::named(&built, false)?;
             if rom.protocol == Protocol::Slam {
                 return Ok(rom);

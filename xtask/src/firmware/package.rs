@@ -294,6 +294,7 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
         });
     }
     manifest.remove(|artefact| stale.contains(&artefact.path));
+    manifest.note = None;
     manifest.ipxe = made_from.ipxe;
     manifest.overlay_digest = made_from.overlay_digest;
     manifest.config = made_from.config;

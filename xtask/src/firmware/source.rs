@@ -348,7 +348,7 @@ impl From<CmdError> for Failure {
 
 /// Fetches the pinned commit alone where the server allows it, else everything.
 fn from_url(release: &Release, url: &str, paths: &Paths) -> Result<Tree, Failure> {
-    println!("fetching iPXE {} from {url}", release.name);
+    eprintln!("fetching iPXE {} from {url}", release.name);
     git()
         .args(["ls-remote", "--exit-code", url, "HEAD"])
         .limit(ANSWER)

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask serve` and `cargo xtask image`: the program's own verbs, built first.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use xtask::cmd::Cmd;
+use xtask::paths::Paths;
+
+/// Arguments that are not ours to read.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Arguments {
+    /// Passed on.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// Builds `slamboot` and becomes `slamboot VERB ARGUMENTS`: signals and the exit code are its own.
+pub fn run(verb: &str, arguments: &Arguments, paths: &Paths) -> Result<()> {
+    Cmd::new("cargo")
+        .dir(&paths.root)
+        .args(["build", "--quiet", "--release", "--package", "slamboot"])
+        .read()
+        .context("building slamboot")?;
+    let slamboot = paths.target.join("release/slamboot");
+    let error = Command::new(&slamboot)
+        .arg(verb)
+        .args(&arguments.arguments)
+        .exec();
+    Err(error).with_context(|| format!("cannot start {}", slamboot.display()))
+}
