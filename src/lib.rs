@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot: the multicast server, the boot services around it, and the image builder.
 
+pub mod boot;
+pub mod cli;
+pub mod image;
 pub mod net;
 pub mod observe;
 pub mod slam;

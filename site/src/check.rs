@@ -250,7 +250,9 @@ fn check_args(number: usize, image: &Image) -> Result<(), Conflict> {
         .find(|word| matches!(*word, "||" | "&&" | ";") || word.starts_with('#'));
     let found = match separator {
         Some(separator) => format!("the word {separator:?}"),
-        None if args.chars().any(char::is_control) => format!("a control character in {args:?}"),
+        None if args.chars().any(|c| c.is_control() && c != '\t') => {
+            format!("a control character in {args:?}")
+        }
         None => return Ok(()),
     };
     Err(Conflict {

@@ -152,7 +152,13 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let word = plain(word);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word, &plain(candidate)), candidate))
+        .map(|candidate| {
+            let other = plain(candidate);
+            let likeness = strsim::jaro_winkler(&word, &other);
+            // One slip in a short word, such as `l0` for `lo`.
+            let slip = word.len() > 1 && strsim::osa_distance(&word, &other) <= 1;
+            (if slip { likeness.max(0.9) } else { likeness }, candidate)
+        })
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

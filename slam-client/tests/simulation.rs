@@ -11,7 +11,7 @@ use slam_client::stock::{Build, StockClient};
 use slam_client::wire::{
     BlockSize, ClientPacket, ServerPacket, TransactionId, TransferHeader, VarInt,
 };
-use slam_client::{BlockIndex, BlockSet, Config, Failure, Input, Output, Receiver, Timestamp};
+use slam_client::{BlockIndex, Config, Failure, Input, Output, Receiver, Timestamp};
 
 const PACKET_TIME: Duration = Duration::from_micros(12);
 const LATENCY: Duration = Duration::from_micros(100);
@@ -124,7 +124,7 @@ impl Server {
 }
 
 enum Machine {
-    Full(Receiver),
+    Full(Box<Receiver>),
     Stock(StockClient),
 }
 
@@ -399,7 +399,7 @@ fn at(ms: u64) -> Timestamp {
 }
 
 fn full(start: Timestamp, seed: u64) -> Machine {
-    Machine::Full(Receiver::new(start, Config::default(), seed))
+    Machine::Full(Box::new(Receiver::new(start, Config::default(), seed)))
 }
 
 fn stock(start: Timestamp) -> Machine {

@@ -143,8 +143,7 @@ pub enum InterfaceError {
     },
     /// A whole block does not fit.
     #[error(
-        "{interface} carries packets of at most {mtu} bytes\n  expected: {needed} for blocks of {block_size} bytes\n  help: --block-size {}, or ip link set {interface} mtu 1500",
-        mtu.saturating_sub(OVERHEAD).max(1)
+        "{interface} carries packets of at most {mtu} bytes\n  expected: {needed} for blocks of {block_size} bytes\n  help: --block-size {fits}, or ip link set {interface} mtu 1500"
     )]
     MtuTooSmall {
         /// Which.
@@ -155,6 +154,8 @@ pub enum InterfaceError {
         needed: u32,
         /// For blocks of this size.
         block_size: u16,
+        /// The largest block that fits.
+        fits: u16,
     },
 }
 
@@ -299,16 +300,22 @@ impl Interface {
 }
 
 impl Chosen {
-    /// Whether a datagram with a block of `block_size` bytes fits one packet. iPXE reassembles
-    /// fragments only in order (`ipv4.c`, `ipv4_reassemble`).
+    /// The largest block whose datagram fits one packet, if `block_size` does not. iPXE
+    /// reassembles fragments only in order (`ipv4.c`, `ipv4_reassemble`).
+    pub fn smaller_block(&self, block_size: u16) -> Option<u16> {
+        let room = self.mtu?.saturating_sub(OVERHEAD).max(1);
+        u16::try_from(room).ok().filter(|&fits| fits < block_size)
+    }
+
+    /// Whether a datagram with a block of `block_size` bytes fits one packet.
     pub fn check_mtu(&self, block_size: u16) -> Result<(), InterfaceError> {
-        let needed = u32::from(block_size) + OVERHEAD;
-        match self.mtu {
-            Some(mtu) if mtu < needed => Err(InterfaceError::MtuTooSmall {
+        match (self.smaller_block(block_size), self.mtu) {
+            (Some(fits), Some(mtu)) => Err(InterfaceError::MtuTooSmall {
                 interface: self.interface.clone(),
                 mtu,
-                needed,
+                needed: u32::from(block_size) + OVERHEAD,
                 block_size,
+                fits,
             }),
             _ => Ok(()),
         }
@@ -538,6 +545,9 @@ mod tests {
              help: --block-size 1374, or ip link set wg0 mtu 1500"
         );
         assert!(at(Some(1420)).check_mtu(1374).is_ok());
+        assert_eq!(at(Some(1420)).smaller_block(1451), Some(1374));
+        assert_eq!(at(Some(1420)).smaller_block(1374), None);
+        assert_eq!(at(Some(65536)).smaller_block(1451), None);
     }
 
     /// Whatever this machine has, its loopback is listed and serves when named.

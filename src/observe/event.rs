@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -81,6 +81,7 @@ pub enum EventKind {
     /// The file is not the one that was digested; its session has ended.
     ImageChanged {
         /// The file.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
         /// What differs.
         what: String,
@@ -88,6 +89,7 @@ pub enum EventKind {
     /// The file cannot be read any more; its session has ended.
     ImageUnreadable {
         /// The file.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
         /// What the system said.
         what: String,
@@ -95,6 +97,7 @@ pub enum EventKind {
     /// The path no longer leads to the file that is served, which goes on being served.
     ImageReplaced {
         /// The path.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
     },
     /// The network refused to send; sending goes on later.
@@ -212,6 +215,11 @@ fn duration_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, 
     to.serialize_f64(duration.as_secs_f64())
 }
 
+/// A path that is not UTF-8 is told as well as JSON can.
+pub(super) fn lossy_path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +293,23 @@ mod tests {
             let json = format!(r#"{{"at":12.5,"transfer":"demo",{json}}}"#);
             assert_eq!(serde_json::to_string(&event).unwrap(), json);
         }
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf8_has_json_too() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let event = Event {
+            at: Timestamp::ZERO,
+            transfer: "demo".to_owned(),
+            kind: EventKind::ImageReplaced {
+                path: std::ffi::OsString::from_vec(b"d\xffmo".to_vec()).into(),
+            },
+        };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            "{\"at\":0.0,\"transfer\":\"demo\",\"event\":\"image_replaced\",\"path\":\"d\u{fffd}mo\"}"
+        );
     }
 
     #[test]

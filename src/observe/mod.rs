@@ -2,5 +2,9 @@
 //! What the server tells the people who run it.
 
 mod event;
+mod summary;
+mod tally;
 
 pub use event::{Bytes, Event, EventKind};
+pub use summary::{Memdisk, Summary, SummaryHttp, SummaryTransfer};
+pub use tally::Tally;

@@ -14,12 +14,9 @@ use slam_client::{BlockSet, Timestamp};
 use super::clients::{Clients, MAX_CLIENTS};
 use super::demand::Demand;
 use super::pacer::Pacer;
-use super::rate::{RateControl, RateLimits, SHORTEST_SAMPLE};
+use super::rate::{RateControl, RateLimits, SHORTEST_SAMPLE, Sample};
 use super::recent::Recent;
 
-/// How much is sent for a client before it is heard again: enough that the round trip costs
-/// little, little enough that a wrong rate does.
-const RUN_TIME: Duration = Duration::from_millis(50);
 /// Events that wait to be drained; beyond, rejections are counted but no longer told.
 const MAX_EVENTS: usize = 1024;
 
@@ -233,12 +230,12 @@ impl Session {
         }
         let unknown_since = self.clients.heard(from, first, now);
         let present = self.clients.len();
-        let longest = self.pacer.blocks_in(self.rate.rate(), RUN_TIME);
+        let longest = self.pacer.blocks_in(self.rate.rate(), self.rate.run_time());
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
-        if let Some(loss) = loss_share(&client.last_want, nack, count) {
-            self.rate.on_loss_share(loss, present);
+        if let Some(sample) = sample(&client.last_want, nack, count) {
+            self.rate.on_sample(sample, present);
         }
         let mut want = client.ahead.want(nack, count, longest);
         self.recent.subtract_since(&mut want, unknown_since);
@@ -290,28 +287,33 @@ impl Session {
     }
 }
 
-/// Which share of `want`, sent since, `nack` shows to be lost; `None` where it cannot tell.
-fn loss_share(want: &BlockSet, nack: &Nack, count: u64) -> Option<f64> {
+/// What `nack` shows of `want`, which was sent since; `None` where it cannot tell.
+fn sample(want: &BlockSet, nack: &Nack, count: u64) -> Option<Sample> {
+    let end = want.runs().last()?.end;
     if want.len() < SHORTEST_SAMPLE {
         return None;
     }
-    let end = want.runs().last()?.end;
     let first_missing = nack.missing().runs().next().map_or(count, |run| run.start);
-    let blocks_below = |limit: u64| -> u64 {
-        want.runs()
-            .map(|run| run.end.min(limit).saturating_sub(run.start))
-            .sum()
-    };
     if first_missing >= end {
-        return Some(0.0);
+        return Some(Sample {
+            blocks: want.len(),
+            lost: 0,
+        });
     }
     if nack.extent() >= end {
         let mut arrived = want.clone();
         arrived.subtract(nack.missing());
-        return Some(1.0 - arrived.len() as f64 / want.len() as f64);
+        return Some(Sample {
+            blocks: want.len(),
+            lost: want.len() - arrived.len(),
+        });
     }
     // All that is known is how many arrived before the first that did not.
-    Some(1.0 / (blocks_below(first_missing) + 1) as f64)
+    let before = |run: Range<u64>| run.end.min(first_missing).saturating_sub(run.start);
+    Some(Sample {
+        blocks: want.runs().map(before).sum::<u64>() + 1,
+        lost: 1,
+    })
 }
 
 #[cfg(test)]
@@ -501,11 +503,29 @@ mod tests {
         let mut held = BlockSet::from_run(0..100);
         held.subtract(&missing);
         let full = Nack::for_gaps(&held, 100, MAX_NACK_LEN);
-        assert!((loss_share(&want, &full, 100).unwrap() - 0.1).abs() < 1e-9);
+        assert_eq!(
+            sample(&want, &full, 100),
+            Some(Sample {
+                blocks: 100,
+                lost: 10
+            })
+        );
         let stock = Nack::for_gaps(&BlockSet::from_run(0..49), 53, MAX_NACK_LEN);
-        assert!((loss_share(&want, &stock, 200).unwrap() - 0.02).abs() < 1e-9);
+        assert_eq!(
+            sample(&want, &stock, 200),
+            Some(Sample {
+                blocks: 50,
+                lost: 1
+            })
+        );
         let beyond = Nack::for_gaps(&BlockSet::from_run(0..100), 104, MAX_NACK_LEN);
-        assert_eq!(loss_share(&want, &beyond, 200), Some(0.0));
-        assert_eq!(loss_share(&BlockSet::from_run(0..4), &full, 100), None);
+        assert_eq!(
+            sample(&want, &beyond, 200),
+            Some(Sample {
+                blocks: 100,
+                lost: 0
+            })
+        );
+        assert_eq!(sample(&BlockSet::from_run(0..4), &full, 100), None);
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask boot`: real machines, real firmware, a real server, in a network of their own.
 
-mod firmware;
 mod guest;
 mod marker;
 mod progress;
 mod report;
+mod rom;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,11 +20,10 @@ use xtask::netlab::{self, Netlab};
 use xtask::paths::Paths;
 use xtask::qemu::{Machine, Nic, Spec};
 
-use self::firmware::Rom;
 use self::guest::Guest;
-use self::marker::Protocol;
 use self::progress::{Failure, Goal, Progress, Step};
 use self::report::{Client, Report};
+use self::rom::Rom;
 
 /// How long the server may take to read its images and say that it serves them.
 const SERVER_START: Duration = Duration::from_mins(1);
@@ -95,6 +94,9 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     let slamboot = server_binary(paths)?;
     let rom = Rom::choose(arguments, paths)?;
     let guest = Guest::choose(arguments, paths, &slamboot, &run.0)?;
+    if let Some(note) = &rom.note {
+        println!("{note}");
+    }
     println!(
         "booting {} with {} over {}: {}",
         machines(arguments.clients),
@@ -106,7 +108,11 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     let mut lab = Netlab::new()?;
     let server = Server::start(&lab, &slamboot, &guest, &run.0)?;
     let _dhcp = lab.dhcp(
-        &format!("http://{}:{}/{SCRIPT}", netlab::SERVER, site::DEFAULT_HTTP_PORT),
+        &format!(
+            "http://{}:{}/{SCRIPT}",
+            netlab::SERVER,
+            site::DEFAULT_HTTP_PORT
+        ),
         &run.0,
     )?;
     let mut clients = Vec::new();
@@ -130,19 +136,7 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     let deadline = Deadline::after(Duration::from_secs(arguments.timeout));
     let clients = watch(clients, &goal, guest.bytes, deadline);
 
-    let travelled = clients.iter().filter_map(|client| client.protocol).max();
-    let report = Report {
-        // "http" sorts before "x-slam": the worse one is the smaller text.
-        protocol: clients
-            .iter()
-            .filter_map(|client| client.protocol)
-            .min()
-            .or(travelled)
-            .unwrap_or(rom.protocol.scheme()),
-        image: guest.name.clone(),
-        bytes: guest.bytes,
-        clients,
-    };
+    let report = Report::new(&guest.name, guest.bytes, rom.protocol, clients);
     print!("\n{}", report.table());
     if let Some(path) = &arguments.json {
         let mut json = serde_json::to_vec_pretty(&report)?;
@@ -151,8 +145,8 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
         println!("report: {}", path.display());
     }
     println!("logs: {}/", paths.shown(&run.0));
-    if rom.protocol == Protocol::Http {
-        println!("{}", rom.note);
+    if let Some(note) = &rom.note {
+        println!("{note}");
     }
     if report.verified() {
         return Ok(());
@@ -164,7 +158,11 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     }
     eprintln!("slamboot serve{}", server.console.tail());
     let failed = report.clients.iter().filter(|client| !client.verified);
-    bail!("{} of {} not verified", failed.count(), machines(arguments.clients))
+    bail!(
+        "{} of {} not verified",
+        failed.count(),
+        machines(arguments.clients)
+    )
 }
 
 fn machines(number: u32) -> String {
@@ -179,7 +177,10 @@ struct RunDir(PathBuf);
 
 impl RunDir {
     fn new(paths: &Paths) -> Result<RunDir> {
-        let dir = paths.target.join("boot").join(std::process::id().to_string());
+        let dir = paths
+            .target
+            .join("boot")
+            .join(std::process::id().to_string());
         // A process id comes again.
         if dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| dir.display().to_string())?;
@@ -237,12 +238,16 @@ fn watch(machines: Vec<Machine>, goal: &Goal, bytes: u64, deadline: Deadline) ->
                 scope.spawn(move || {
                     let tell = |at: Duration, what: &str| {
                         let _whole_lines = screen.lock();
-                        println!("  {:9} {:6.1} s  {what}", machine.console.name(), at.as_secs_f64());
+                        println!(
+                            "  {:9} {:6.1} s  {what}",
+                            machine.console().name(),
+                            at.as_secs_f64()
+                        );
                     };
                     let mut progress = Progress::new(goal.clone());
-                    let result = follow(&machine.console, &mut progress, deadline, tell);
+                    let result = follow(machine.console(), &mut progress, deadline, tell);
                     Client::new(
-                        machine.console.name(),
+                        machine.console().name(),
                         bytes,
                         &progress,
                         result.err().map(|error| error.to_string()),
@@ -279,12 +284,12 @@ fn follow(
     let mut cursor = 0;
     while !progress.proven() {
         let awaited = progress.awaited();
-        let (at, outcome) = console.wait(&mut cursor, deadline, &awaited, |line| {
-            match progress.line(line.at, &line.text) {
-                Ok(None) => None,
-                Ok(Some(step)) => Some((line.at, Ok(step))),
-                Err(failure) => Some((line.at, Err(failure))),
-            }
+        let (at, outcome) = console.wait(&mut cursor, deadline, &awaited, |line| match progress
+            .line(line.at, &line.text)
+        {
+            Ok(None) => None,
+            Ok(Some(step)) => Some((line.at, Ok(step))),
+            Err(failure) => Some((line.at, Err(failure))),
         })?;
         match outcome {
             Ok(Step::RomUp) => tell(at, "the ROM's script runs"),

@@ -378,6 +378,7 @@ pub fn interrupted() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::Deadline;
 
     #[test]
     fn prints_what_a_shell_accepts() {
@@ -438,9 +439,13 @@ mod tests {
             .unwrap_err();
         assert!(matches!(error, CmdError::Ended { .. }), "{error}");
         let pid = std::fs::read_to_string(pid_file).unwrap();
-        // The orphan is reaped by init in its own time: gone or a zombie both mean ended.
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-        assert!(stat.is_err() || stat.unwrap().contains(") Z "), "{pid}");
+        // The orphan dies of the signal and is reaped by init, each in its own time.
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let stat = format!("/proc/{}/stat", pid.trim());
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(deadline.left().is_some(), "{pid} still runs");
+            std::thread::sleep(POLL);
+        }
     }
 
     #[test]

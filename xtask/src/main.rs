@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
+mod boot;
 mod setup;
 mod tidy;
 
@@ -28,6 +29,7 @@ struct Arguments {
 enum Verb {
     Setup(setup::Arguments),
     Firmware(firmware::Arguments),
+    Boot(boot::Arguments),
     Tidy(tidy::Arguments),
 }
 
@@ -46,6 +48,7 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.verb {
         Verb::Setup(arguments) => setup::run(&arguments),
         Verb::Firmware(arguments) => firmware::run(&arguments, &paths),
+        Verb::Boot(arguments) => boot::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }
 }

@@ -75,6 +75,11 @@ impl Paths {
         self.dist.join("firmware")
     }
 
+    /// `dist/images/demo.img`
+    pub fn demo_image(&self) -> PathBuf {
+        self.dist.join("images/demo.img")
+    }
+
     /// Disposable iPXE trees and their logs.
     pub fn build(&self) -> PathBuf {
         self.target.join("firmware")

@@ -156,9 +156,15 @@ pub enum Error {
 
 /// A running machine; dropping it switches it off.
 pub struct Machine {
-    /// What it says: [`SERIAL`] and [`DEBUG`].
-    pub console: Console,
+    console: Console,
     _running: Running,
+}
+
+impl Machine {
+    /// What it says: [`SERIAL`] and [`DEBUG`].
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
 }
 
 #[cfg(test)]

@@ -115,7 +115,11 @@ impl Guest {
             Kind::Linux {
                 kernel,
                 initrd: Some(initrd),
-            } => format!("{} and {}, {mib:.1} MiB", kernel.display(), initrd.display()),
+            } => format!(
+                "{} and {}, {mib:.1} MiB",
+                kernel.display(),
+                initrd.display()
+            ),
             Kind::Linux { kernel, .. } => format!("{}, {mib:.1} MiB", kernel.display()),
         }
     }
@@ -161,7 +165,9 @@ impl Guest {
 
 /// Makes a demo disk; with a size it is filled with bytes that do not compress.
 pub(crate) fn demo_image(slamboot: &Path, image: &Path, size: Option<&str>) -> Result<()> {
-    let mut cmd = Cmd::new(slamboot).args(["image", "demo", "--output"]).arg(image);
+    let mut cmd = Cmd::new(slamboot)
+        .args(["image", "demo", "--output"])
+        .arg(image);
     if let Some(size) = size {
         cmd = cmd.args(["--size", size, "--fill"]);
     }

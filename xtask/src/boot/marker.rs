@@ -3,12 +3,16 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// How a file travelled; the worse one is the greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Protocol {
     /// Multicast.
+    #[serde(rename = "x-slam")]
     Slam,
     /// The fallback.
+    #[serde(rename = "http")]
     Http,
 }
 
@@ -130,7 +134,10 @@ mod tests {
         for (line, marker) in [
             ("slamboot: rom up", Marker::RomUp),
             ("Configuring... ok slamboot: rom up (v2.0.0)", Marker::RomUp),
-            ("slamboot: fetch demo over x-slam", fetch("demo", Protocol::Slam)),
+            (
+                "slamboot: fetch demo over x-slam",
+                fetch("demo", Protocol::Slam),
+            ),
             (
                 "slamboot: fetch debian/kernel over http",
                 fetch("debian/kernel", Protocol::Http),
@@ -143,7 +150,10 @@ mod tests {
                 },
             ),
             ("slamboot: boot demo", Marker::Boot),
-            ("slamboot demo: start drive=0x80 sectors=131072", Marker::DemoStart),
+            (
+                "slamboot demo: start drive=0x80 sectors=131072",
+                Marker::DemoStart,
+            ),
             (
                 "slamboot demo: ok crc32=0012abcd sectors=131072 drive=0x80",
                 Marker::DemoOk {

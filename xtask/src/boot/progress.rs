@@ -124,6 +124,8 @@ impl Progress {
                 Ok(first.then_some(Step::RomUp))
             }
             Marker::Fetch { name, .. } => {
+                // A distribution's ROM has no script of its own: the server's begins with this.
+                self.rom_up.get_or_insert(at);
                 self.started = Some((name, at));
                 Ok(None)
             }
@@ -367,13 +369,23 @@ mod tests {
         );
         say(
             &mut progress,
-            &["", "", "", "", "", "slamboot: fetched debian/initrd over x-slam"],
+            &[
+                "",
+                "",
+                "",
+                "",
+                "",
+                "slamboot: fetched debian/initrd over x-slam",
+            ],
         )
         .unwrap();
         assert_eq!(progress.transfer(), Some(Duration::from_secs(3)));
         assert_eq!(progress.awaited(), "`Linux version`");
         progress
-            .line(Duration::from_secs(9), "[    0.000000] Linux version 6.1.0 (x)")
+            .line(
+                Duration::from_secs(9),
+                "[    0.000000] Linux version 6.1.0 (x)",
+            )
             .unwrap();
         assert!(progress.proven());
     }

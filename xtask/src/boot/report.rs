@@ -3,14 +3,15 @@
 
 use serde::Serialize;
 
+use super::marker::Protocol;
 use super::progress::Progress;
 use crate::table::Table;
 
 /// The whole run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// How the image had to travel: `x-slam` or `http`.
-    pub protocol: &'static str,
+    /// How the image travelled: `http` if one machine got it so.
+    pub protocol: Protocol,
     /// Its name.
     pub image: String,
     /// Length of all its files together.
@@ -33,7 +34,7 @@ pub struct Client {
     /// From power on to our script.
     pub seconds_to_rom: Option<f64>,
     /// How the image travelled.
-    pub protocol: Option<&'static str>,
+    pub protocol: Option<Protocol>,
     /// What is wrong, where something is.
     pub error: Option<String>,
 }
@@ -49,7 +50,7 @@ impl Client {
             seconds: seconds.map(rounded),
             mib_per_s: seconds.filter(|s| *s > 0.0).map(rate).map(rounded),
             seconds_to_rom: progress.to_rom().map(|at| rounded(at.as_secs_f64())),
-            protocol: progress.protocol().map(super::marker::Protocol::scheme),
+            protocol: progress.protocol(),
             error,
         }
     }
@@ -61,6 +62,17 @@ fn rounded(value: f64) -> f64 {
 }
 
 impl Report {
+    /// What the machines amount to; `due` is how the image was meant to travel.
+    pub fn new(image: &str, bytes: u64, due: Protocol, clients: Vec<Client>) -> Report {
+        let worst = clients.iter().filter_map(|client| client.protocol).max();
+        Report {
+            protocol: worst.unwrap_or(due),
+            image: image.to_owned(),
+            bytes,
+            clients,
+        }
+    }
+
     /// Whether every machine showed everything.
     pub fn verified(&self) -> bool {
         !self.clients.is_empty() && self.clients.iter().all(|client| client.verified)
@@ -83,7 +95,7 @@ impl Report {
             table.row([
                 client.name.clone(),
                 number(client.seconds_to_rom, 1),
-                client.protocol.unwrap_or("-").to_owned(),
+                client.protocol.map_or("-", Protocol::scheme).to_owned(),
                 number(client.seconds, 2),
                 number(client.mib_per_s, 1),
                 if client.verified { "yes" } else { "NO" }.to_owned(),
@@ -97,7 +109,6 @@ impl Report {
 mod tests {
     use std::time::Duration;
 
-    use super::super::marker::Protocol;
     use super::super::progress::{Goal, Proof};
     use super::*;
 
@@ -114,16 +125,15 @@ mod tests {
             (4_100, "slamboot: rom up"),
             (5_000, "slamboot: fetch demo over x-slam"),
             (7_000, "slamboot: fetched demo over x-slam"),
-            (9_000, "slamboot demo: ok crc32=00000001 sectors=2 drive=0x80"),
+            (
+                9_000,
+                "slamboot demo: ok crc32=00000001 sectors=2 drive=0x80",
+            ),
         ] {
             progress.line(Duration::from_millis(ms), line).unwrap();
         }
-        Report {
-            protocol: "x-slam",
-            image: "demo".into(),
-            bytes: 64 << 20,
-            clients: vec![Client::new("client1", 64 << 20, &progress, error)],
-        }
+        let client = Client::new("client1", 64 << 20, &progress, error);
+        Report::new("demo", 64 << 20, Protocol::Slam, vec![client])
     }
 
     #[test]

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line: its verbs, one module each, and how errors are told.
+
+mod image;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Boot a whole room of PCs at once, over multicast.
+#[derive(Debug, Parser)]
+#[command(
+    name = "slamboot",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed (the error says why and what to do), 2 wrong options."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::ServeArgs),
+    Image(image::ImageArgs),
+}
+
+/// Runs the command with the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.verb {
+        Verb::Serve(args) => serve::run(args),
+        Verb::Image(args) => image::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `error: ...`, then its causes. A cause that the line before has told already is left out.
+fn explain(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !last.contains(&cause) {
+            text.push_str("\n  caused by: ");
+            text.push_str(&cause);
+            last = cause;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn options_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = Err::<(), _>(anyhow!("no such file"))
+            .context("cannot read x: no such file")
+            .context("cannot serve")
+            .unwrap_err();
+        assert_eq!(
+            explain(&error),
+            "error: cannot serve\n  caused by: cannot read x: no such file"
+        );
+    }
+}

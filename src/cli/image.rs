@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `slamboot image`: makes disk images that memdisk can boot.
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
+
+/// Make a disk image that a room of PCs can boot.
+///
+/// An image is a whole hard disk: partition table, one active partition, a file system, boot
+/// code. iPXE loads it by multicast and memdisk presents it to the BIOS as a drive.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    Demo(DemoArgs),
+}
+
+/// A disk that reads itself back when booted, and says whether every byte arrived.
+///
+/// It needs nothing but this command. Booted, directly or through memdisk, it reads each of its
+/// sectors through the BIOS, and prints one line on the screen, on COM1 (115200 8N1) and on
+/// port 0xE9: `slamboot demo: ok crc32=...`, or `slamboot demo: BAD ...` and what is wrong.
+///
+/// The same arguments give the same bytes on every machine.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  slamboot image demo -o demo.img
+  slamboot image demo -o big.img --size 200MiB --fill    an honest 200 MiB to transfer
+  slamboot serve demo.img --interface eth0               then: serve it")]
+struct DemoArgs {
+    /// The image to make; an old one of that name is replaced once the new one is verified.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// How large the disk shall be at least, such as 200MiB or 1.5GiB; it is rounded up to a
+    /// cylinder of 7.84 MiB. Without it: the smallest that is legal.
+    #[arg(long, value_name = "SIZE")]
+    size: Option<ByteSize>,
+
+    /// Fill the free space with \FILLER.BIN, bytes that do not compress, made from a name.
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "slamboot"
+    )]
+    fill: Option<String>,
+}
+
+/// Runs `slamboot image`.
+pub fn run(args: &ImageArgs) -> Result<()> {
+    match &args.kind {
+        Kind::Demo(args) => {
+            let size = args.size.map_or(DiskSize::Smallest, DiskSize::AtLeast);
+            let spec = demo::spec(size, args.fill.as_deref());
+            let built = build(&spec, &args.output)?;
+            print!("{}", summary(&built));
+            println!("when booted: {}", demo::success_line(&built.plan.facts));
+            println!(
+                "next:        slamboot serve {} --interface IF",
+                shell_quoted(&built.path)
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Builds with a progress bar where somebody looks on, and stops cleanly on SIGINT and SIGTERM.
+fn build(spec: &ImageSpec, output: &Path) -> Result<Built> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot watch signals")?;
+    }
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new(0).with_style(
+            ProgressStyle::with_template(
+                "{msg:7} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            )
+            .context("progress template")?,
+        )
+    } else {
+        ProgressBar::hidden()
+    };
+    let mut watch = |progress: Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        bar.set_message(match progress.step {
+            Step::Write => "writing",
+            Step::Verify => "checking",
+        });
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let built = image::build(spec, output, &mut watch);
+    bar.finish_and_clear();
+    Ok(built?)
+}
+
+/// What was made, a fact a line.
+fn summary(built: &Built) -> String {
+    use std::fmt::Write;
+
+    let facts = &built.plan.facts;
+    let bytes = facts.sectors.bytes();
+    let size = ByteSize::new(bytes).map_or_else(String::new, |size| size.to_string());
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{:<12} {value}", format!("{name}:"));
+    };
+    line("made", built.path.display().to_string());
+    line(
+        "disk",
+        format!(
+            "{size} ({bytes} bytes, {}), read back and verified",
+            facts.sectors
+        ),
+    );
+    line(
+        "volume",
+        format!(
+            "FAT32 {:?} at {}, clusters of {} bytes",
+            built.plan.label.to_string(),
+            facts.partition.start,
+            built.plan.geometry.cluster_bytes()
+        ),
+    );
+    for file in &built.plan.files {
+        line(
+            "file",
+            format!("{} ({} bytes)", file.path, file.data.bytes()),
+        );
+    }
+    line("sha256", hex::encode(built.digests.sha256));
+    line("crc32", format!("{:08x}", built.digests.crc32));
+    line("signature", format!("{:08x}", facts.identity.signature));
+    text
+}
+
+/// As one would type it.
+fn shell_quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}

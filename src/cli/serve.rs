@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `slamboot serve`: from options and configuration to running servers, and to a clean stop.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use site::{BitRate, Image, ImageKind, Key, Site};
+
+use crate::boot::http::HttpServer;
+use crate::net::interface::{self, Chosen, Link};
+use crate::net::{Driver, Served};
+use crate::observe::{Event, Memdisk, Summary, SummaryHttp, SummaryTransfer, Tally};
+
+/// The configuration that is used when nothing is said.
+const DEFAULT_CONFIG: &str = "slamboot.toml";
+
+/// Serve images by multicast (SLAM), and memdisk and boot scripts by HTTP.
+///
+/// Without any configuration, `slamboot serve FILE` serves one file as mini-slamd would: server
+/// port 10000, group 239.255.1.1:10000. With a configuration (./slamboot.toml, or --config) it
+/// serves the images named there; docs/slamboot.toml is an example with every key. Options given
+/// here override the configuration.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  slamboot serve winpe.img --interface eth0     one file, no configuration
+  slamboot serve                                what ./slamboot.toml names
+  slamboot serve --config room.toml --json      events as JSON, one object per line
+
+Exit codes: 0 stopped by SIGINT or SIGTERM, 1 failed, 2 wrong options.")]
+pub(super) struct ServeArgs {
+    /// Disk images to serve, instead of those in the configuration
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Configuration [default: ./slamboot.toml, if it exists and no FILE is given]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Network interface to serve on [default: the only one that can]
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    interface: Option<String>,
+
+    /// Address of the interface that clients are told [default: its first]
+    #[arg(long, value_name = "IPV4", help_heading = "Network")]
+    address: Option<Ipv4Addr>,
+
+    /// TCP port for memdisk, scripts and downloads by HTTP [default: 8080]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Network"
+    )]
+    http_port: Option<u16>,
+
+    /// Serve no HTTP
+    #[arg(long, conflicts_with = "http_port", help_heading = "Network")]
+    no_http: bool,
+
+    /// Server UDP port of the first file; each further one takes the next [default: 10000]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "SLAM"
+    )]
+    port: Option<u16>,
+
+    /// Multicast group of the first file [default: 239.255.1.1]
+    #[arg(long, value_name = "IPV4", help_heading = "SLAM")]
+    group: Option<Ipv4Addr>,
+
+    /// UDP port of the first group [default: 10000]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "SLAM"
+    )]
+    group_port: Option<u16>,
+
+    /// Ceiling of what is sent for one file, such as "900 Mbit/s" [default: 900 Mbit/s]
+    #[arg(long, value_name = "RATE", help_heading = "SLAM")]
+    max_rate: Option<BitRate>,
+
+    /// Bytes in one block [default: 1451]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(site::MAX_BLOCK_SIZE)),
+        help_heading = "SLAM"
+    )]
+    block_size: Option<u16>,
+
+    /// Multicast time to live; 1 stays on the network segment [default: 1]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(1..),
+        help_heading = "SLAM"
+    )]
+    ttl: Option<u8>,
+
+    /// Print the summary and events as JSON, one object per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Serves until SIGINT or SIGTERM.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: how long it all took is told at the end"
+)]
+pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let output = if args.json {
+        Output::Programs
+    } else {
+        Output::People
+    };
+    let mut site = resolve_site(args)?;
+    let chosen = choose_interface(&mut site)?;
+
+    // What cannot stand in a script, and a taken port, are told before gigabytes are digested.
+    if site.server.http_port.is_some() {
+        for image in &site.images {
+            boot_script(&site, image, chosen.address).map_err(|what| anyhow!(what))?;
+        }
+    }
+    let http = site
+        .server
+        .http_port
+        .map(|port| {
+            let address = SocketAddrV4::new(chosen.address, port);
+            HttpServer::start(&site, address, boot_script)
+        })
+        .transpose()?;
+    let mut progress = DigestProgress::default();
+    let driver = Driver::open(
+        chosen.address,
+        &site.slam,
+        &site.transfers(),
+        &mut |name, done, total| progress.show(name, done, total),
+    );
+    progress.finish();
+    let driver = driver?;
+
+    // From here on a signal ends the server cleanly; a second one ends the process at once.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .context("cannot listen for signals")?;
+    }
+
+    let http_address = http.as_ref().map(HttpServer::address);
+    output.line(&summarise(&site, &chosen, driver.served(), http_address));
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    driver.run(&stop, &mut |event| {
+        tally.count(event);
+        output.event(event);
+    })?;
+    if let Some(http) = http {
+        http.stop();
+    }
+    tally.ends_after(start.elapsed());
+    output.line(&tally);
+    Ok(())
+}
+
+/// The script as ROMs carry it too.
+fn boot_script(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
+    firmware::script::boot(site, image, server).map_err(|error| error.to_string())
+}
+
+/// Options and configuration, as one validated site.
+fn resolve_site(args: ServeArgs) -> anyhow::Result<Site> {
+    let mut site = match (&args.config, args.files.is_empty()) {
+        (Some(config), _) => Site::load(config)?,
+        (None, false) => Site::default(),
+        (None, true) if Path::new(DEFAULT_CONFIG).exists() => Site::load(DEFAULT_CONFIG)?,
+        (None, true) => bail!(
+            "nothing to serve: no FILE given, and no ./{DEFAULT_CONFIG} here\n  \
+             help: slamboot serve FILE --interface NAME    serves one disk image\n        \
+             slamboot serve --config FILE            serves what a configuration names \
+             (docs/slamboot.toml is an example)"
+        ),
+    };
+    if !args.files.is_empty() {
+        site.images = images_of(&args.files);
+        site.default_image = 0;
+    }
+    if site.images.is_empty() {
+        let config = args.config.unwrap_or_else(|| DEFAULT_CONFIG.into());
+        bail!(
+            "nothing to serve: {} names no image\n  help: add one:\n    [[image]]\n    \
+             name = \"demo\"\n    kind = \"disk\"\n    path = \"demo.img\"",
+            config.display()
+        );
+    }
+    let server = &mut site.server;
+    server.interface = args.interface.or(server.interface.take());
+    server.address = args.address.or(server.address);
+    server.http_port = if args.no_http {
+        None
+    } else {
+        args.http_port.or(server.http_port)
+    };
+    let slam = &mut site.slam;
+    slam.port = args.port.unwrap_or(slam.port);
+    slam.group = args.group.unwrap_or(slam.group);
+    slam.group_port = args.group_port.unwrap_or(slam.group_port);
+    slam.max_rate = args.max_rate.unwrap_or(slam.max_rate);
+    slam.block_size = args.block_size.unwrap_or(slam.block_size);
+    slam.ttl = args.ttl.unwrap_or(slam.ttl);
+    site.check().map_err(|conflict| {
+        let option = match conflict.key {
+            Key::Address => "--address",
+            Key::Port => "--port",
+            Key::Group => "--group",
+            Key::GroupPort => "--group-port",
+            Key::Ttl => "--ttl",
+            Key::BlockSize => "--block-size",
+            Key::ImageName(_) | Key::ImageArgs(_) => "FILE",
+        };
+        anyhow!(
+            "{option}: {}\n  expected: {}\n  found: {}\n  help: {}",
+            conflict.what,
+            conflict.expected,
+            conflict.found,
+            conflict.help
+        )
+    })?;
+    Ok(site)
+}
+
+/// Files without a configuration are disk images, named by their stems.
+fn images_of(files: &[PathBuf]) -> Vec<Image> {
+    let mut taken = HashSet::new();
+    files
+        .iter()
+        .map(|path| {
+            let stem = image_name(path);
+            let numbered = (2..).map(|number| format!("{stem}-{number}"));
+            let name = std::iter::once(stem.clone())
+                .chain(numbered)
+                .find(|name| !taken.contains(name))
+                .unwrap_or_default();
+            taken.insert(name.clone());
+            Image {
+                name,
+                kind: ImageKind::Disk { path: path.clone() },
+            }
+        })
+        .collect()
+}
+
+/// The stem of a file name, made to fit what [`Site::check`] allows.
+fn image_name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name: String = stem
+        .chars()
+        .map(|c| match c {
+            '-' | '_' | '.' => c,
+            c if c.is_ascii_alphanumeric() => c,
+            _ => '-',
+        })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(56)
+        .collect();
+    if name.is_empty() {
+        return "image".to_owned();
+    }
+    name
+}
+
+/// Decides where to serve, and tells the site, so that scripts name the same address.
+fn choose_interface(site: &mut Site) -> anyhow::Result<Chosen> {
+    let chosen = interface::choose(
+        &interface::list_interfaces()?,
+        site.server.interface.as_deref(),
+        site.server.address,
+    )?;
+    // Clients learn the block size from the server: nobody who did not choose one need know.
+    if site.slam.block_size == site::DEFAULT_BLOCK_SIZE {
+        let smaller = chosen.smaller_block(site.slam.block_size);
+        site.slam.block_size = smaller.unwrap_or(site.slam.block_size);
+    }
+    chosen.check_mtu(site.slam.block_size)?;
+    site.server.interface = Some(chosen.interface.clone());
+    site.server.address = Some(chosen.address);
+    Ok(chosen)
+}
+
+fn summarise(site: &Site, chosen: &Chosen, served: &[Served], http: Option<SocketAddr>) -> Summary {
+    let base = http.map(|address| format!("http://{address}"));
+    let transfers = served.iter().map(|served| SummaryTransfer {
+        name: served.transfer.name(),
+        path: served.transfer.path.clone(),
+        bytes: served.bytes,
+        sha256: hex::encode(served.sha256),
+        transaction: served.transaction.to_string(),
+        group: served.transfer.group.to_string(),
+        slam: served.transfer.uri(chosen.address),
+        http: base
+            .as_ref()
+            .map(|base| base.clone() + &served.transfer.http_path()),
+    });
+    let mut warnings = Vec::new();
+    if chosen.link == Link::NoCarrier {
+        warnings.push(format!(
+            "{} has no carrier: plug it in, or switch the clients on",
+            chosen.interface
+        ));
+    }
+    if let Some(mtu) = chosen.mtu.filter(|&mtu| mtu < 1500) {
+        warnings.push(format!(
+            "{} carries packets of at most {mtu} bytes: blocks have {} bytes so that none is fragmented",
+            chosen.interface, site.slam.block_size
+        ));
+    }
+    if !chosen.others.is_empty() {
+        let others: Vec<_> = chosen.others.iter().map(Ipv4Addr::to_string).collect();
+        warnings.push(format!(
+            "{} has other addresses ({}): clients must reach {}, or choose with --address",
+            chosen.interface,
+            others.join(", "),
+            chosen.address
+        ));
+    }
+    if chosen.address.is_loopback() {
+        warnings.push("loopback: only clients on this host can be served".to_owned());
+    }
+    Summary {
+        interface: chosen.interface.clone(),
+        address: chosen.address,
+        transfers: transfers.collect(),
+        http: base.map(|base| SummaryHttp {
+            base,
+            default_image: site
+                .default_image()
+                .map(|image| image.name.clone())
+                .unwrap_or_default(),
+            memdisk: find_memdisk(&site.server.memdisk),
+        }),
+        slam: site.slam.clone(),
+        warnings,
+    }
+}
+
+fn find_memdisk(path: &Path) -> Memdisk {
+    let path = path.to_owned();
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => Memdisk::Found {
+            bytes: metadata.len(),
+            path,
+        },
+        _ => Memdisk::Missing { path },
+    }
+}
+
+/// Standard output, for people or for programs. Nobody reading it is no reason to stop serving,
+/// so errors of writing are not errors of the server.
+#[derive(Clone, Copy)]
+enum Output {
+    /// A page, then a line for each event.
+    People,
+    /// One JSON object per line.
+    Programs,
+}
+
+impl Output {
+    fn line<T: Serialize + std::fmt::Display>(self, what: &T) {
+        match self {
+            Output::People => write_line(&what.to_string()),
+            Output::Programs => write_json(what),
+        }
+    }
+
+    fn event(self, event: &Event) {
+        match self {
+            Output::People => write_line(&format!(
+                "{:>9.3} s  {event}",
+                event.at.since_start().as_secs_f64()
+            )),
+            Output::Programs => write_json(event),
+        }
+    }
+}
+
+fn write_json<T: Serialize>(what: &T) {
+    match serde_json::to_string(what) {
+        Ok(json) => write_line(&json),
+        Err(error) => eprintln!("error: this has no JSON form: {error}"),
+    }
+}
+
+fn write_line(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// A bar on the terminal while files are digested; nothing where there is no terminal.
+#[derive(Default)]
+struct DigestProgress {
+    bar: Option<(String, ProgressBar)>,
+}
+
+impl DigestProgress {
+    fn show(&mut self, name: &str, done: u64, total: u64) {
+        if self.bar.as_ref().is_none_or(|(shown, _)| shown != name) {
+            self.finish();
+            let bar = ProgressBar::new(total).with_message(format!("digesting {name}"));
+            let style = "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}";
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            self.bar = Some((name.to_owned(), bar));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(done);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_by_their_stems() {
+        let names = |files: &[&str]| -> Vec<String> {
+            let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+            images_of(&files)
+                .into_iter()
+                .map(|image| image.name)
+                .collect()
+        };
+        assert_eq!(names(&["winpe.dd"]), ["winpe"]);
+        assert_eq!(
+            names(&["a/x.img", "b/x.img", "x-2.img"]),
+            ["x", "x-2", "x-2-2"]
+        );
+        assert_eq!(names(&["Windows 10 für alle.img"]), ["Windows-10-f-r-alle"]);
+        assert_eq!(
+            names(&[".hidden", "..", "äöü.img"]),
+            ["hidden", "image", "image-2"]
+        );
+        let long = "x".repeat(300);
+        let site = Site {
+            images: images_of(&[PathBuf::from(&long), PathBuf::from(&long)]),
+            ..Site::default()
+        };
+        assert_eq!(site.check(), Ok(()));
+    }
+}

@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The demo: reads the whole disk back through INT 13h and says whether every byte is
+# the one that the builder wrote.
+#
+# In:  loaded whole at 2000:0000 by vbr.S, DL = BIOS drive, boot sector at 0:7C00.
+# Out: lines on the screen, COM1 (115200 8N1) and port 0xE9:
+#        slamboot demo: start drive=0xNN sectors=N
+#        slamboot demo: ok crc32=xxxxxxxx sectors=N drive=0xNN
+#      or, instead of the last, one that starts with `slamboot demo: BAD`.
+#
+# The builder patches the header, and pads the file to the size of a real boot manager,
+# so that loading it proves the boot sector's chunked reads. The padding is checked first
+# and then overwritten by the read buffer.
+
+        .code16
+        .equ    HOME, 0x2000            # our segment
+        .equ    BUFFER, 0x3000          # segment of the read buffer
+        .equ    CHUNK, 64               # sectors a read
+        .equ    SCRATCH, 0x1000         # segment of the CRC tables: four of 1 KiB
+        .equ    PARAMETERS, 0x2000      # answer of INT 13h AH=48h, over checked padding
+        .equ    COM1, 0x3F8
+        .equ    POLYNOMIAL, 0xEDB88320  # CRC-32 (IEEE 802.3), reflected
+        .equ    DOTS, 50
+
+        .globl  _start
+_start:
+        jmp     main
+        .balign 4
+magic:          .ascii  "SLAMDEMO"      # 0x04
+disk_crc:       .long   0               # 0x0C  CRC-32 of the whole disk
+disk_sectors:   .long   0               # 0x10
+hidden:         .long   0               # 0x14  first sector of the partition
+file_bytes:     .long   0               # 0x18  of this file, a multiple of four
+file_crc:       .long   0               # 0x1C  of this file from CHECKED on
+
+# What changes while it runs stands before what is checked.
+packet:
+        .byte   16, 0                   # EDD-3 disk address packet
+packet_count:
+        .word   0
+        .word   0, BUFFER               # offset, segment
+lba:    .long   0, 0
+next_dot:
+        .long   0
+drive:  .byte   0
+        .equ    CHECKED, 0x40
+        .org    CHECKED                 # the layout is fixed: src/image/demo.rs patches it
+
+main:
+        movw    %cs, %ax
+        movw    %ax, %ds
+        movw    $SCRATCH, %ax
+        movw    %ax, %fs
+        cld
+        movb    %dl, drive
+        call    serial_open
+        call    make_tables
+
+        movw    $newline, %si
+        call    screen_puts
+        movw    $text_start, %si
+        call    puts
+        call    put_drive
+        movw    $text_sectors, %si
+        call    puts
+        movl    disk_sectors, %eax
+        call    put_decimal
+        call    put_newline
+
+# What the boot sector promises to a boot manager.
+        xorw    %ax, %ax
+        movw    %ax, %es
+        cmpw    $512, %es:0x7C0B
+        jne     bad_boot_sector
+        movl    %es:0x7C1C, %eax
+        cmpl    hidden, %eax
+        jne     bad_boot_sector
+
+# This file, as loaded.
+        movw    $HOME, %ax
+        movw    %ax, %es
+        movl    $0xFFFFFFFF, %eax
+        movl    file_bytes, %ebp
+        subl    $CHECKED, %ebp
+        movw    $CHECKED, %di
+        movl    $0x8000 - CHECKED, %ecx # up to 2000:8000; afterwards 32 KiB a time
+1:      cmpl    %ebp, %ecx
+        jbe     2f
+        movl    %ebp, %ecx
+2:      subl    %ecx, %ebp
+        call    crc_update
+        movw    %es, %bx
+        addw    $0x800, %bx
+        movw    %bx, %es
+        xorw    %di, %di
+        movl    $0x8000, %ecx
+        testl   %ebp, %ebp
+        jnz     1b
+        notl    %eax
+        cmpl    file_crc, %eax
+        jne     bad_file
+
+# Does the BIOS see the whole disk? (EDD, AH=48h: sectors at 0x10, u64)
+        movw    $0x1E, PARAMETERS
+        movw    $PARAMETERS, %si
+        movb    drive, %dl
+        movb    $0x48, %ah
+        int     $0x13
+        jc      3f                      # not every BIOS has it; reads will tell
+        cmpl    $0, PARAMETERS + 0x14
+        jne     3f
+        movl    PARAMETERS + 0x10, %eax
+        cmpl    disk_sectors, %eax
+        jb      bad_size
+3:
+
+# The disk. EBP: state of the CRC; `lba`: next sector.
+        movw    $text_reading, %si
+        call    screen_puts
+        movl    $0xFFFFFFFF, %ebp
+        movw    $BUFFER, %ax
+        movw    %ax, %es
+next_chunk:
+        movl    disk_sectors, %ecx
+        subl    lba, %ecx
+        jz      disk_done
+        cmpl    $CHUNK, %ecx
+        jbe     4f
+        movl    $CHUNK, %ecx
+4:      movw    %cx, packet_count
+        pushal
+        pushw   %es
+        movw    $packet, %si
+        movb    drive, %dl
+        movb    $0x42, %ah
+        int     $0x13
+        popw    %es
+        jc      bad_read
+        popal
+        addl    %ecx, lba
+        shll    $9, %ecx
+        movl    %ebp, %eax
+        xorw    %di, %di
+        call    crc_update
+        movl    %eax, %ebp
+        call    progress
+        jmp     next_chunk
+disk_done:
+        movw    $newline, %si
+        call    screen_puts
+        notl    %ebp
+        cmpl    disk_crc, %ebp
+        jne     bad_disk
+        movw    $text_ok, %si
+        call    puts
+        movl    %ebp, %eax
+        call    put_hex8
+finish:
+        movw    $text_sectors, %si
+        call    puts
+        movl    disk_sectors, %eax
+        call    put_decimal
+finish_drive:
+        movw    $text_drive, %si
+        call    puts
+        call    put_drive
+        call    put_newline
+stop:
+        hlt
+        jmp     stop
+
+bad_boot_sector:
+        movw    $text_bad_vbr, %si
+        call    puts
+        jmp     finish_drive
+
+# EAX = what was found.
+bad_file:
+        movw    $text_bad_file, %si
+        call    puts
+        call    put_hex8
+        movw    $text_expected, %si
+        call    puts
+        movl    file_crc, %eax
+        call    put_hex8
+        jmp     finish_drive
+
+# EAX = what the BIOS says.
+bad_size:
+        movw    $text_bad_size, %si
+        call    puts
+        call    put_decimal
+        movw    $text_expected, %si
+        call    puts
+        movl    disk_sectors, %eax
+        call    put_decimal
+        jmp     finish_drive
+
+# AH = status, `lba` the first sector of the read.
+bad_read:
+        movzbl  %ah, %eax
+        pushl   %eax
+        movw    $newline, %si
+        call    screen_puts
+        movw    $text_bad_read, %si
+        call    puts
+        movl    lba, %eax
+        call    put_decimal
+        movw    $text_status, %si
+        call    puts
+        popl    %eax
+        call    put_hex2
+        jmp     finish_drive
+
+# EBP = what was found.
+bad_disk:
+        movw    $text_bad_disk, %si
+        call    puts
+        movl    %ebp, %eax
+        call    put_hex8
+        movw    $text_expected, %si
+        call    puts
+        movl    disk_crc, %eax
+        call    put_hex8
+        jmp     finish
+
+# --- CRC-32, four bytes a step ---------------------------------------------------
+
+# Table 0 is the usual one; table k+1 carries table k one zero byte further.
+make_tables:
+        xorl    %ebx, %ebx
+1:      movl    %ebx, %eax
+        movw    $8, %cx
+2:      shrl    $1, %eax
+        jnc     3f
+        xorl    $POLYNOMIAL, %eax
+3:      loop    2b
+        movl    %eax, %fs:(,%ebx,4)
+        incw    %bx
+        cmpw    $256, %bx
+        jb      1b
+        xorl    %ebx, %ebx              # over all three later tables in one run
+4:      movl    %fs:(,%ebx,4), %eax
+        movzbl  %al, %edx
+        shrl    $8, %eax
+        xorl    %fs:(,%edx,4), %eax
+        movl    %eax, %fs:1024(,%ebx,4)
+        incw    %bx
+        cmpw    $768, %bx
+        jb      4b
+        ret
+
+# EAX = state, ES:DI = bytes, ECX = how many: a multiple of four, at most 0x8000.
+# Out: EAX. Clobbers EBX, ECX, EDX, EDI, SI.
+crc_update:
+        movw    %di, %si
+        addw    %cx, %si                # end; at most 0x8000, no wrap
+1:      xorl    %es:(%di), %eax
+        movzbl  %al, %ebx
+        movzbl  %ah, %ecx
+        shrl    $16, %eax
+        movl    %fs:3072(,%ebx,4), %edx
+        xorl    %fs:2048(,%ecx,4), %edx
+        movzbl  %al, %ebx
+        movzbl  %ah, %ecx
+        xorl    %fs:1024(,%ebx,4), %edx
+        xorl    %fs:(,%ecx,4), %edx
+        movl    %edx, %eax
+        addw    $4, %di
+        cmpw    %si, %di
+        jne     1b
+        ret
+
+# --- Text --------------------------------------------------------------------------
+
+# A dot on the screen for every fiftieth of the disk. Keeps all registers.
+progress:
+        pushal
+1:      movl    lba, %eax
+        cmpl    next_dot, %eax
+        jbe     2f
+        movb    $'.', %al
+        call    screen_putc
+        movl    disk_sectors, %eax
+        xorl    %edx, %edx
+        movl    $DOTS, %ecx
+        divl    %ecx
+        incl    %eax
+        addl    %eax, next_dot
+        jmp     1b
+2:      popal
+        ret
+
+put_drive:
+        movzbl  drive, %eax
+# AL as 0xNN. Like every put_*: keeps EBP and the segments only.
+put_hex2:
+        pushw   %ax
+        movw    $text_0x, %si
+        call    puts
+        popw    %ax
+        shll    $24, %eax
+        movw    $2, %cx
+        jmp     put_nibbles
+# EAX as eight lower-case digits.
+put_hex8:
+        movw    $8, %cx
+put_nibbles:
+        roll    $4, %eax
+        pushl   %eax
+        andw    $0x0F, %ax
+        movw    %ax, %bx
+        movb    digits(%bx), %al
+        call    putc
+        popl    %eax
+        loop    put_nibbles
+        ret
+
+# EAX as an unsigned decimal number.
+put_decimal:
+        movl    $10, %ebx
+        xorw    %cx, %cx
+1:      xorl    %edx, %edx
+        divl    %ebx
+        pushw   %dx
+        incw    %cx
+        testl   %eax, %eax
+        jnz     1b
+2:      popw    %ax
+        addb    $'0', %al
+        call    putc
+        loop    2b
+        ret
+
+put_newline:
+        movw    $newline, %si
+# The string at DS:SI to screen, serial port and debug port. Keeps EAX.
+puts:
+        pushl   %eax
+1:      lodsb
+        testb   %al, %al
+        jz      2f
+        call    putc
+        jmp     1b
+2:      popl    %eax
+        ret
+
+screen_puts:
+        lodsb
+        testb   %al, %al
+        jz      1f
+        call    screen_putc
+        jmp     screen_puts
+1:      ret
+
+# AL everywhere. Keeps all but flags.
+putc:
+        pushal
+        outb    %al, $0xE9              # QEMU's debugcon
+        call    serial_putc
+        call    screen_putc
+        popal
+        ret
+
+screen_putc:
+        pushal
+        movb    $0x0E, %ah
+        movw    $0x0007, %bx
+        int     $0x10
+        popal
+        ret
+
+# --- COM1 (16550) ------------------------------------------------------------------
+
+serial_open:
+        movw    $serial_setup, %si
+1:      lodsw
+        testw   %ax, %ax
+        jz      2f
+        movw    $COM1, %dx
+        addb    %ah, %dl
+        outb    %al, %dx
+        jmp     1b
+2:      ret
+
+serial_putc:
+        movb    %al, %ah
+        movw    $COM1 + 5, %dx
+        movw    $0xFFFF, %cx            # bounded: a port that is never ready is not there
+1:      inb     %dx, %al
+        testb   $0x20, %al              # transmitter holding register empty
+        loopz   1b
+        movb    %ah, %al
+        movw    $COM1, %dx
+        outb    %al, %dx
+        ret
+
+# Pairs of value and register; a zero word ends them (register 0 is never set to 0 here).
+serial_setup:
+        .byte   0x80, 3                 # line control: divisor latch
+        .byte   0x01, 0                 # divisor 1: 115200
+        .byte   0x00, 1
+        .byte   0x03, 3                 # 8N1
+        .byte   0x00, 1                 # no interrupts
+        .byte   0xC7, 2                 # FIFO on, cleared
+        .byte   0x03, 4                 # DTR, RTS
+        .word   0
+
+digits:         .ascii  "0123456789abcdef"
+newline:        .asciz  "\r\n"
+text_0x:        .asciz  "0x"
+text_start:     .asciz  "slamboot demo: start drive="
+text_reading:   .asciz  "reading the whole disk "
+text_ok:        .asciz  "slamboot demo: ok crc32="
+text_bad_disk:  .asciz  "slamboot demo: BAD crc32="
+text_bad_file:  .asciz  "slamboot demo: BAD load crc32="
+text_bad_vbr:   .asciz  "slamboot demo: BAD boot sector fields"
+text_bad_size:  .asciz  "slamboot demo: BAD size bios="
+text_bad_read:  .asciz  "slamboot demo: BAD read lba="
+text_expected:  .asciz  " expected="
+text_status:    .asciz  " status="
+text_sectors:   .asciz  " sectors="
+text_drive:     .asciz  " drive="

@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads a written image back with code that did not write it.
+//!
+//! The boot sectors and the allocation table are taken apart here, from their documents and not
+//! with the encoders; the volume's directories and files are read by the crate `fatfs`, and every
+//! byte of every file is compared with its input. At last the CRC-32 of the whole disk covers
+//! what no structure looks at.
+
+mod disk;
+mod volume;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+
+use super::mbr;
+use super::plan::{DiskPlan, PlannedFile};
+use super::source::SourceError;
+use super::unit::SECTOR;
+use super::vbr;
+use super::write::{Progress, Step, Watch};
+
+/// An image that is not what was planned.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A structure says something else.
+    #[error(
+        "verification failed: {structure}, byte {offset} of the image: expected {expected}, found {found}"
+    )]
+    Mismatch {
+        /// Which.
+        structure: Structure,
+        /// From the image's start.
+        offset: u64,
+        /// What it should say.
+        expected: String,
+        /// What it says.
+        found: String,
+    },
+    /// The independent reader refuses the volume.
+    #[error("verification failed: {structure} cannot be read")]
+    Volume {
+        /// What it was reading.
+        structure: Structure,
+        /// What it says.
+        source: io::Error,
+    },
+    /// The image cannot be read back.
+    #[error("cannot read the image back at byte {offset}")]
+    Read {
+        /// From the image's start.
+        offset: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// An input cannot be read again.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The watcher said so.
+    #[error("interrupted; nothing is left behind")]
+    Interrupted,
+}
+
+/// The structures that are looked at, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Structure {
+    /// The image's length.
+    Length,
+    /// Sector 0: code, signature, mark.
+    Mbr,
+    /// The four entries in sector 0.
+    PartitionTable,
+    /// The volume's first sector, its code and parameter block.
+    BootSector,
+    /// Copies of the boot record's sectors.
+    BackupBootSector,
+    /// The count of free clusters.
+    FsInfo,
+    /// The allocation table.
+    Fat,
+    /// A directory, or the tree as a whole.
+    Directory,
+    /// A file's content.
+    File(String),
+    /// Where the boot sector finds the boot file.
+    ExtentTable,
+    /// Anything else: the CRC-32 of the whole.
+    Disk,
+}
+
+impl fmt::Display for Structure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Structure::Length => "length of the image",
+            Structure::Mbr => "MBR",
+            Structure::PartitionTable => "partition table",
+            Structure::BootSector => "boot sector",
+            Structure::ExtentTable => "extent table of the boot sector",
+            Structure::BackupBootSector => "backup of the boot sector",
+            Structure::FsInfo => "FSInfo",
+            Structure::Fat => "allocation table",
+            Structure::Directory => "directory",
+            Structure::File(path) => return write!(f, "content of {path}"),
+            Structure::Disk => "CRC-32 of the whole disk",
+        })
+    }
+}
+
+/// Compares the image with its plan, and with the CRC-32 that was computed while writing it.
+pub fn verify(
+    plan: &DiskPlan,
+    file: &File,
+    crc32: u32,
+    watch: &mut Watch,
+) -> Result<(), VerifyError> {
+    let length = file
+        .metadata()
+        .map_err(|source| VerifyError::Read { offset: 0, source })?
+        .len();
+    let total = plan.facts.sectors.bytes();
+    expect(Structure::Length, 0, &total, &length)?;
+    let content: u64 = plan.files.iter().map(|file| file.data.bytes()).sum();
+    let mut meter = Meter {
+        watch,
+        done: 0,
+        reported: 0,
+        total: content + total,
+    };
+    master_boot_record(plan, file)?;
+    let parameters = boot_sector(plan, file)?;
+    volume::fat(plan, file, &parameters)?;
+    volume::tree(plan, file, &mut meter)?;
+    extent_table(plan, file)?;
+    whole_disk(file, total, crc32, &mut meter)
+}
+
+/// Counts bytes for the watcher.
+struct Meter<'a, 'b> {
+    watch: &'a mut Watch<'b>,
+    done: u64,
+    reported: u64,
+    total: u64,
+}
+
+impl Meter<'_, '_> {
+    fn advance(&mut self, bytes: u64) -> Result<(), VerifyError> {
+        const REPORT: u64 = 1 << 22;
+        self.done += bytes;
+        if self.done < self.total && self.done - self.reported < REPORT {
+            return Ok(());
+        }
+        self.reported = self.done;
+        let progress = Progress {
+            step: Step::Verify,
+            done: self.done,
+            total: self.total,
+        };
+        match (self.watch)(progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(VerifyError::Interrupted),
+        }
+    }
+}
+
+/// What the boot sector says, taken from its bytes.
+struct Parameters {
+    cluster_bytes: u64,
+    fat_offset: u64,
+    fat_bytes: u64,
+    clusters: u64,
+    fs_info: u64,
+}
+
+fn read(file: &File, offset: u64, into: &mut [u8]) -> Result<(), VerifyError> {
+    file.read_exact_at(into, offset)
+        .map_err(|source| VerifyError::Read { offset, source })
+}
+
+fn read_sector(file: &File, offset: u64) -> Result<[u8; SECTOR as usize], VerifyError> {
+    let mut sector = [0; SECTOR as usize];
+    read(file, offset, &mut sector)?;
+    Ok(sector)
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from(bytes[at]) | u64::from(bytes[at + 1]) << 8
+}
+
+fn long(bytes: &[u8], at: usize) -> u64 {
+    word(bytes, at) | word(bytes, at + 2) << 16
+}
+
+fn mismatch(
+    structure: Structure,
+    offset: u64,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> VerifyError {
+    VerifyError::Mismatch {
+        structure,
+        offset,
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+fn expect<T: PartialEq + fmt::Display + ?Sized>(
+    structure: Structure,
+    offset: u64,
+    expected: &T,
+    found: &T,
+) -> Result<(), VerifyError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(mismatch(
+        structure,
+        offset,
+        expected.to_string(),
+        found.to_string(),
+    ))
+}
+
+/// Byte by byte; `offset` is where `found` begins. Names the first that differs.
+fn expect_bytes(
+    structure: Structure,
+    offset: u64,
+    expected: &[u8],
+    found: &[u8],
+) -> Result<(), VerifyError> {
+    if expected == found {
+        return Ok(());
+    }
+    let at = expected
+        .iter()
+        .zip(found)
+        .position(|(a, b)| a != b)
+        .unwrap_or(expected.len().min(found.len()));
+    let show = |bytes: &[u8]| {
+        bytes
+            .get(at)
+            .map_or("its end".into(), |b| format!("{b:#04x}"))
+    };
+    Err(mismatch(
+        structure,
+        offset + at as u64,
+        show(expected),
+        show(found),
+    ))
+}
+
+fn expect_zeros(structure: Structure, offset: u64, found: &[u8]) -> Result<(), VerifyError> {
+    expect_bytes(structure, offset, &vec![0; found.len()], found)
+}
+
+fn master_boot_record(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
+    let sector = read_sector(file, 0)?;
+    let code = mbr::CODE.len();
+    expect_bytes(Structure::Mbr, 0, mbr::CODE, &sector[..code])?;
+    expect_zeros(Structure::Mbr, code as u64, &sector[code..440])?;
+    let signature = u64::from(plan.facts.identity.signature);
+    expect(Structure::Mbr, 440, &signature, &long(&sector, 440))?;
+    expect_zeros(Structure::Mbr, 444, &sector[444..446])?;
+    expect_bytes(Structure::Mbr, 510, &[0x55, 0xAA], &sector[510..])?;
+
+    let entry = &sector[446..462];
+    let table = |at, expected: u64, found: u64| {
+        expect(Structure::PartitionTable, 446 + at, &expected, &found)
+    };
+    table(0, 0x80, entry[0].into())?;
+    table(4, 0x0C, entry[4].into())?;
+    let first = long(entry, 8);
+    let sectors = long(entry, 12);
+    table(8, plan.facts.partition.start.0.into(), first)?;
+    table(12, u64::from(plan.facts.sectors.0) - first, sectors)?;
+    // CHS must say the same as the LBA for 255 heads of 63 sectors, where it can.
+    for (at, lba) in [(1, first), (5, first + sectors - 1)] {
+        let (head, packed, low) = (entry[at], entry[at + 1], entry[at + 2]);
+        let cylinder = u64::from(packed >> 6) << 8 | u64::from(low);
+        let found = (cylinder * 255 + u64::from(head)) * 63 + u64::from(packed & 0x3F);
+        let largest = (1023 * 255 + 254) * 63 + 63;
+        table(at as u64, (lba + 1).min(largest), found)?;
+    }
+    expect_zeros(Structure::PartitionTable, 462, &sector[462..510])
+}
+
+fn boot_sector(plan: &DiskPlan, file: &File) -> Result<Parameters, VerifyError> {
+    let start = plan.facts.partition.start.byte_offset();
+    let sector = read_sector(file, start)?;
+    let field = |at: u64, expected: u64, found: u64| {
+        expect(Structure::BootSector, start + at, &expected, &found)
+    };
+    let bytes = |at: usize, expected: &[u8]| {
+        let found = &sector[at..at + expected.len()];
+        expect_bytes(Structure::BootSector, start + at as u64, expected, found)
+    };
+    bytes(0, &[0xEB, 0x58, 0x90])?;
+    bytes(3, b"MSWIN4.1")?;
+    field(11, 512, word(&sector, 11))?;
+    let cluster = u64::from(sector[13]);
+    if !cluster.is_power_of_two() || cluster > 64 {
+        return Err(mismatch(
+            Structure::BootSector,
+            start + 13,
+            "a power of two up to 64",
+            cluster.to_string(),
+        ));
+    }
+    let reserved = word(&sector, 14);
+    field(14, plan.geometry.reserved().into(), reserved)?;
+    bytes(16, &[2, 0, 0, 0, 0, 0xF8, 0, 0])?;
+    field(24, 63, word(&sector, 24))?;
+    field(26, 255, word(&sector, 26))?;
+    field(28, plan.facts.partition.start.0.into(), long(&sector, 28))?;
+    let sectors = long(&sector, 32);
+    // The last sector of the partition lies outside the volume.
+    field(32, u64::from(plan.facts.partition.sectors.0) - 1, sectors)?;
+    let table = long(&sector, 36);
+    field(36, plan.geometry.table_sectors().into(), table)?;
+    let data = reserved + 2 * table;
+    let clusters = sectors.saturating_sub(data) / cluster;
+    if clusters < 65_525 || table * 128 < clusters + 2 {
+        return Err(mismatch(
+            Structure::BootSector,
+            start + 36,
+            "a table for every cluster, and 65525 of these",
+            format!("{table} sectors of table and {clusters} clusters"),
+        ));
+    }
+    bytes(40, &[0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 6, 0])?;
+    bytes(52, &[0; 12])?;
+    bytes(64, &[0x80, 0, 0x29])?;
+    field(67, plan.facts.identity.volume_id.into(), long(&sector, 67))?;
+    bytes(71, plan.label.padded())?;
+    bytes(82, b"FAT32   ")?;
+    bytes(vbr::CODE_OFFSET, vbr::CODE)?;
+    let end = vbr::CODE_OFFSET + vbr::CODE.len();
+    bytes(end, &vec![0; vbr::TABLE_OFFSET - end])?;
+    bytes(510, &[0x55, 0xAA])?;
+
+    let third = start + 2 * SECTOR;
+    let mut expected = [0; SECTOR as usize];
+    expected[510..].copy_from_slice(&[0x55, 0xAA]);
+    expect_bytes(
+        Structure::BootSector,
+        third,
+        &expected,
+        &read_sector(file, third)?,
+    )?;
+    for which in 0..3 {
+        let backup = start + (6 + which) * SECTOR;
+        expect_bytes(
+            Structure::BackupBootSector,
+            backup,
+            &read_sector(file, start + which * SECTOR)?,
+            &read_sector(file, backup)?,
+        )?;
+    }
+    Ok(Parameters {
+        cluster_bytes: cluster * SECTOR,
+        fat_offset: start + reserved * SECTOR,
+        fat_bytes: table * SECTOR,
+        clusters,
+        fs_info: start + SECTOR,
+    })
+}
+
+/// Loads the boot file as the boot sector would and compares it with its input.
+fn extent_table(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
+    let start = plan.facts.partition.start.byte_offset();
+    let sector = read_sector(file, start)?;
+    let table = &sector[vbr::TABLE_OFFSET..510];
+    let at = start + vbr::TABLE_OFFSET as u64;
+    let mut loaded = Vec::new();
+    let mut ended = false;
+    for (index, entry) in table.chunks_exact(8).enumerate() {
+        let (lba, count) = (long(entry, 0), long(entry, 4));
+        let offset = at + index as u64 * 8;
+        if ended || count == 0 {
+            ended = true;
+            expect_zeros(Structure::ExtentTable, offset, entry)?;
+            continue;
+        }
+        let length = count * SECTOR;
+        let found = format!("{count} sectors at LBA {lba}");
+        if lba + count > plan.facts.sectors.0.into()
+            || loaded.len() as u64 + length > vbr::MAX_FILE.next_multiple_of(SECTOR)
+        {
+            return Err(mismatch(
+                Structure::ExtentTable,
+                offset,
+                "sectors on the disk that fit into memory",
+                found,
+            ));
+        }
+        let old = loaded.len();
+        loaded.resize(old + length as usize, 0);
+        read(file, lba * SECTOR, &mut loaded[old..])?;
+    }
+    let PlannedFile { data, path, .. } = &plan.files[plan.boot_file];
+    let mut expected = vec![0; data.bytes() as usize]; // at most vbr::MAX_FILE
+    data.read_at(0, &mut expected)?;
+    expected.resize(expected.len().next_multiple_of(SECTOR as usize), 0);
+    if loaded != expected {
+        // The file itself was found good, so it is the table that is wrong.
+        let differing = expected.iter().zip(&loaded).filter(|(a, b)| a != b).count();
+        return Err(mismatch(
+            Structure::ExtentTable,
+            at,
+            format!("the sectors of {path}"),
+            format!(
+                "{} bytes, of which {differing} differ from its {}",
+                loaded.len(),
+                expected.len()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn whole_disk(
+    file: &File,
+    total: u64,
+    expected: u32,
+    meter: &mut Meter,
+) -> Result<(), VerifyError> {
+    let mut hasher = crc32fast::Hasher::new();
+    let zeros = vec![0; 1 << 18];
+    let mut buffer = zeros.clone();
+    let mut offset = 0;
+    while offset < total {
+        // Holes are not read: that would fill the page cache with zeros, at a third of the speed.
+        let data = disk::next_data(file, offset).min(total);
+        while offset < data {
+            let length = (data - offset).min(zeros.len() as u64);
+            hasher.update(&zeros[..length as usize]);
+            offset += length;
+            meter.advance(length)?;
+        }
+        let length = (total - offset).min(buffer.len() as u64);
+        let part = &mut buffer[..length as usize];
+        read(file, offset, part)?;
+        hasher.update(part);
+        offset += length;
+        meter.advance(length)?;
+    }
+    let show = |crc: u32| format!("{crc:08x}");
+    expect(
+        Structure::Disk,
+        0,
+        &show(expected),
+        &show(hasher.finalize()),
+    )
+}

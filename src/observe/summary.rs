@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is served, said once at the start: for people a page with the next step, for programs one
+//! JSON object.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use site::Slam;
+
+use super::event::{Bytes, lossy_path};
+
+/// What `serve` serves.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename = "serving")]
+pub struct Summary {
+    /// Interface.
+    pub interface: String,
+    /// Its address, which clients are told.
+    pub address: Ipv4Addr,
+    /// Every file.
+    pub transfers: Vec<SummaryTransfer>,
+    /// HTTP, unless it is off.
+    pub http: Option<SummaryHttp>,
+    /// Settings of the transfers, for people.
+    #[serde(skip)]
+    pub slam: Slam,
+    /// What may stand in the way, for people.
+    pub warnings: Vec<String>,
+}
+
+/// One file.
+#[derive(Clone, Debug, Serialize)]
+pub struct SummaryTransfer {
+    /// Name of the transfer.
+    pub name: String,
+    /// The file.
+    #[serde(serialize_with = "lossy_path")]
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Its digest, hexadecimal.
+    pub sha256: String,
+    /// The transaction that SLAM clients see, hexadecimal; derived from the digest.
+    pub transaction: String,
+    /// Group and port.
+    pub group: String,
+    /// `x-slam://...`
+    pub slam: String,
+    /// `http://...`, unless HTTP is off.
+    pub http: Option<String>,
+}
+
+/// What HTTP serves besides.
+#[derive(Clone, Debug, Serialize)]
+pub struct SummaryHttp {
+    /// `http://ADDRESS:PORT`
+    pub base: String,
+    /// The image that `/boot.ipxe` boots.
+    pub default_image: String,
+    /// memdisk.
+    pub memdisk: Memdisk,
+}
+
+/// Whether memdisk is there.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Memdisk {
+    /// It is.
+    Found {
+        /// Where.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// It is not.
+    Missing {
+        /// Where it should be.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files = match self.transfers.len() {
+            1 => "1 file".to_owned(),
+            count => format!("{count} files"),
+        };
+        writeln!(
+            f,
+            "slamboot serves {files} on {}, {}",
+            self.interface, self.address
+        )?;
+        for transfer in &self.transfers {
+            writeln!(f, "\n  {}", transfer.name)?;
+            writeln!(
+                f,
+                "    file         {}, {}",
+                transfer.path.display(),
+                Bytes(transfer.bytes)
+            )?;
+            writeln!(f, "    sha256       {}", transfer.sha256)?;
+            writeln!(
+                f,
+                "    transaction  {} (from the digest)",
+                transfer.transaction
+            )?;
+            writeln!(f, "    group        {}", transfer.group)?;
+            writeln!(f, "    SLAM         {}", transfer.slam)?;
+            if let Some(http) = &transfer.http {
+                writeln!(f, "    HTTP         {http}")?;
+            }
+        }
+        writeln!(
+            f,
+            "\n  rate     at most {} for each file, in blocks of {} bytes, TTL {}",
+            self.slam.max_rate, self.slam.block_size, self.slam.ttl
+        )?;
+        match &self.http {
+            Some(http) => {
+                writeln!(
+                    f,
+                    "  script   {}/boot.ipxe (boots {})",
+                    http.base, http.default_image
+                )?;
+                match &http.memdisk {
+                    Memdisk::Found { path, bytes } => {
+                        writeln!(f, "  memdisk  {}, {}", path.display(), Bytes(*bytes))?;
+                    }
+                    Memdisk::Missing { path } => writeln!(
+                        f,
+                        "  memdisk  not at {}: disk images will not boot; apt-get install \
+                         syslinux-common, or name it: [server] memdisk = \"FILE\"",
+                        path.display()
+                    )?,
+                }
+            }
+            None => writeln!(
+                f,
+                "  HTTP     off: clients need memdisk and a script from elsewhere"
+            )?,
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  warning  {warning}")?;
+        }
+        if let Some(first) = self.transfers.first() {
+            let local = first.name.replace('/', "-");
+            writeln!(f, "\nNext, on a client:")?;
+            writeln!(
+                f,
+                "  in a shell         slam-client {} -o {local}",
+                first.slam
+            )?;
+            match &self.http {
+                Some(http) => {
+                    writeln!(
+                        f,
+                        "  at iPXE's prompt   dhcp && chain {}/boot.ipxe",
+                        http.base
+                    )?;
+                }
+                None => writeln!(f, "  at iPXE's prompt   dhcp && imgfetch {}", first.slam)?,
+            }
+        }
+        f.write_str("\nWaiting for clients; Ctrl-C stops.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        Summary {
+            interface: "eth0".to_owned(),
+            address: Ipv4Addr::new(192, 0, 2, 2),
+            transfers: vec![SummaryTransfer {
+                name: "demo".to_owned(),
+                path: "/srv/demo.img".into(),
+                bytes: 64 << 20,
+                sha256: "ab".repeat(32),
+                transaction: "1a2b".to_owned(),
+                group: "239.255.1.1:10000".to_owned(),
+                slam: "x-slam://192.0.2.2:10000/239.255.1.1:10000".to_owned(),
+                http: Some("http://192.0.2.2:8080/images/demo".to_owned()),
+            }],
+            http: Some(SummaryHttp {
+                base: "http://192.0.2.2:8080".to_owned(),
+                default_image: "demo".to_owned(),
+                memdisk: Memdisk::Found {
+                    path: "/usr/lib/syslinux/memdisk".into(),
+                    bytes: 26_140,
+                },
+            }),
+            slam: site::Site::default().slam,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn says_what_is_served_and_what_to_type() {
+        let expected = "\
+slamboot serves 1 file on eth0, 192.0.2.2
+
+  demo
+    file         /srv/demo.img, 64.0 MiB
+    sha256       abababababababababababababababababababababababababababababababab
+    transaction  1a2b (from the digest)
+    group        239.255.1.1:10000
+    SLAM         x-slam://192.0.2.2:10000/239.255.1.1:10000
+    HTTP         http://192.0.2.2:8080/images/demo
+
+  rate     at most 900 Mbit/s for each file, in blocks of 1451 bytes, TTL 1
+  script   http://192.0.2.2:8080/boot.ipxe (boots demo)
+  memdisk  /usr/lib/syslinux/memdisk, 25.5 KiB
+
+Next, on a client:
+  in a shell         slam-client x-slam://192.0.2.2:10000/239.255.1.1:10000 -o demo
+  at iPXE's prompt   dhcp && chain http://192.0.2.2:8080/boot.ipxe
+
+Waiting for clients; Ctrl-C stops.";
+        assert_eq!(summary().to_string(), expected);
+    }
+
+    #[test]
+    fn says_what_is_missing() {
+        let mut summary = summary();
+        summary.warnings.push("eth0 has no carrier".to_owned());
+        summary.http.as_mut().unwrap().memdisk = Memdisk::Missing {
+            path: "/opt/memdisk".into(),
+        };
+        let text = summary.to_string();
+        assert!(text.contains("memdisk  not at /opt/memdisk: disk images will not boot; apt-get install syslinux-common"), "{text}");
+        assert!(text.contains("warning  eth0 has no carrier"), "{text}");
+        summary.http = None;
+        let text = summary.to_string();
+        assert!(
+            text.contains("dhcp && imgfetch x-slam://192.0.2.2:10000/"),
+            "{text}"
+        );
+        assert!(text.contains("HTTP     off"), "{text}");
+    }
+
+    #[test]
+    fn json_is_one_object() {
+        let json = serde_json::to_string(&summary()).unwrap();
+        assert!(!json.contains('\n'));
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["event"], "serving");
+        assert_eq!(value["transfers"][0]["bytes"], 64 << 20);
+        assert_eq!(value["http"]["memdisk"]["state"], "found");
+    }
+}

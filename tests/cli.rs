@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The built command, run as a user runs it. What is sent stays on loopback.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+fn slamboot(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slamboot"));
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    slamboot(folder).args(args).output().unwrap()
+}
+
+/// Standard error of a run that must fail.
+fn error(folder: &Path, args: &[&str]) -> String {
+    let output = run(folder, args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{args:?}: {:?}", output.stdout);
+    stderr
+}
+
+/// A folder with one image.
+fn room() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("demo.img"), "not much of a disk").unwrap();
+    folder
+}
+
+/// Ports that were free a moment ago.
+fn free_ports() -> (String, String) {
+    let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    (
+        tcp.local_addr().unwrap().port().to_string(),
+        udp.local_addr().unwrap().port().to_string(),
+    )
+}
+
+/// A server that runs until it is told to stop; killed if the test fails.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(folder: &Path, args: &[&str]) -> Running {
+        let mut child = slamboot(folder)
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Running { child, stdout }
+    }
+
+    /// Reads lines up to the one that contains `end`.
+    fn read_to(&mut self, end: &str) -> String {
+        let mut text = String::new();
+        while !text.lines().last().is_some_and(|line| line.contains(end)) {
+            let read = self.stdout.read_line(&mut text).unwrap();
+            assert!(read > 0, "ended before {end:?}:\n{text}");
+        }
+        text
+    }
+
+    /// Sends a signal and returns the rest of the output and the exit code.
+    fn stop(mut self, signal: &str) -> (String, Option<i32>) {
+        let id = self.child.id().to_string();
+        let killed = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(killed.success());
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (rest, self.child.wait().unwrap().code())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(port: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn help_is_enough_to_start() {
+    let folder = room();
+    let help = run(folder.path(), &["serve", "--help"]);
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).unwrap();
+    for part in [
+        "--config",
+        "--interface",
+        "--address",
+        "--port",
+        "--group",
+        "--group-port",
+        "--http-port",
+        "--no-http",
+        "--max-rate",
+        "--block-size",
+        "--ttl",
+        "--json",
+        "slamboot serve winpe.img --interface eth0",
+        "docs/slamboot.toml",
+        "Exit codes",
+    ] {
+        assert!(help.contains(part), "{part}\n{help}");
+    }
+}
+
+#[test]
+fn wrong_options_are_usage_errors() {
+    let folder = room();
+    for args in [
+        &["serve", "demo.img", "--prot", "1"][..],
+        &["serve", "demo.img", "--port", "0"],
+        &["serve", "demo.img", "--block-size", "1455"],
+        &["serve", "demo.img", "--max-rate", "fast"],
+        &["serve", "demo.img", "--no-http", "--http-port", "80"],
+        &["sevre"],
+    ] {
+        let output = run(folder.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn nothing_to_serve_names_both_ways_to_start() {
+    let folder = room();
+    assert_eq!(
+        error(folder.path(), &["serve"]),
+        "error: nothing to serve: no FILE given, and no ./slamboot.toml here\n  \
+         help: slamboot serve FILE --interface NAME    serves one disk image\n        \
+         slamboot serve --config FILE            serves what a configuration names \
+         (docs/slamboot.toml is an example)\n"
+    );
+    fs::write(folder.path().join("slamboot.toml"), "").unwrap();
+    let text = error(folder.path(), &["serve"]);
+    assert!(
+        text.starts_with("error: nothing to serve: slamboot.toml names no image\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let folder = room();
+    let folder = folder.path();
+    let text = error(folder, &["serve", "demo.img", "--interface", "lo0"]);
+    assert!(
+        text.starts_with("error: no interface \"lo0\"; did you mean \"lo\"?\n  interface"),
+        "{text}"
+    );
+    assert!(text.contains("--interface lo\n"), "{text}");
+
+    let (tcp, udp) = free_ports();
+    let serve = |file: &str| {
+        error(
+            folder,
+            &[
+                "serve",
+                file,
+                "--interface",
+                "lo",
+                "--http-port",
+                &tcp,
+                "--port",
+                &udp,
+            ],
+        )
+    };
+    let text = serve("gone.img");
+    assert!(text.starts_with("error: gone.img: "), "{text}");
+    assert!(text.contains("No such file"), "{text}");
+    fs::write(folder.join("empty.img"), "").unwrap();
+    let text = serve("empty.img");
+    assert!(
+        text.starts_with("error: empty.img: ") && text.contains("empty"),
+        "{text}"
+    );
+    let text = serve(".");
+    assert!(text.contains("directory"), "{text}");
+
+    let text = error(
+        folder,
+        &[
+            "serve",
+            "demo.img",
+            "--interface",
+            "lo",
+            "--group",
+            "10.0.0.1",
+        ],
+    );
+    assert!(
+        text.starts_with("error: --group: not a multicast address\n"),
+        "{text}"
+    );
+
+    fs::write(
+        folder.join("slamboot.toml"),
+        "[slam]\nmax-rate = \"1 Gbit/s\"\n",
+    )
+    .unwrap();
+    assert_eq!(
+        error(folder, &["serve"]),
+        "error: slamboot.toml:2:1: unknown key `max-rate`\n  \
+         2 | max-rate = \"1 Gbit/s\"\n    | ^^^^^^^^\n  \
+         expected: port, group, group_port, max_rate, ttl, block_size, stock_clients\n  \
+         help: did you mean `max_rate`?\n"
+    );
+    let text = error(folder, &["serve", "--config", "room.toml"]);
+    assert!(
+        text.starts_with("error: cannot read room.toml: No such file"),
+        "{text}"
+    );
+}
+
+/// In a network namespace of its own the host has exactly the interfaces that the test makes.
+#[test]
+fn several_interfaces_are_refused() {
+    let folder = room();
+    let script = "ip link add name room1 type veth peer name room2 \
+        && ip address add 10.1.0.1/24 dev room1 && ip link set room1 up \
+        && ip address add 10.2.0.1/24 dev room2 && ip link set room2 up \
+        && exec \"$0\" serve demo.img --no-http";
+    let output = Command::new("unshare")
+        .args(["--net", "--map-root-user", "sh", "-c", script])
+        .arg(env!("CARGO_BIN_EXE_slamboot"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        text,
+        "error: 2 interfaces could serve, and multicast leaves through one\n  \
+         interface  IPv4 address  state  option\n  \
+         room1      10.1.0.1      up     --interface room1\n  \
+         room2      10.2.0.1      up     --interface room2\n  \
+         help: type one of these, or name it in slamboot.toml: [server] interface = \"...\"\n"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_taken_tcp_port_is_named() {
+    let folder = room();
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
+    let text = error(
+        folder.path(),
+        &[
+            "serve",
+            "demo.img",
+            "--interface",
+            "lo",
+            "--http-port",
+            &port,
+        ],
+    );
+    assert!(
+        text.starts_with(&format!("error: TCP port {port} of 127.0.0.1 is taken\n")),
+        "{text}"
+    );
+    assert!(text.contains("ss -ltnp"), "{text}");
+}
+
+#[test]
+fn a_taken_udp_port_is_named() {
+    let folder = room();
+    let holder = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = holder.local_addr().unwrap().port().to_string();
+    let text = error(
+        folder.path(),
+        &[
+            "serve",
+            "demo.img",
+            "--interface",
+            "lo",
+            "--no-http",
+            "--port",
+            &port,
+        ],
+    );
+    assert!(text.contains(&port) && text.contains("taken"), "{text}");
+}
+
+#[test]
+fn serves_one_file_without_configuration_and_stops_cleanly() {
+    let folder = room();
+    let (tcp, udp) = free_ports();
+    let args = [
+        "serve",
+        "demo.img",
+        "--interface",
+        "lo",
+        "--http-port",
+        &tcp,
+        "--port",
+        &udp,
+    ];
+    for signal in ["-INT", "-TERM"] {
+        let mut server = Running::start(folder.path(), &args);
+        let summary = server.read_to("Waiting for clients");
+        assert!(
+            summary.starts_with("slamboot serves 1 file on lo, 127.0.0.1\n"),
+            "{summary}"
+        );
+        let uri = format!("x-slam://127.0.0.1:{udp}/239.255.1.1:10000");
+        assert!(
+            summary.contains(&format!("slam-client {uri} -o demo\n")),
+            "{summary}"
+        );
+        assert!(
+            get(&tcp, "/images/demo").ends_with("\r\n\r\nnot much of a disk"),
+            "{summary}"
+        );
+        let script = get(&tcp, "/boot.ipxe");
+        assert!(script.contains("\r\n\r\n#!ipxe\n"), "{script}");
+        assert!(script.contains(&uri), "{script}");
+        assert!(
+            script.contains(&format!("http://127.0.0.1:{tcp}/memdisk")),
+            "{script}"
+        );
+        let (rest, code) = server.stop(signal);
+        assert!(rest.starts_with("stopped after "), "{rest}");
+        assert!(rest.contains("0 clients in 0 sessions"), "{rest}");
+        assert_eq!(code, Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn json_is_one_object_per_line() {
+    let folder = room();
+    let (_, udp) = free_ports();
+    let config = format!(
+        "[server]\ninterface = \"lo\"\nhttp_port = 0\n[slam]\nport = {udp}\n\
+         [[image]]\nname = \"demo\"\nkind = \"disk\"\npath = \"demo.img\"\n"
+    );
+    fs::write(folder.path().join("slamboot.toml"), config).unwrap();
+    let mut server = Running::start(folder.path(), &["serve", "--json"]);
+    let line = server.read_to("serving");
+    let start: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(start["event"], "serving");
+    assert_eq!(start["http"], serde_json::Value::Null);
+    assert_eq!(start["transfers"][0]["name"], "demo");
+    assert_eq!(start["transfers"][0]["bytes"], 18);
+    assert_eq!(
+        start["transfers"][0]["sha256"],
+        "84439ccef73b3ad21b8bded38a583f79c3240f05a3407596596de39270ca20ff"
+    );
+
+    // A malformed datagram is told of, and does no harm.
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket
+        .send_to(b"\x01garbage", format!("127.0.0.1:{udp}"))
+        .unwrap();
+    let line = server.read_to("rejected");
+    let event: serde_json::Value = serde_json::from_str(line.lines().last().unwrap()).unwrap();
+    assert_eq!(event["event"], "rejected");
+    assert_eq!(event["transfer"], "demo");
+    assert_eq!(event["client"], socket.local_addr().unwrap().to_string());
+
+    let (rest, code) = server.stop("-TERM");
+    let end: serde_json::Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
+    assert_eq!(end["event"], "stopped");
+    assert_eq!(end["rejected"], 1);
+    assert_eq!(code, Some(0));
+}

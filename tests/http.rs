@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The HTTP server over real sockets on loopback, byte by byte as a client sends and sees it.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::time::Duration;
+
+use site::{Image, Site};
+use slamboot::boot::http::{HttpError, HttpServer};
+use tempfile::TempDir;
+
+/// What a client got.
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim_end())
+        })
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+/// A server with a disk, a Linux image, memdisk, and a secret beside them.
+struct Room {
+    server: HttpServer,
+    disk: Vec<u8>,
+    _folder: TempDir,
+}
+
+fn script(_site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
+    match image.name.as_str() {
+        "broken" => Err("args of broken cannot stand in a script".to_owned()),
+        name => Ok(format!("#!ipxe\necho {name} from {server}\n")),
+    }
+}
+
+impl Room {
+    fn new() -> Room {
+        let folder = TempDir::new().unwrap();
+        // Longer than what is read at a time, and no multiple of it.
+        let disk: Vec<u8> = (0..700_001_u32).map(|i| (i * 31 % 251) as u8).collect();
+        fs::write(folder.path().join("demo.img"), &disk).unwrap();
+        fs::write(folder.path().join("linux"), "kernel").unwrap();
+        fs::write(folder.path().join("initrd.gz"), "initrd").unwrap();
+        fs::write(folder.path().join("memdisk"), "memdisk").unwrap();
+        fs::write(folder.path().join("secret"), "secret").unwrap();
+        let toml = "\
+[server]
+memdisk = \"memdisk\"
+[[image]]
+name = \"demo\"
+kind = \"disk\"
+path = \"demo.img\"
+[[image]]
+name = \"debian\"
+kind = \"linux\"
+kernel = \"linux\"
+initrd = \"initrd.gz\"
+[[image]]
+name = \"broken\"
+kind = \"disk\"
+path = \"gone.img\"
+";
+        let site = Site::parse(toml, &folder.path().join("slamboot.toml")).unwrap();
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+        Room {
+            server: HttpServer::start(&site, address, script).unwrap(),
+            disk,
+            _folder: folder,
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address()).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        stream
+    }
+
+    /// Sends the request line and headers as they are, and reads to the end.
+    fn ask(&self, line: &str, headers: &str) -> Answer {
+        let mut stream = self.connect();
+        let request = format!("{line}\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        let end = all
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap_or_else(|| panic!("{line}: {:?}", String::from_utf8_lossy(&all)));
+        let head = String::from_utf8(all[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer {
+            status,
+            head,
+            body: all[end + 4..].to_vec(),
+        }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path} HTTP/1.1"), "")
+    }
+}
+
+#[test]
+fn files_come_whole_with_their_length() {
+    let room = Room::new();
+    let answer = room.get("/images/demo");
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.head.starts_with("HTTP/1.1 200 OK\r\n"),
+        "{}",
+        answer.head
+    );
+    assert_eq!(answer.header("Content-Length"), Some("700001"));
+    assert_eq!(answer.header("Transfer-Encoding"), None);
+    assert!(answer.header("Last-Modified").unwrap().ends_with("GMT"));
+    assert_eq!(answer.header("Accept-Ranges"), Some("bytes"));
+    assert!(answer.body == room.disk, "the bytes of the file");
+    assert_eq!(room.get("/images/debian/kernel").text(), "kernel");
+    assert_eq!(room.get("/images/debian/initrd").text(), "initrd");
+    assert_eq!(room.get("/memdisk").text(), "memdisk");
+}
+
+#[test]
+fn ranges() {
+    let room = Room::new();
+    let range = |range: &str| room.ask("GET /images/demo HTTP/1.1", &format!("Range: {range}\r\n"));
+    let middle = range("bytes=262140-262149");
+    assert_eq!(middle.status, 206);
+    assert_eq!(
+        middle.header("Content-Range"),
+        Some("bytes 262140-262149/700001")
+    );
+    assert_eq!(middle.header("Content-Length"), Some("10"));
+    assert_eq!(middle.body, room.disk[262_140..262_150]);
+    let tail = range("bytes=700000-");
+    assert_eq!(
+        (tail.status, tail.body.as_slice()),
+        (206, &room.disk[700_000..])
+    );
+    let last = range("bytes=-5");
+    assert_eq!(
+        (last.status, last.body.as_slice()),
+        (206, &room.disk[699_996..])
+    );
+    let beyond = range("bytes=700001-");
+    assert_eq!(beyond.status, 416);
+    assert_eq!(beyond.header("Content-Range"), Some("bytes */700001"));
+}
+
+#[test]
+fn head_has_the_length_and_no_body() {
+    let room = Room::new();
+    let answer = room.ask("HEAD /images/demo HTTP/1.1", "");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("Content-Length"), Some("700001"));
+    assert!(answer.body.is_empty());
+    let script = room.ask("HEAD /boot.ipxe HTTP/1.1", "");
+    assert_eq!((script.status, script.body.len()), (200, 0));
+}
+
+#[test]
+fn an_unchanged_file_is_not_sent_again() {
+    let room = Room::new();
+    let modified = room
+        .get("/memdisk")
+        .header("Last-Modified")
+        .unwrap()
+        .to_owned();
+    let headers = format!("If-Modified-Since: {modified}\r\n");
+    let answer = room.ask("GET /memdisk HTTP/1.1", &headers);
+    assert_eq!((answer.status, answer.body.len()), (304, 0));
+}
+
+#[test]
+fn scripts_are_rendered_for_the_image_asked_for() {
+    let room = Room::new();
+    let default = room.get("/boot.ipxe");
+    assert_eq!(default.text(), "#!ipxe\necho demo from 127.0.0.1\n");
+    assert_eq!(default.header("Content-Length"), Some("32"));
+    let debian = room.get("/boot.ipxe?image=debian");
+    assert_eq!(debian.text(), "#!ipxe\necho debian from 127.0.0.1\n");
+    let wrong = room.get("/boot.ipxe?image=debain");
+    assert_eq!(wrong.status, 404);
+    assert_eq!(
+        wrong.text(),
+        "no image \"debain\"; did you mean \"debian\"?\n"
+    );
+    let broken = room.get("/boot.ipxe?image=broken");
+    assert_eq!(broken.status, 500);
+    assert_eq!(broken.text(), "args of broken cannot stand in a script\n");
+}
+
+#[test]
+fn the_first_page_lists_what_is_served() {
+    let room = Room::new();
+    let page = room.get("/");
+    for line in [
+        "/memdisk                         boots disk images",
+        "/boot.ipxe                       iPXE script that boots demo",
+        "/boot.ipxe?image=debian          iPXE script that boots debian",
+        "/images/demo                     x-slam://127.0.0.1:10000/239.255.1.1:10000",
+        "/images/debian/initrd            x-slam://127.0.0.1:10002/239.255.1.3:10002",
+    ] {
+        assert!(
+            page.text().lines().any(|l| l == line),
+            "{line}\n{}",
+            page.text()
+        );
+    }
+}
+
+#[test]
+fn nothing_else_is_served() {
+    let room = Room::new();
+    for path in [
+        "/secret",
+        "/images",
+        "/images/",
+        "/images/secret",
+        "/images/demo.img",
+        "/images/demo/",
+        "/images/demo/../secret",
+        "/images/../secret",
+        "/../secret",
+        "/images/demo/../../secret",
+        "/images/%2e%2e/secret",
+        "/images/..%2fsecret",
+        "/images/..%5csecret",
+        "/images/debian/%2e%2e/secret",
+        "/memdisk/../secret",
+        "/memdisk/secret",
+        "//secret",
+        "//etc/passwd",
+        "/images//etc/passwd",
+        "/%00",
+        "/etc/passwd",
+    ] {
+        let answer = room.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(!answer.text().contains("secret"), "{path}");
+    }
+    // A file that has vanished, and methods that would change something.
+    assert_eq!(room.get("/images/broken").status, 404);
+    for method in ["POST", "PUT", "DELETE"] {
+        let answer = room.ask(&format!("{method} /images/demo HTTP/1.1"), "");
+        assert_eq!(answer.status, 405, "{method}");
+    }
+}
+
+/// iPXE keeps the connection and asks again on it.
+#[test]
+fn one_connection_carries_several_requests() {
+    let room = Room::new();
+    let mut stream = room.connect();
+    for _ in 0..3 {
+        stream
+            .write_all(b"GET /memdisk HTTP/1.1\r\nConnection: keep-alive\r\nUser-Agent: iPXE/2.0.0\r\nHost: x\r\n\r\n")
+            .unwrap();
+        let mut all = Vec::new();
+        let mut byte = [0];
+        while !all.ends_with(b"\r\n\r\nmemdisk") {
+            stream.read_exact(&mut byte).unwrap();
+            all.push(byte[0]);
+        }
+        assert!(all.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+}
+
+#[test]
+fn garbage_does_not_end_the_server() {
+    let room = Room::new();
+    for garbage in [
+        &b"\x16\x03\x01\0\xff"[..],
+        b"GET\r\n\r\n",
+        b"\0\0\0\0\r\n\r\n",
+        b"",
+    ] {
+        let mut stream = room.connect();
+        stream.write_all(garbage).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+    }
+    assert_eq!(room.get("/memdisk").status, 200);
+}
+
+/// A download that never ends does not hold up the end.
+#[test]
+fn stopping_does_not_wait_for_ever() {
+    let room = Room::new();
+    let address = room.server.address();
+    let mut stuck = room.connect();
+    stuck
+        .write_all(b"GET /images/demo HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut first = [0; 16];
+    stuck.read_exact(&mut first).unwrap();
+    room.server.stop();
+    assert!(TcpStream::connect(address).is_err(), "still listening");
+}
+
+#[test]
+fn a_taken_port_is_explained() {
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    let error = HttpServer::start(&Site::default(), address, script).unwrap_err();
+    assert!(matches!(error, HttpError::PortTaken { .. }));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "TCP port {port} of 127.0.0.1 is taken\n  help: `ss -ltnp 'sport = :{port}'` names the \
+             holder; stop it, or choose another port with --http-port N (http_port under \
+             [server]), or do without with --no-http"
+        )
+    );
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The image builder from the outside: other people's tools judge its disks, QEMU boots them,
+//! and bad input is met with good errors.
+
+mod bad_input;
+mod boot;
+mod boot_code;
+mod judges;
+mod plan;
+mod support;
+mod verify;
