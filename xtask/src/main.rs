@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
 mod boot;
+mod codegen;
 mod dist;
 mod passed;
 mod setup;
@@ -36,6 +37,7 @@ enum Verb {
     /// Serve images by multicast: `slamboot serve`, built first.
     Serve(passed::Arguments),
     Boot(boot::Arguments),
+    Codegen(codegen::Arguments),
     Tidy(tidy::Arguments),
 }
 
@@ -58,6 +60,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Dist(arguments) => dist::run(&arguments, &paths),
         Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
+        Verb::Codegen(arguments) => codegen::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }
 }
