@@ -8,6 +8,7 @@
 
 pub mod crc;
 pub mod demo;
+pub mod facts;
 pub mod fat;
 pub mod geometry;
 pub mod mbr;
@@ -23,7 +24,8 @@ pub mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use plan::{DiskFacts, DiskPlan, PlanError};
+pub use facts::{DiskFacts, Identity};
+pub use plan::{DiskPlan, PlanError};
 pub use size::{ByteSize, ByteSizeError};
 pub use source::SourceError;
 pub use spec::{

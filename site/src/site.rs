@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use crate::rate::BitRate;
-use crate::transfer::Transfer;
 
 /// Server UDP port of the first transfer (iPXE `slam.c`, `SLAM_DEFAULT_PORT`).
 pub const DEFAULT_SLAM_PORT: u16 = 10000;
@@ -118,15 +117,6 @@ pub enum ImageKind {
 }
 
 impl Site {
-    /// Every file that is multicast, with its port and group: one per disk image, one or two per
-    /// Linux image, numbered in the order of the file.
-    ///
-    /// The arithmetic cannot overflow on a validated site: ports and groups were checked against
-    /// the number of transfers.
-    pub fn transfers(&self) -> Vec<Transfer> {
-        crate::transfer::assign(&self.slam, &self.images)
-    }
-
     /// The image that clients boot when nobody chooses.
     pub fn default_image(&self) -> Option<&Image> {
         self.images.get(self.default_image)

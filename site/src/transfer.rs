@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
-use crate::site::{Image, ImageKind, Slam};
+use crate::site::{Image, ImageKind, Site, Slam};
 
 /// One file, multicast.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,18 @@ impl fmt::Display for TransferPart {
     }
 }
 
-pub(crate) fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
+impl Site {
+    /// Every file that is multicast, with its port and group: one per disk image, one or two per
+    /// Linux image, numbered in the order of the file.
+    ///
+    /// The arithmetic cannot overflow on a validated site: ports and groups were checked against
+    /// the number of transfers.
+    pub fn transfers(&self) -> Vec<Transfer> {
+        assign(&self.slam, &self.images)
+    }
+}
+
+fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
     let parts = images.iter().flat_map(|image| {
         let parts: Vec<(TransferPart, &PathBuf)> = match &image.kind {
             ImageKind::Disk { path } => vec![(TransferPart::Disk, path)],
@@ -98,7 +109,6 @@ pub(crate) fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::Site;
 
     #[test]
     fn every_file_has_its_own_port_and_group() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The demo: a disk that, when booted, reads itself back and says whether every byte arrived.
 
-use super::plan::DiskFacts;
+use super::facts::DiskFacts;
 use super::source::Filler;
 use super::spec::{Attributes, DiskPath, DiskSize, FileSpec, ImageSpec, SourceSpec};
 

@@ -4,6 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use super::demo;
+use super::facts::{DiskFacts, Identity};
 use super::fat::{
     BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, FatContent, FatError, FatFile, FatGeometry,
     FatTable, FatVolume, FileLength, fs_info,
@@ -65,28 +66,6 @@ pub enum PlanError {
         /// Its first sector.
         at: Lba,
     },
-}
-
-/// What is derived from the inputs, so that the same inputs give the same disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The disk signature in the MBR, never zero: by it Windows' boot manager finds the disk.
-    pub signature: u32,
-    /// The volume's serial number.
-    pub volume_id: u32,
-    /// The CRC-32 that the whole disk shall have, where it is balanced.
-    pub crc32: u32,
-}
-
-/// What a file may need to know of the disk on which it lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskFacts {
-    /// The whole disk.
-    pub sectors: SectorCount,
-    /// The one partition.
-    pub partition: Partition,
-    /// Signature and the like.
-    pub identity: Identity,
 }
 
 /// A file and where it lies.
