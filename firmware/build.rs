@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Compiles the overlay's cores, which include no iPXE header, for the host: the tests drive the
+//! very code that the firmware runs.
+
+fn main() {
+    const UDP: &str = "overlay/src/net/udp";
+    for file in ["slam_core.c", "slam_core.h"] {
+        println!("cargo::rerun-if-changed={UDP}/{file}");
+    }
+    cc::Build::new()
+        .file(format!("{UDP}/slam_core.c"))
+        .std("c99")
+        .warnings(true)
+        .extra_warnings(true)
+        .warnings_into_errors(true)
+        .compile("slamboot_cores");
+}

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The deciding half of a SLAM client; see slam_core.h.
+ *
+ * Freestanding C99 beside memset(): compiled into the firmware and for the host alike.  64-bit
+ * divisions happen once per transfer only (on i386 they are a library call).
+ */
+
+#ifdef FILE_LICENCE
+FILE_LICENCE ( MIT );
+#endif
+#ifdef FILE_SECBOOT
+FILE_SECBOOT ( FORBIDDEN );
+#endif
+
+#include <string.h>
+#include "slam_core.h"
+
+/* Not every C library of a firmware has these */
+#define SLAM_CORE_U32_MAX ( ~( ( uint32_t ) 0 ) )
+#define SLAM_CORE_SIZE_MAX ( ~( ( size_t ) 0 ) )
+
+/** The byte that ends a NACK and that alone is a disconnect */
+#define SLAM_CORE_NUL 0
+
+/** As many clients as are expected to wait for the same moment, as a power of two */
+#define SLAM_CORE_CROWD_BITS 10
+
+/** That many less one, with 16 bits after the point */
+#define SLAM_CORE_CROWD \
+	( ( ( ( uint32_t ) 1 << SLAM_CORE_CROWD_BITS ) - 1 ) << 16 )
+
+/****************************************************************************
+ *
+ * Wire
+ *
+ */
+
+/** Bytes that an Int takes: the fewest that hold the value beside 3 bits of length */
+size_t slam_core_int_len ( uint64_t value ) {
+	size_t len = 1;
+
+	/* One byte holds 5 bits, each further one 8 */
+	for ( value >>= 5 ; value ; value >>= 8 )
+		len++;
+	return len;
+}
+
+/** Write an Int, at most SLAM_CORE_INT_MAX; its length is returned */
+size_t slam_core_put_int ( uint64_t value, uint8_t *out ) {
+	size_t len = slam_core_int_len ( value );
+	size_t i;
+
+	for ( i = len ; i-- ; value >>= 8 )
+		out[i] = ( uint8_t ) value;
+	out[0] |= ( uint8_t ) ( len << 5 );
+	return len;
+}
+
+/** Read an Int of any length; @c used is what it took */
+enum slam_core_rejection slam_core_pull_int ( const uint8_t *data, size_t len,
+					      size_t *used, uint64_t *value ) {
+	size_t int_len;
+	size_t i;
+
+	if ( ! len )
+		return SLAM_CORE_TRUNCATED;
+	int_len = ( data[0] >> 5 );
+	if ( ! int_len )
+		return SLAM_CORE_INT_LENGTH;
+	if ( int_len > len )
+		return SLAM_CORE_TRUNCATED;
+	*value = ( data[0] & 0x1f );
+	for ( i = 1 ; i < int_len ; i++ )
+		*value = ( ( *value << 8 ) | data[i] );
+	*used = int_len;
+	return SLAM_CORE_ACCEPTED;
+}
+
+/** Blocks in a transfer */
+static uint64_t slam_core_count ( const struct slam_core_header *header ) {
+	uint64_t last = ( header->total_bytes - 1 );
+
+	/* Files below 4 GiB, which are all that i386 can hold, need no 64-bit division */
+	if ( last <= SLAM_CORE_U32_MAX )
+		return ( ( ( ( uint32_t ) last ) / header->block_size ) +
+			 ( uint64_t ) 1 );
+	return ( ( last / header->block_size ) + 1 );
+}
+
+/** Read a datagram from the server; every length and number in it is checked */
+enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
+					    struct slam_core_packet *packet ) {
+	uint64_t values[3];
+	uint64_t offset;
+	uint64_t expected;
+	size_t used = 0;
+	unsigned int i;
+	enum slam_core_rejection rejection;
+
+	for ( i = 0 ; i < 3 ; i++ ) {
+		rejection = slam_core_pull_int ( data, len, &used, &values[i] );
+		if ( rejection )
+			return rejection;
+		data += used;
+		len -= used;
+	}
+	if ( ( values[2] == 0 ) || ( values[2] > SLAM_CORE_MAX_BLOCK ) )
+		return SLAM_CORE_BLOCK_SIZE;
+	/* No client can complete it; stock clients report success with nothing */
+	if ( values[1] == 0 )
+		return SLAM_CORE_EMPTY_TRANSFER;
+	packet->header.transaction = values[0];
+	packet->header.total_bytes = values[1];
+	packet->header.block_size = ( uint32_t ) values[2];
+	packet->is_data = ( len != 0 );
+	packet->block = 0;
+	packet->payload = NULL;
+	packet->payload_len = 0;
+	if ( ! len )
+		return SLAM_CORE_ACCEPTED;
+
+	rejection = slam_core_pull_int ( data, len, &used, &packet->block );
+	if ( rejection )
+		return rejection;
+	data += used;
+	len -= used;
+	/* Below 2^53 times below 2^16 may wrap; a wrapped product is no offset of this block */
+	if ( packet->block >= packet->header.total_bytes )
+		return SLAM_CORE_BLOCK_NUMBER;
+	if ( ( packet->block >> 47 ) != 0 ) {
+		/* Only a file of blocks below 64 bytes has so many: count them */
+		if ( packet->block >= slam_core_count ( &packet->header ) )
+			return SLAM_CORE_BLOCK_NUMBER;
+	}
+	offset = ( packet->block * packet->header.block_size );
+	if ( offset >= packet->header.total_bytes )
+		return SLAM_CORE_BLOCK_NUMBER;
+	expected = ( packet->header.total_bytes - offset );
+	if ( expected > packet->header.block_size )
+		expected = packet->header.block_size;
+	if ( len != expected )
+		return SLAM_CORE_BLOCK_LENGTH;
+	packet->payload = data;
+	packet->payload_len = len;
+	return SLAM_CORE_ACCEPTED;
+}
+
+/****************************************************************************
+ *
+ * Blocks
+ *
+ */
+
+static int slam_core_holds ( const uint8_t *map, uint64_t block ) {
+	return ( ( map[ ( size_t ) ( block >> 3 ) ] >> ( block & 7 ) ) & 1 );
+}
+
+/** The first block from @c from on that is held (@c held 1) or missing (0), or @c count */
+static uint64_t slam_core_find ( const uint8_t *map, uint64_t from,
+				 uint64_t count, int held ) {
+	uint8_t none = ( held ? 0x00 : 0xff );
+
+	while ( from < count ) {
+		if ( ( ( from & 7 ) == 0 ) &&
+		     ( map[ ( size_t ) ( from >> 3 ) ] == none ) ) {
+			from += 8;
+			continue;
+		}
+		if ( slam_core_holds ( map, from ) == held )
+			return from;
+		from++;
+	}
+	return count;
+}
+
+/**
+ * Build a NACK
+ *
+ * @v map		One bit for each block; set: held
+ * @v first_gap		No block before this one is missing
+ * @v count		Number of blocks, at least 1
+ * @v out		Buffer
+ * @v max_len		Its length, at least 3 Ints
+ * @ret len		Length of the NACK
+ *
+ * As many gaps as fit, from the first one on, and the received run that follows them where that
+ * fits, too.
+ */
+size_t slam_core_build_nack ( const uint8_t *map, uint64_t first_gap,
+			      uint64_t count, uint8_t *out, size_t max_len ) {
+	size_t room = ( max_len - 1 );
+	size_t len = 0;
+	size_t cost;
+	uint64_t extent = 0;
+	uint64_t start = slam_core_find ( map, first_gap, count, 0 );
+	uint64_t end;
+
+	while ( start < count ) {
+		end = slam_core_find ( map, start, count, 1 );
+		cost = ( slam_core_int_len ( start - extent ) +
+			 slam_core_int_len ( end - start ) );
+		if ( cost > ( room - len ) )
+			goto full;
+		len += slam_core_put_int ( ( start - extent ), &out[len] );
+		len += slam_core_put_int ( ( end - start ), &out[len] );
+		extent = end;
+		start = slam_core_find ( map, end, count, 0 );
+	}
+	if ( ( extent < count ) &&
+	     ( slam_core_int_len ( count - extent ) <= ( room - len ) ) )
+		len += slam_core_put_int ( ( count - extent ), &out[len] );
+ full:
+	out[len++] = SLAM_CORE_NUL;
+	return len;
+}
+
+/****************************************************************************
+ *
+ * Patience
+ *
+ * All clients of a group hear the same last datagram; were they to wait equally long, they would
+ * all speak at once.  So every wait is drawn at random, and the data which the first NACK brings
+ * makes the others wait anew (NACK suppression, RFC 5740 section 5.3).
+ *
+ */
+
+/** The next 32 random bits (SplitMix64, public domain, by Sebastiano Vigna) */
+static uint32_t slam_core_random ( uint64_t *random ) {
+	uint64_t z;
+
+	*random += 0x9e3779b97f4a7c15ULL;
+	z = *random;
+	z = ( ( z ^ ( z >> 30 ) ) * 0xbf58476d1ce4e5b9ULL );
+	z = ( ( z ^ ( z >> 27 ) ) * 0x94d049bb133111ebULL );
+	return ( ( uint32_t ) ( ( z ^ ( z >> 31 ) ) >> 32 ) );
+}
+
+/** A number from 0 to @c span, each as likely as another */
+uint32_t slam_core_draw ( uint64_t *random, uint32_t span ) {
+	uint64_t choices = ( ( ( uint64_t ) span ) + 1 );
+
+	return ( ( uint32_t ) ( ( slam_core_random ( random ) *
+				  choices ) >> 32 ) );
+}
+
+/**
+ * A number from 0 to @c span, late ones far more likely than early ones
+ *
+ * RFC 5740 section 5.3 draws waits from a truncated exponential distribution, so that out of a
+ * crowd of any size only a few speak early, and silence the others:
+ * t = span * log(1 + u * (crowd - 1)) / log(crowd) for a uniform u.  Logarithms to base 2, straight
+ * lines between powers of two.
+ */
+uint32_t slam_core_draw_late ( uint64_t *random, uint32_t span ) {
+	/* 1 to crowd, with 16 bits after the point */
+	uint32_t x = ( ( ( uint32_t ) 1 << 16 ) +
+		       slam_core_draw ( random, SLAM_CORE_CROWD ) );
+	uint32_t whole = 0;
+	uint64_t logarithm;
+
+	while ( x >= ( ( uint32_t ) 2 << 16 ) ) {
+		x >>= 1;
+		whole++;
+	}
+	logarithm = ( ( whole << 16 ) + ( x - ( ( uint32_t ) 1 << 16 ) ) );
+	logarithm = ( ( ( ( uint64_t ) logarithm ) *
+			( ( ( uint64_t ) span ) + 1 ) ) /
+		      ( SLAM_CORE_CROWD_BITS << 16 ) );
+	return ( ( logarithm < span ) ? ( uint32_t ) logarithm : span );
+}
+
+static uint64_t slam_core_wait ( struct slam_core *core,
+				 const struct slam_core_wait *wait,
+				 uint32_t doublings, int late ) {
+	uint32_t span = ( ( wait->longest > wait->shortest ) ?
+			  ( wait->longest - wait->shortest ) : 0 );
+	uint64_t ms = wait->shortest;
+
+	ms += ( late ? slam_core_draw_late ( &core->random, span ) :
+		slam_core_draw ( &core->random, span ) );
+	/* 32 bits and 31 doublings fit */
+	return ( ms << ( ( doublings < 31 ) ? doublings : 31 ) );
+}
+
+/** The first valid datagram of a transfer has come */
+static void slam_core_introduce ( struct slam_core *core, uint64_t now ) {
+	core->fruitless = 0;
+	core->silence = slam_core_wait ( core, &core->config.silence, 0, 1 );
+	core->silent_until = ( now + core->silence );
+	/* Everybody is to speak once: evenly spread */
+	core->stalled_until =
+		( now + slam_core_wait ( core, &core->config.introduce, 0, 0 ) );
+}
+
+/** Data came; @c is_new if we did not hold it */
+static void slam_core_heard ( struct slam_core *core, uint64_t now,
+			      int is_new ) {
+	if ( is_new ) {
+		if ( core->fruitless ) {
+			core->fruitless = 0;
+			core->silence =
+				slam_core_wait ( core, &core->config.silence,
+						 0, 1 );
+		}
+		if ( core->nacks ) {
+			core->stalled_until =
+				( now + slam_core_wait ( core,
+							 &core->config.stall,
+							 0, 1 ) );
+		}
+	}
+	core->silent_until = ( now + core->silence );
+	core->dead_at = ( now + core->config.give_up );
+}
+
+/** A NACK goes out, in answer to a solicit or (@c unasked) because the wait is over */
+static void slam_core_spoke ( struct slam_core *core, uint64_t now,
+			      int unasked ) {
+	uint32_t doublings;
+
+	if ( unasked && ( core->fruitless < SLAM_CORE_U32_MAX ) )
+		core->fruitless++;
+	doublings = core->fruitless;
+	if ( doublings > core->config.max_doublings )
+		doublings = core->config.max_doublings;
+	core->silence = slam_core_wait ( core, &core->config.silence,
+					 doublings, 1 );
+	core->silent_until = ( now + core->silence );
+	core->stalled_until = ( now + slam_core_wait ( core,
+						       &core->config.stall,
+						       doublings, 1 ) );
+}
+
+static uint64_t slam_core_due ( const struct slam_core *core ) {
+	return ( ( core->silent_until < core->stalled_until ) ?
+		 core->silent_until : core->stalled_until );
+}
+
+/****************************************************************************
+ *
+ * Receiver
+ *
+ */
+
+static int slam_core_is_complete ( const struct slam_core *core ) {
+	return ( core->header.block_size && ( core->held == core->count ) );
+}
+
+static void slam_core_nack ( struct slam_core *core, uint64_t now, int unasked,
+			     struct slam_core_actions *actions ) {
+	static const uint8_t initial[1] = { 0 };
+
+	if ( core->map ) {
+		core->first_gap = slam_core_find ( core->map, core->first_gap,
+						   core->count, 0 );
+	}
+	actions->send = core->packet;
+	/* Before a header is known: block 0 of unknown many, `20 21 00` */
+	actions->send_len =
+		slam_core_build_nack ( ( core->map ? core->map : initial ),
+				       core->first_gap,
+				       ( core->map ? core->count : 1 ),
+				       core->packet, sizeof ( core->packet ) );
+	core->nacks++;
+	slam_core_spoke ( core, now, unasked );
+}
+
+static void slam_core_finish ( struct slam_core *core, enum slam_core_end end,
+			       struct slam_core_actions *actions ) {
+	core->end = end;
+	/* A server that never heard of us need not hear that we leave */
+	if ( core->nacks ) {
+		core->packet[0] = SLAM_CORE_NUL;
+		actions->send = core->packet;
+		actions->send_len = 1;
+	}
+}
+
+/** Why nothing came of it */
+static enum slam_core_end slam_core_diagnosis ( const struct slam_core *core ) {
+	if ( core->header.block_size && core->data )
+		return SLAM_CORE_SILENT;
+	if ( core->rejected )
+		return SLAM_CORE_REFUSED;
+	if ( core->solicits )
+		return SLAM_CORE_NO_DATA;
+	return SLAM_CORE_NO_SERVER;
+}
+
+/** Make the transfer that @c header belongs to the one at hand */
+static enum slam_core_rejection
+slam_core_enter ( struct slam_core *core, const struct slam_core_header *header,
+		  uint64_t now, struct slam_core_actions *actions ) {
+	uint64_t count;
+	uint64_t bytes;
+	uint8_t *map;
+
+	if ( ( core->header.block_size == header->block_size ) &&
+	     ( core->header.total_bytes == header->total_bytes ) &&
+	     ( core->header.transaction == header->transaction ) )
+		return SLAM_CORE_ACCEPTED;
+
+	/* What cannot be received must not cost us what we have */
+	if ( header->total_bytes > core->config.max_bytes ) {
+		core->refused_bytes = header->total_bytes;
+		return SLAM_CORE_TOO_LARGE;
+	}
+	count = slam_core_count ( header );
+	bytes = ( ( count + 7 ) >> 3 );
+	map = NULL;
+	if ( bytes <= ( SLAM_CORE_SIZE_MAX / 2 ) )
+		map = core->hooks.alloc ( core->hooks.context, ( size_t ) bytes );
+	if ( ! map ) {
+		core->refused_bytes = header->total_bytes;
+		return SLAM_CORE_NO_MEMORY;
+	}
+	memset ( map, 0, ( size_t ) bytes );
+
+	actions->started = ( core->map == NULL );
+	actions->restarted = ( core->map != NULL );
+	slam_core_free ( core );
+	core->map = map;
+	core->map_len = ( size_t ) bytes;
+	core->header = *header;
+	core->count = count;
+	core->held = 0;
+	core->first_gap = 0;
+	if ( actions->restarted ) {
+		core->restarts++;
+		if ( core->restarts > core->config.max_restarts ) {
+			slam_core_finish ( core, SLAM_CORE_UNSTABLE, actions );
+			return SLAM_CORE_ACCEPTED;
+		}
+	}
+	slam_core_introduce ( core, now );
+	return SLAM_CORE_ACCEPTED;
+}
+
+static enum slam_core_rejection
+slam_core_multicast ( struct slam_core *core,
+		      const struct slam_core_packet *packet, uint64_t now,
+		      struct slam_core_actions *actions ) {
+	enum slam_core_rejection rejection;
+	int is_new;
+
+	if ( ! packet->is_data )
+		return SLAM_CORE_SOLICIT_TO_GROUP;
+	rejection = slam_core_enter ( core, &packet->header, now, actions );
+	if ( rejection || core->end )
+		return rejection;
+	core->data++;
+	is_new = ( ! slam_core_holds ( core->map, packet->block ) );
+	if ( is_new ) {
+		core->map[ ( size_t ) ( packet->block >> 3 ) ] |=
+			( uint8_t ) ( 1 << ( packet->block & 7 ) );
+		core->held++;
+		if ( packet->block == core->first_gap )
+			core->first_gap++;
+		actions->payload = packet->payload;
+		actions->payload_len = packet->payload_len;
+		actions->offset = ( packet->block * packet->header.block_size );
+	} else {
+		core->duplicates++;
+	}
+	slam_core_heard ( core, now, is_new );
+	if ( slam_core_is_complete ( core ) )
+		slam_core_finish ( core, SLAM_CORE_COMPLETE, actions );
+	return SLAM_CORE_ACCEPTED;
+}
+
+static enum slam_core_rejection
+slam_core_unicast ( struct slam_core *core,
+		    const struct slam_core_packet *packet, uint64_t now,
+		    struct slam_core_actions *actions ) {
+	enum slam_core_rejection rejection;
+
+	if ( packet->is_data )
+		return SLAM_CORE_DATA_TO_CLIENT;
+	rejection = slam_core_enter ( core, &packet->header, now, actions );
+	if ( rejection || core->end )
+		return rejection;
+	core->solicits++;
+	slam_core_nack ( core, now, 0, actions );
+	return SLAM_CORE_ACCEPTED;
+}
+
+/** Fill in what a firmware's client does */
+void slam_core_defaults ( struct slam_core_config *config ) {
+	static const struct slam_core_config defaults = {
+		.first_nack = { 0, 20 },
+		.introduce = { 20, 200 },
+		.silence = { 100, 250 },
+		.stall = { 1000, 2000 },
+		.max_doublings = 4,
+		.max_restarts = 64,
+		.give_up = 30000,
+		.max_bytes = SLAM_CORE_INT_MAX,
+	};
+
+	*config = defaults;
+}
+
+/** Begin; clients of one group should differ in their seed */
+void slam_core_init ( struct slam_core *core,
+		      const struct slam_core_config *config,
+		      const struct slam_core_hooks *hooks, uint64_t seed,
+		      uint64_t now ) {
+	memset ( core, 0, sizeof ( *core ) );
+	core->config = *config;
+	core->hooks = *hooks;
+	core->random = seed;
+	core->silence = slam_core_wait ( core, &config->first_nack, 0, 1 );
+	core->silent_until = ( now + core->silence );
+	core->stalled_until = core->silent_until;
+	core->dead_at = ( now + config->give_up );
+}
+
+/** Give back all memory; safe to call twice */
+void slam_core_free ( struct slam_core *core ) {
+	if ( core->map )
+		core->hooks.free ( core->hooks.context, core->map,
+				   core->map_len );
+	core->map = NULL;
+	core->map_len = 0;
+}
+
+/** Take what happened at @c now; fill in what follows from it */
+void slam_core_input ( struct slam_core *core, enum slam_core_kind kind,
+		       const uint8_t *data, size_t len, uint64_t now,
+		       struct slam_core_actions *actions ) {
+	struct slam_core_packet packet;
+	enum slam_core_rejection rejection = SLAM_CORE_ACCEPTED;
+
+	memset ( actions, 0, sizeof ( *actions ) );
+	actions->end = core->end;
+	if ( core->end )
+		return;
+	switch ( kind ) {
+	case SLAM_CORE_MULTICAST:
+	case SLAM_CORE_UNICAST:
+		rejection = slam_core_decode ( data, len, &packet );
+		if ( rejection )
+			break;
+		if ( kind == SLAM_CORE_MULTICAST )
+			rejection = slam_core_multicast ( core, &packet, now,
+							  actions );
+		else
+			rejection = slam_core_unicast ( core, &packet, now,
+							actions );
+		break;
+	case SLAM_CORE_TIMEOUT:
+		if ( now >= core->dead_at )
+			slam_core_finish ( core, slam_core_diagnosis ( core ),
+					   actions );
+		else if ( now >= slam_core_due ( core ) )
+			slam_core_nack ( core, now, 1, actions );
+		break;
+	case SLAM_CORE_STOP:
+		slam_core_finish ( core, SLAM_CORE_STOPPED, actions );
+		break;
+	}
+	/* Ignored datagrams extend no timer */
+	if ( rejection ) {
+		core->rejected++;
+		core->last_rejection = rejection;
+	}
+	actions->end = core->end;
+	actions->wake = slam_core_due ( core );
+	if ( actions->wake > core->dead_at )
+		actions->wake = core->dead_at;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Prints `firmware/src/ffi.rs`, made from the C headers given. `cargo xtask codegen` runs it:
+//! bindgen needs libclang, which nothing else does.
+//!
+//! Ends with status 3 where there is no libclang.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut builder = bindgen::builder();
+    for header in std::env::args().skip(1) {
+        builder = builder.header(header);
+    }
+    let builder = builder
+        .allowlist_item("(?i)slam_core_.*")
+        .allowlist_type("slam_core")
+        .use_core()
+        .size_t_is_usize(true)
+        .prepend_enum_name(false)
+        .layout_tests(false)
+        .derive_default(true)
+        .merge_extern_blocks(true)
+        .disable_header_comment();
+    // bindgen panics where it finds no libclang to load.
+    let Ok(made) = 
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.generate())) else {
+        return ExitCode::from(3);
+    };
+    let printed = made
+        .map_err(|error| error.to_string())
+        .and_then(|bindings| {
+            let text = bindings.to_string();
+            let mut out = std::io::stdout();
+            out.write_all(text.as_bytes())
+                .map_err(|error| error.to_string())
+        });
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
