@@ -19,12 +19,15 @@ enum Line {
     Define(&'static str, &'static str),
     /// Defined on PC BIOS only.
     DefineOnBios(&'static str),
+    /// Switched off, whatever it was before.
+    Undefine(&'static str),
+    /// An object that is linked in: iPXE's own way, from `config.o`, which every ROM has.
+    Require(&'static str),
 }
 
 /// Protocols and commands that our scripts need. Most are defaults of the pinned releases; saying
 /// so keeps scripts from depending on a release's taste.
-const GENERAL: [Line; 10] = [
-    Line::Define("DOWNLOAD_PROTO_SLAM", ""),
+const GENERAL: [Line; 9] = [
     Line::Define("DOWNLOAD_PROTO_HTTP", ""),
     Line::Define("DOWNLOAD_PROTO_TFTP", ""),
     Line::Define("IMAGE_SCRIPT", ""),
@@ -37,14 +40,22 @@ const GENERAL: [Line; 10] = [
     Line::Define("ROM_BANNER_TIMEOUT", "0"),
 ];
 
-/// The headers for a site's ROMs.
-pub fn headers(firmware: &Firmware) -> Vec<Header> {
-    let general = match firmware.client {
-        Client::Stock => GENERAL.as_slice(),
+/// Who opens `x-slam` URIs: upstream's client, or ours in its place.
+const STOCK: [Line; 1] = [Line::Define("DOWNLOAD_PROTO_SLAM", "")];
+const SLAMBOOT: [Line; 2] = [
+    Line::Undefine("DOWNLOAD_PROTO_SLAM"),
+    Line::Require("slamboot_slam"),
+];
+
+/// The headers for a site's ROMs, with the SLAM client `client`.
+pub fn headers(firmware: &Firmware, client: Client) -> Vec<Header> {
+    let slam = match client {
+        Client::Stock => STOCK.as_slice(),
+        Client::Slamboot => SLAMBOOT.as_slice(),
     };
     let mut headers = vec![Header {
         name: "general.h",
-        text: render(general),
+        text: render(&GENERAL) + &body(slam),
     }];
     if firmware.serial {
         // EFI firmware copies its own console to the serial port: there, each character would
@@ -68,7 +79,11 @@ pub fn digest(headers: &[Header]) -> String {
 }
 
 fn render(lines: &[Line]) -> String {
-    let mut text = String::from("/* Written by slamboot; changes are lost. */\n");
+    String::from("/* Written by slamboot; changes are lost. */\n") + &body(lines)
+}
+
+fn body(lines: &[Line]) -> String {
+    let mut text = String::new();
     for line in lines {
         match line {
             Line::Define(name, value) => {
@@ -79,6 +94,20 @@ fn render(lines: &[Line]) -> String {
                 text.extend(["#ifdef PLATFORM_pcbios\n#undef ", name]);
                 text.extend(["\n#define ", name, "\n#endif\n"]);
             }
+            Line::Undefine(name) => text.extend(["#undef ", name, "\n"]),
+            // Hundreds of files include the header; only config.c may require. OBJECT is the
+            // file's name, so the paste yields a macro that is 1 there, and 0 (unknown) elsewhere.
+            Line::Require(object) => text.extend([
+                "#ifndef ASSEMBLY\n",
+                "#define SLAMBOOT_IN_config 1\n",
+                "#define SLAMBOOT_PASTE_( a, b ) a ## b\n",
+                "#define SLAMBOOT_PASTE( a, b ) SLAMBOOT_PASTE_ ( a, b )\n",
+                "#if SLAMBOOT_PASTE ( SLAMBOOT_IN_, OBJECT )\n",
+                "REQUIRE_OBJECT ( ",
+                object,
+                " );\n",
+                "#endif\n#endif\n",
+            ]),
         }
     }
     text
@@ -90,11 +119,21 @@ mod tests {
     use site::Site;
 
     #[test]
-    fn slam_is_on_and_banners_are_off() {
-        let headers = headers(&Site::default().firmware);
-        let general = &headers[0].text;
+    fn one_slam_client_is_on_and_banners_are_off() {
+        let general = |client| {
+            let headers = headers(&Site::default().firmware, client);
+            headers[0].text.clone()
+        };
+        let stock = general(Client::Stock);
+        assert!(stock.contains("#define DOWNLOAD_PROTO_SLAM\n"), "{stock}");
+        assert!(!stock.contains("REQUIRE_OBJECT"), "{stock}");
+        let general = general(Client::Slamboot);
         assert!(
-            general.contains("#define DOWNLOAD_PROTO_SLAM\n"),
+            !general.contains("#define DOWNLOAD_PROTO_SLAM"),
+            "{general}"
+        );
+        assert!(
+            general.contains("REQUIRE_OBJECT ( slamboot_slam );\n"),
             "{general}"
         );
         assert!(
@@ -106,7 +145,7 @@ mod tests {
     #[test]
     fn serial_is_for_bios_and_by_choice() {
         let mut firmware = Site::default().firmware;
-        let with = headers(&firmware);
+        let with = headers(&firmware, Client::Stock);
         assert_eq!(
             with[1].text.lines().skip(1).collect::<Vec<_>>(),
             [
@@ -117,7 +156,7 @@ mod tests {
             ]
         );
         firmware.serial = false;
-        let without = headers(&firmware);
+        let without = headers(&firmware, Client::Stock);
         assert!(
             without
                 .iter()

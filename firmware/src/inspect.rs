@@ -92,7 +92,7 @@ impl fmt::Display for ProtocolSupport {
                 write!(f, "opener {opener:#x}, feature {feature:#x}")?;
                 f.write_str(if *announced { ", DHCP 175.26" } else { "" })
             }
-            ProtocolSupport::Linked => f.write_str("symbols slam_uri_opener, __feature_slam"),
+            ProtocolSupport::Linked => f.write_str("symbols of its opener and its feature"),
         }
     }
 }

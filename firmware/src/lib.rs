@@ -4,6 +4,15 @@
 //! Nothing here starts a program: `xtask` fetches, builds and packages what this crate decides.
 
 pub mod config;
+pub mod core;
+#[expect(
+    unsafe_code,
+    dead_code,
+    non_camel_case_types,
+    clippy::pedantic,
+    reason = "made by bindgen from C"
+)]
+mod ffi;
 pub mod inspect;
 pub mod manifest;
 pub mod overlay;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our own C, laid over iPXE's tree as further files: upstream's text is never changed.
 
+use site::Client;
+
 use crate::pins::{ExplicitGroups, Release};
 use crate::tree::{File, TreeDigest};
 
@@ -10,18 +12,35 @@ const EXPLICIT_GROUPS: (&str, &str) = (
     include_str!("../overlay/src/net/udp/slam_aton.c"),
 );
 
-/// What `release` gets.
-pub fn files(release: &Release) -> Vec<(&'static str, &'static str)> {
-    match release.explicit_groups {
-        ExplicitGroups::Broken => vec![EXPLICIT_GROUPS],
-        ExplicitGroups::Right => Vec::new(),
+/// slamboot's own client: what decides, and what ties that to iPXE.
+const CLIENT: [(&str, &str); 3] = [
+    (
+        "src/net/udp/slam_core.c",
+        include_str!("../overlay/src/net/udp/slam_core.c"),
+    ),
+    (
+        "src/net/udp/slam_core.h",
+        include_str!("../overlay/src/net/udp/slam_core.h"),
+    ),
+    (
+        "src/net/udp/slamboot_slam.c",
+        include_str!("../overlay/src/net/udp/slamboot_slam.c"),
+    ),
+];
+
+/// What `release` gets, for the SLAM client `client`.
+pub fn files(release: &Release, client: Client) -> Vec<(&'static str, &'static str)> {
+    match (release.client(client), release.explicit_groups) {
+        (Client::Slamboot, _) => CLIENT.to_vec(),
+        (Client::Stock, ExplicitGroups::Broken) => vec![EXPLICIT_GROUPS],
+        (Client::Stock, ExplicitGroups::Right) => Vec::new(),
     }
 }
 
 /// Identifies those files' content.
-pub fn digest(release: &Release) -> TreeDigest {
+pub fn digest(release: &Release, client: Client) -> TreeDigest {
     let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
-    let files: Vec<_> = files(release)
+    let files: Vec<_> = files(release, client)
         .into_iter()
         .map(|(path, text)| (path, plain(text)))
         .collect();

@@ -35,12 +35,36 @@ pub struct Release {
     pub epoch: u64,
     /// Whether `slam.c` understands the group that a URI names.
     pub explicit_groups: ExplicitGroups,
+    /// Whether slamboot's own SLAM client can be laid over it.
+    #[serde(default)]
+    pub overlay: Overlay,
     /// Further make arguments.
     #[serde(default)]
     pub make: Vec<String>,
     /// Further compiler flags.
     #[serde(default)]
     pub cflags: Vec<String>,
+}
+
+/// Whether our own C fits a release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overlay {
+    /// It builds and runs.
+    #[default]
+    Fits,
+    /// The release lacks what it needs.
+    Unfit,
+}
+
+impl Release {
+    /// The SLAM client that a ROM of this release gets when `wanted` is asked for.
+    pub fn client(&self, wanted: site::Client) -> site::Client {
+        match self.overlay {
+            Overlay::Fits => wanted,
+            Overlay::Unfit => site::Client::Stock,
+        }
+    }
 }
 
 /// How a release reads `x-slam://server/group`.

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use site::Client;
+
 use crate::inspect::Kind;
 use crate::pins::{ExplicitGroups, Release};
 
@@ -123,6 +125,7 @@ impl Target {
 /// script's, relative to `src/`.
 pub fn make_arguments(
     release: &Release,
+    client: Client,
     targets: &[&Target],
     tree: &str,
     script: &str,
@@ -136,7 +139,8 @@ pub fn make_arguments(
         "EXTRA_CFLAGS={}",
         flags.collect::<Vec<_>>().join(" ")
     ));
-    if release.explicit_groups == ExplicitGroups::Broken {
+    let upstreams = release.client(client) == Client::Stock;
+    if upstreams && release.explicit_groups == ExplicitGroups::Broken {
         arguments.push("CFLAGS_slam=-Dsock_aton=slam_sock_aton".to_owned());
     }
     arguments.extend(release.make.iter().cloned());
@@ -178,16 +182,20 @@ mod tests {
     fn make_gets_what_the_release_needs() {
         let pins = Pins::builtin().unwrap();
         let target = Target::parse("undionly.kpxe").unwrap();
-        let arguments = |name| {
+        let arguments = |name, client| {
             let release = pins.release(name).unwrap();
-            make_arguments(release, &[&target], "/t", "../slamboot.ipxe", 2).join(" ")
+            make_arguments(release, client, &[&target], "/t", "../slamboot.ipxe", 2).join(" ")
         };
         assert_eq!(
-            arguments("v2.0.0"),
+            arguments("v2.0.0", Client::Slamboot),
+            "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. bin/undionly.kpxe"
+        );
+        assert_eq!(
+            arguments("v2.0.0", Client::Stock),
             "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. CFLAGS_slam=-Dsock_aton=slam_sock_aton bin/undionly.kpxe"
         );
         assert_eq!(
-            arguments("v1.20.1"),
+            arguments("v1.20.1", Client::Slamboot),
             "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. -fcommon NO_WERROR=1 bin/undionly.kpxe"
         );
     }

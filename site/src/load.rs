@@ -171,11 +171,13 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
 
 fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
     let client = raw.client.map(|text| {
-        if text.get_ref() == "stock" {
-            return Ok(Client::Stock);
+        match text.get_ref().as_str() {
+            "slamboot" => return Ok(Client::Slamboot),
+            "stock" => return Ok(Client::Stock),
+            _ => {}
         }
         let complaint = Complaint::new("[firmware] client: no such SLAM client")
-            .expected("\"stock\"")
+            .expected("\"slamboot\" or \"stock\"")
             .found(format!("{:?}", text.get_ref()));
         Err((complaint, text.span()))
     });

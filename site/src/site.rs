@@ -68,6 +68,8 @@ pub struct Slam {
 /// Which SLAM client goes into the ROMs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
+    /// slamboot's: asks at once and for everything, takes files beyond 512 MiB and IPv6 groups.
+    Slamboot,
     /// Upstream's own, with slamboot's fix for explicit groups.
     Stock,
 }
@@ -144,7 +146,7 @@ impl Default for Site {
             firmware: Firmware {
                 release: "v2.0.0".to_owned(),
                 targets: Vec::new(),
-                client: Client::Stock,
+                client: Client::Slamboot,
                 serial: true,
                 retries: 5,
             },

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use firmware::manifest::Manifest;
 use firmware::pins::Pins;
 use firmware::target::{Platform, Target};
-use site::Site;
+use site::{Client, Site};
 
 use self::make::MakeCommand;
 use self::package::Origin;
@@ -132,7 +132,8 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     let release = pins.release(name)?;
     let targets = targets(arguments, &site, &pins)?;
     let script = firmware::script::embedded(&site)?;
-    let headers = firmware::config::headers(&site.firmware);
+    let client = release.client(site.firmware.client);
+    let headers = firmware::config::headers(&site.firmware, client);
     let source = arguments.source.as_deref().map(Source::parse).transpose()?;
     if let Err(error) = host::ensure(&[Need::Firmware]) {
         host::check(&[Need::Firmware])?;
@@ -147,15 +148,25 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     );
     let located = source::locate(release, &pins.upstream, source.as_ref(), paths)?;
     println!("        {}, digest right", located.from);
+    if client == site.firmware.client {
+        println!("client  {}", described(client));
+    } else {
+        println!(
+            "client  {}: slamboot's own does not fit iPXE {}",
+            described(client),
+            release.name
+        );
+    }
 
     // Targets and jobs decide what is made, not how: they have no part in the tree's name.
-    let untracked = firmware::target::make_arguments(release, &[], "", tree::SCRIPT, 1);
-    let key = tree::key(release, &headers, &untracked);
+    let untracked = firmware::target::make_arguments(release, client, &[], "", tree::SCRIPT, 1);
+    let key = tree::key(release, client, &headers, &untracked);
     let _lock = lock(&paths.build().join(format!("{key}.lock")))
         .with_context(|| format!("cannot lock {}", paths.build().display()))?;
     let build_tree = tree::prepare(
         located.tree,
         release,
+        client,
         &headers,
         &script,
         &key,
@@ -183,6 +194,7 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
     let origin = Origin {
         release,
+        client,
         headers: &headers,
         script: &script,
         tools: make::versions(),
@@ -203,6 +215,13 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
         count: proven.len(),
         manifest,
     })
+}
+
+fn described(client: Client) -> &'static str {
+    match client {
+        Client::Slamboot => "slamboot's own",
+        Client::Stock => "iPXE's own (stock)",
+    }
 }
 
 fn targets(arguments: &Arguments, site: &Site, pins: &Pins) -> Result<Vec<Target>> {

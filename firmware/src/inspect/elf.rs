@@ -4,6 +4,16 @@
 
 use goblin::elf::Elf;
 
+/// Opener, feature and object of upstream's client, and of ours.
+const CLIENTS: [[&str; 3]; 2] = [
+    ["slam_uri_opener", "__feature_slam", "obj_slam"],
+    [
+        "slamboot_slam_uri_opener",
+        "__feature_slamboot_slam",
+        "obj_slamboot_slam",
+    ],
+];
+
 /// What an iPXE ELF file says by symbols.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linked {
@@ -35,9 +45,13 @@ pub fn read(file: &[u8]) -> Result<Linked, ElfError> {
         let named = elf.shdr_strtab.get_at(section.sh_name) == Some(".textdata");
         named.then(|| section.file_range()).flatten()
     });
-    let (opener, feature) = (symbol("slam_uri_opener"), symbol("__feature_slam"));
+    let found = CLIENTS.map(|names| names.map(symbol));
+    let [opener, feature, object] = found
+        .into_iter()
+        .max_by_key(|symbols| symbols.iter().flatten().count())
+        .unwrap_or_default();
     Ok(Linked {
-        slam: opener.is_some() && feature.is_some() && symbol("obj_slam").is_some(),
+        slam: opener.is_some() && feature.is_some() && object.is_some(),
         opener,
         feature,
         textdata: textdata

@@ -63,7 +63,7 @@ impl MakeCommand {
         logs: &Path,
     ) -> MakeCommand {
         let root = tree.root.display().to_string();
-        let arguments = target::make_arguments(release, targets, &root, SCRIPT, jobs);
+        let arguments = target::make_arguments(release, tree.client, targets, &root, SCRIPT, jobs);
         let mut command = Cmd::new("make")
             .dir(tree.src())
             // What iPXE writes into files as their time; otherwise it is now.
@@ -163,6 +163,7 @@ pub fn versions() -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
     use firmware::pins::Pins;
+    use site::Client;
 
     #[test]
     fn one_invocation_names_all_targets_of_its_directory() {
@@ -171,6 +172,7 @@ mod tests {
         let tree = BuildTree {
             root: "/t/v2".into(),
             key: "v2".into(),
+            client: Client::Stock,
             reused: false,
         };
         let make = MakeCommand::new(
@@ -192,6 +194,7 @@ mod tests {
         let tree = BuildTree {
             root: dir.join("tree"),
             key: "k".into(),
+            client: Client::Slamboot,
             reused: false,
         };
         fs::create_dir_all(tree.src()).unwrap();

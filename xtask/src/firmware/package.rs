@@ -220,6 +220,8 @@ fn compare(path: &Path, content: &[u8], linked: &Path, elf: &[u8]) -> Result<(),
 pub struct Origin<'a> {
     /// The pinned release.
     pub release: &'a Release,
+    /// Which SLAM client is in it.
+    pub client: site::Client,
     /// The headers.
     pub headers: &'a [Header],
     /// The embedded script.
@@ -239,7 +241,7 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
             commit: origin.release.commit.clone(),
             digest: origin.release.digest,
         }),
-        overlay_digest: Some(firmware::overlay::digest(origin.release)),
+        overlay_digest: Some(firmware::overlay::digest(origin.release, origin.client)),
         config: Some(Config {
             digest: firmware::config::digest(origin.headers),
             headers: origin
@@ -351,6 +353,7 @@ mod tests {
         let pins = Pins::builtin().unwrap();
         let origin = Origin {
             release: pins.release(&pins.default).unwrap(),
+            client: site::Client::Slamboot,
             headers: &[],
             script,
             tools: vec![("gcc", "12".to_owned())],
@@ -458,6 +461,7 @@ mod tests {
         let tree = BuildTree {
             root: dir.path().to_owned(),
             key: "k".into(),
+            client: site::Client::Slamboot,
             reused: false,
         };
         let target = Target::parse("ipxe.lkrn").unwrap();

@@ -14,6 +14,7 @@ use firmware::pins::Release;
 use firmware::target::Platform;
 use firmware::tree::{File, Tree};
 use sha2::{Digest, Sha256};
+use site::Client;
 
 use super::archive;
 
@@ -29,6 +30,8 @@ pub struct BuildTree {
     pub root: PathBuf,
     /// Its name, for logs.
     pub key: String,
+    /// Which SLAM client is laid over it.
+    pub client: Client,
     /// Whether it was there before.
     pub reused: bool,
 }
@@ -65,11 +68,11 @@ impl BuildTree {
 }
 
 /// The name of the tree for these inputs.
-pub fn key(release: &Release, headers: &[Header], make: &[String]) -> String {
+pub fn key(release: &Release, client: Client, headers: &[Header], make: &[String]) -> String {
     let mut digest = Sha256::new();
     for part in [
         release.commit.clone(),
-        firmware::overlay::digest(release).to_string(),
+        firmware::overlay::digest(release, client).to_string(),
         firmware::config::digest(headers),
         make.join("\n"),
     ] {
@@ -84,6 +87,7 @@ pub fn key(release: &Release, headers: &[Header], make: &[String]) -> String {
 pub fn prepare(
     source: Tree,
     release: &Release,
+    client: Client,
     headers: &[Header],
     script: &str,
     key: &str,
@@ -94,7 +98,7 @@ pub fn prepare(
     if !reused {
         let mut tree = source;
         let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
-        for (path, text) in firmware::overlay::files(release) {
+        for (path, text) in firmware::overlay::files(release, client) {
             tree.insert(path, plain(text))?;
         }
         // Headers that nobody wrote are made empty by make itself, in the middle of its first run:
@@ -127,6 +131,7 @@ pub fn prepare(
     Ok(BuildTree {
         root,
         key: key.to_owned(),
+        client,
         reused,
     })
 }
@@ -148,7 +153,7 @@ mod tests {
             Fixture {
                 dir: tempfile::tempdir().unwrap(),
                 release: Pins::builtin().unwrap().release("v2.0.0").unwrap().clone(),
-                headers: firmware::config::headers(&Site::default().firmware),
+                headers: firmware::config::headers(&Site::default().firmware, Client::Slamboot),
             }
         }
 
@@ -162,6 +167,7 @@ mod tests {
             prepare(
                 source,
                 &self.release,
+                Client::Slamboot,
                 &self.headers,
                 script,
                 "key",
@@ -176,8 +182,9 @@ mod tests {
         let fixture = Fixture::new();
         let tree = fixture.prepare("#!ipxe\n");
         let text = |path: &str| fs::read_to_string(tree.src().join(path)).unwrap();
-        assert!(text("net/udp/slam_aton.c").contains("slam_sock_aton"));
-        assert!(text("config/local/general.h").contains("#define DOWNLOAD_PROTO_SLAM"));
+        assert!(text("net/udp/slam_core.c").contains("slam_core_input"));
+        assert!(text("net/udp/slamboot_slam.c").contains("x-slam"));
+        assert!(text("config/local/general.h").contains("REQUIRE_OBJECT ( slamboot_slam )"));
         assert_eq!(text("config/local/usb.h"), "");
         assert_eq!(text("config/general.h"), "upstream");
         assert_eq!(text(SCRIPT), "#!ipxe\n");
@@ -218,6 +225,9 @@ mod tests {
     fn whatever_make_does_not_follow_names_another_tree() {
         let fixture = Fixture::new();
         let make = ["-j2".to_owned()];
+        let key = |release: &Release, headers: &[Header], make: &[String]| {
+            super::key(release, Client::Stock, headers, make)
+        };
         let one = key(&fixture.release, &fixture.headers, &make);
         assert!(one.starts_with("v2.0.0-"), "{one}");
         assert_ne!(one, key(&fixture.release, &fixture.headers, &[]));
@@ -225,5 +235,7 @@ mod tests {
         let mut other = fixture.release.clone();
         other.explicit_groups = firmware::pins::ExplicitGroups::Right;
         assert_ne!(one, key(&other, &fixture.headers, &make));
+        let ours = super::key(&fixture.release, Client::Slamboot, &fixture.headers, &make);
+        assert_ne!(one, ours);
     }
 }
