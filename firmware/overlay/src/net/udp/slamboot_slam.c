@@ -17,6 +17,7 @@ FILE_LICENCE ( GPL2_OR_LATER );
 #define ERRFILE_slamboot_slam ( ERRFILE_NET | 0x00e00000 )
 #include <errno.h>
 
+#include <ipxe/errortab.h>
 #include <ipxe/features.h>
 #include <ipxe/in.h>
 #include <ipxe/interface.h>
