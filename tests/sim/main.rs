@@ -27,7 +27,7 @@ fn figures(world: &World) -> Figures {
     let first = world.guests.iter().map(|guest| guest.begins).min().unwrap();
     let listens = match world.guests[0].kind {
         Kind::Stock => LISTENS,
-        Kind::Ours => Duration::ZERO,
+        Kind::Ours | Kind::Firmware => Duration::ZERO,
     };
     let live = world.guests.iter().zip(&report.done).enumerate();
     let last = live
@@ -88,6 +88,35 @@ fn our_clients_repair_their_losses_together() {
     // Up to 100 ms of it, 0.37 of the bound, the first client waits before it speaks.
     assert!(figures.time < 2.0, "{}", figures.time);
     assert!(figures.sent < 1.06, "{}", figures.sent);
+}
+
+#[test]
+fn thirty_firmware_clients_take_the_time_of_one() {
+    let figures = figures(&World::gigabit(9, 32 * MIB, room(Kind::Firmware, 30, 0.0)));
+    assert!(figures.time < 1.6, "{}", figures.time);
+    assert!(figures.sent < 1.01, "{}", figures.sent);
+}
+
+#[test]
+fn firmware_clients_repair_their_losses_together() {
+    let figures = figures(&World::gigabit(10, 32 * MIB, room(Kind::Firmware, 4, 0.01)));
+    assert!(figures.time < 2.0, "{}", figures.time);
+    assert!(figures.sent < 1.06, "{}", figures.sent);
+}
+
+#[test]
+fn a_thousand_firmware_clients_do_not_ask_at_once() {
+    // They begin at one moment; the first to ask silences the others.
+    let figures = figures(&World::gigabit(
+        11,
+        4 * MIB,
+        room(Kind::Firmware, 1000, 0.0),
+    ));
+    let first = figures.report.heard_first;
+    assert!(
+        first < 20,
+        "{first} of 1000 asked before anybody was answered"
+    );
 }
 
 #[test]
@@ -169,11 +198,7 @@ fn everybody_completes_in_any_world() {
     for seed in seeds {
         let mut random = fastrand::Rng::with_seed(seed);
         let guests = (0..random.usize(1..8)).map(|_| Guest {
-            kind: if random.bool() {
-                Kind::Stock
-            } else {
-                Kind::Ours
-            },
+            kind: [Kind::Stock, Kind::Ours, Kind::Firmware][random.usize(0..3)],
             begins: Duration::from_millis(random.u64(0..3000)),
             loss: [0.0, 0.001, 0.01, 0.05][random.usize(0..4)],
             ring: random.usize(8..256),

@@ -11,7 +11,7 @@ use site::BitRate;
 use slam_client::stock::{Build, StockClient};
 use slam_client::wire::{BlockSize, ServerPacket, TransactionId, TransferHeader, VarInt};
 use slam_client::{
-    BlockIndex, BlockSet, Config, Input, Output as Deed, Outputs, Receiver, Timestamp,
+    BlockIndex, BlockSet, Config, Failure, Input, Output as Deed, Receiver, Timestamp,
 };
 use slamboot::slam::{Output, RateLimits, Session, SessionConfig, SessionEvent, SessionTotals};
 
@@ -26,6 +26,8 @@ pub enum Kind {
     Ours,
     /// iPXE's, as documented.
     Stock,
+    /// The firmware's, the C that a ROM runs.
+    Firmware,
 }
 
 /// One client and its way to the server.
@@ -77,6 +79,8 @@ pub struct Report {
     pub solicits: u64,
     /// Datagrams that reached the server.
     pub heard: u64,
+    /// Those of them that came before the first block was on its way.
+    pub heard_first: u64,
     /// The longest time without multicast while a client that had spoken was waiting.
     pub longest_silence: Duration,
 }
@@ -103,15 +107,57 @@ impl World {
 enum Client {
     Ours(Box<Receiver>),
     Stock(Box<StockClient>),
+    Firmware(firmware::core::Client),
 }
 
 impl Client {
-    fn handle<'d>(&mut self, now: Timestamp, input: Input<'d>) -> Outputs<'d> {
+    fn handle<'d>(&mut self, now: Timestamp, input: Input<'d>) -> Vec<Deed<'d>> {
         match self {
-            Client::Ours(client) => client.handle(now, input),
-            Client::Stock(client) => client.handle(now, input),
+            Client::Ours(client) => client.handle(now, input).collect(),
+            Client::Stock(client) => client.handle(now, input).collect(),
+            Client::Firmware(client) => firmware_deeds(client, now, input),
         }
     }
+}
+
+/// The firmware counts milliseconds, and learns of a moment when it is over.
+fn firmware_deeds<'d>(
+    client: &mut firmware::core::Client,
+    now: Timestamp,
+    input: Input<'d>,
+) -> Vec<Deed<'d>> {
+    use firmware::core::{End, Input as In};
+    let actions = client.handle(
+        now.since_start().as_millis() as u64,
+        match input {
+            Input::Multicast(datagram) => In::Multicast(datagram),
+            Input::Unicast(datagram) => In::Unicast(datagram),
+            Input::Timeout => In::Timeout,
+        },
+    );
+    assert_eq!(
+        actions.restarted, None,
+        "there is one transfer in the world"
+    );
+    let mut deeds = Vec::new();
+    deeds.extend(
+        actions
+            .write
+            .map(|(offset, payload)| Deed::Write { offset, payload }),
+    );
+    deeds.extend(actions.send.map(Deed::Send));
+    deeds.extend(actions.end.map(|end| match end {
+        End::Complete => Deed::Complete,
+        // Which failure it is does not matter to the network.
+        _ => Deed::Failed(Failure::NoServer {
+            nacks: client.nacks(),
+        }),
+    }));
+    deeds.extend(actions.wake.map(|wake| {
+        let wake = Timestamp::from_start(Duration::from_millis(wake));
+        Deed::Timeout(wake.max(now))
+    }));
+    deeds
 }
 
 struct Seat {
@@ -193,6 +239,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
             totals: SessionTotals::default(),
             solicits: 0,
             heard: 0,
+            heard_first: 0,
             longest_silence: Duration::ZERO,
         },
         last_multicast: None,
@@ -255,6 +302,7 @@ impl Run<'_> {
                 }
                 Happening::ToServer(from, datagram) => {
                     self.report.heard += 1;
+                    self.report.heard_first += u64::from(self.last_multicast.is_none());
                     self.session.handle(from, &datagram, now);
                     self.serve(now);
                 }
@@ -275,6 +323,12 @@ impl Run<'_> {
                 Client::Ours(Box::new(Receiver::new(now, Config::default(), seed)))
             }
             Kind::Stock => Client::Stock(Box::new(StockClient::new(now, Build::Bits32))),
+            Kind::Firmware => {
+                let seed = self.random.u64(..);
+                let now = now.since_start().as_millis() as u64;
+                let config = firmware::core::Config::default();
+                Client::Firmware(firmware::core::Client::new(now, &config, seed))
+            }
         };
         self.seats[number].client = Some(client);
         self.deliver(number, Input::Timeout, now);
