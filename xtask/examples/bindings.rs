@@ -2,7 +2,7 @@
 //! Prints `firmware/src/ffi.rs`, made from the C headers given. `cargo xtask codegen` runs it:
 //! bindgen needs libclang, which nothing else does.
 //!
-//! Ends with status 3 where there is no libclang.
+//! Says "no libclang" where there is none.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -32,7 +32,8 @@ fn main() -> ExitCode {
     // bindgen panics where it finds no libclang to load.
     let Ok(made) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.generate()))
     else {
-        return ExitCode::from(3);
+        eprintln!("error: no libclang");
+        return ExitCode::FAILURE;
     };
     let printed = made
         .map_err(|error| error.to_string())

@@ -3,6 +3,9 @@
 //!
 //! The boot code (`src/image/boot/*.S`) is assembled by the script beside it, which the tests
 //! run as well. The results are committed, so that no build needs an assembler.
+//!
+//! The bindings of the firmware's cores (`firmware/src/ffi.rs`) are made by bindgen, in an example
+//! of this crate behind a feature: nothing else needs bindgen, nor libclang.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +20,7 @@ const BOOT: &str = "src/image/boot";
 /// What the script makes.
 const BINARIES: [&str; 3] = ["mbr.bin", "vbr.bin", "demo.bin"];
 
-/// Remake what is generated and committed: the boot code's binaries.
+/// Remake what is generated and committed: the boot code's binaries, the bindings of the C cores.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Only compare; fail where a committed file is stale.
@@ -25,8 +28,54 @@ pub struct Arguments {
     check: bool,
 }
 
-/// Remakes the boot code's binaries, or checks them.
+/// The bindings, and the headers that they are made from.
+const BINDINGS: &str = "firmware/src/ffi.rs";
+const HEADERS: [&str; 1] = ["firmware/overlay/src/net/udp/slam_core.h"];
+/// What the example that makes them prints where there is no libclang.
+const NO_LIBCLANG: &str = "no libclang";
+
+/// Remakes everything that is generated, or checks it.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    // One that is stale must not hide another.
+    let boot_code = boot_code(arguments, paths);
+    let bindings = bindings(arguments, paths);
+    boot_code.and(bindings)
+}
+
+fn bindings(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    let make = Cmd::new("cargo")
+        .dir(&paths.root)
+        .args(["run", "--quiet", "--package", "xtask"])
+        .args(["--features", "codegen", "--example", "bindings", "--"])
+        .args(HEADERS);
+    println!("$ {make}");
+    let made = match make.read() {
+        Ok(made) => made + "\n",
+        Err(error) if error.to_string().contains(NO_LIBCLANG) => {
+            println!(
+                "bindings: skipped, for bindgen finds no libclang here (`apt-get install libclang-dev`)"
+            );
+            return Ok(());
+        }
+        Err(error) => return Err(error).context("the bindings of the C cores were not made"),
+    };
+    let committed = paths.root.join(BINDINGS);
+    if fs::read(&committed).is_ok_and(|old| old == made.as_bytes()) {
+        println!("bindings: up to date");
+        return Ok(());
+    }
+    if arguments.check {
+        bail!("stale: {BINDINGS}; run `cargo xtask codegen` and commit the result");
+    }
+    let beside = committed.with_extension("rs.new");
+    fs::write(&beside, made)
+        .and_then(|()| fs::rename(&beside, &committed))
+        .with_context(|| format!("cannot write {}", committed.display()))?;
+    println!("bindings: rewrote {BINDINGS}");
+    Ok(())
+}
+
+fn boot_code(arguments: &Arguments, paths: &Paths) -> Result<()> {
     let boot = paths.root.join(BOOT);
     let fresh = paths.target.join(format!("codegen-{}", std::process::id()));
     fs::create_dir_all(&fresh).with_context(|| format!("cannot make {}", fresh.display()))?;

@@ -17,6 +17,8 @@ use super::progress::Proof;
 /// What memdisk, iPXE and a guest that only reads need beside the image, generously.
 const MEMORY_BESIDE_MIB: u64 = 320;
 const LEAST_MEMORY_MIB: u64 = 512;
+/// A stock 32-bit iPXE takes no file beyond 2^29 - 1 bytes; slamboot's client does.
+const STOCK_LIMIT: u64 = (1 << 29) - 1;
 
 /// An image, served under a name.
 pub(super) struct Guest {
@@ -158,6 +160,11 @@ impl Guest {
         }
         let mut site = Table::new();
         site.insert("server".into(), server.into());
+        if self.bytes > STOCK_LIMIT {
+            let mut slam = Table::new();
+            slam.insert("stock_clients".into(), false.into());
+            site.insert("slam".into(), slam.into());
+        }
         site.insert("image".into(), toml::Value::Array(vec![image.into()]));
         site.to_string()
     }
@@ -241,6 +248,22 @@ mod tests {
         let names: Vec<String> = site.transfers().iter().map(site::Transfer::name).collect();
         assert_eq!(names, guest.transfers());
         assert_eq!(names, ["linux/kernel", "linux/initrd"]);
+    }
+
+    #[test]
+    fn what_no_stock_client_takes_is_served_to_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("large.img");
+        File::create(&disk).unwrap().set_len(1 << 29).unwrap();
+        let guest = Guest {
+            name: "demo".to_owned(),
+            kind: Kind::Disk(disk),
+            bytes: 1 << 29,
+            proof: Proof::Linux,
+        };
+        let config = dir.path().join("slamboot.toml");
+        fs::write(&config, guest.site()).unwrap();
+        assert!(!site::Site::load(&config).unwrap().slam.stock_clients);
     }
 
     #[test]
