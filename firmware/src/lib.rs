@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod core;
+#[rustfmt::skip]
 #[expect(
     unsafe_code,
     dead_code,

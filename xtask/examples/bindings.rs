@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         .derive_default(false)
         .generate_comments(false)
         .merge_extern_blocks(true)
+        // Not rustfmt, whose taste changes with its version.
+        .formatter(bindgen::Formatter::Prettyplease)
         .disable_header_comment();
     // bindgen panics where it finds no libclang to load.
     let Ok(made) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.generate()))
