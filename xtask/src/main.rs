@@ -4,6 +4,7 @@ mod boot;
 mod dist;
 mod passed;
 mod setup;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ enum Verb {
     /// Serve images by multicast: `slamboot serve`, built first.
     Serve(passed::Arguments),
     Boot(boot::Arguments),
+    Test(test::Arguments),
     Tidy(tidy::Arguments),
 }
 
@@ -58,6 +60,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Dist(arguments) => dist::run(&arguments, &paths),
         Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
+        Verb::Test(arguments) => test::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }
 }
