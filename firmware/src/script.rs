@@ -189,13 +189,12 @@ fn check_args(image: &str, args: &str) -> Result<(), ScriptError> {
     }
 }
 
-/// A whole script: filled in, without empty lines that a missing part left.
+/// A whole script: filled in, without the templates' licence lines and the empty lines that a
+/// missing part left.
 fn script(template: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::new();
-    for line in fill(template, values)
-        .lines()
-        .filter(|line| !line.is_empty())
-    {
+    let wanted = |line: &&str| !line.is_empty() && !line.starts_with("# SPDX");
+    for line in fill(template, values).lines().filter(wanted) {
         text.push_str(line);
         text.push('\n');
     }

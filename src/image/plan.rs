@@ -121,7 +121,7 @@ pub enum Content {
     /// The plan's allocation table.
     FatTable,
     /// The plan's file of that index.
-    File(usize),
+    FileData(usize),
 }
 
 /// The whole disk.
@@ -263,7 +263,7 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
         Some(Extent {
             run: file.run?,
             what: file.path.to_string(),
-            content: Content::File(index),
+            content: Content::FileData(index),
         })
     }));
     check(&mut extents, facts.sectors)?;

@@ -152,7 +152,7 @@ impl Writer<'_, '_> {
                     part[given..].fill(0);
                 }
                 Content::FatTable => plan.table.read_at(at, part),
-                Content::File(index) => {
+                Content::FileData(index) => {
                     let data = &plan.files[*index].data;
                     let given = (data.bytes() - at).min(length as u64) as usize;
                     data.read_at(at, &mut part[..given])?;

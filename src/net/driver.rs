@@ -194,6 +194,11 @@ impl Driver {
             self.look_at_paths(clock(), on_event);
             self.wait(wake.map(|wake| wake.since(clock())))?;
         }
+        let now = clock();
+        self.server.stop(now);
+        while let Ok((id, output)) = self.server.poll(now) {
+            self.act(id, output, now, on_event);
+        }
         Ok(())
     }
 
@@ -339,6 +344,15 @@ impl Endpoint {
                 client,
                 file_bytes,
                 took: after,
+            },
+            SessionEvent::ClientGaveUp {
+                client,
+                after,
+                missing,
+            } => EventKind::ClientGaveUp {
+                client,
+                took: after,
+                missing,
             },
             SessionEvent::ClientSilent { client, silent_for } => {
                 EventKind::ClientSilent { client, silent_for }

@@ -48,8 +48,7 @@ pub enum EventKind {
         /// Its address and port.
         client: SocketAddr,
     },
-    /// A client said goodbye. (A stock client says so too when it gives up; iPXE `slam.c`,
-    /// `slam_finished`.)
+    /// A client said goodbye.
     ClientFinished {
         /// Its address and port.
         client: SocketAddr,
@@ -58,6 +57,16 @@ pub enum EventKind {
         /// Since it joined.
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         took: Duration,
+    },
+    /// A client said goodbye that had asked for the same block again and again.
+    ClientGaveUp {
+        /// Its address and port.
+        client: SocketAddr,
+        /// Since it joined.
+        #[serde(rename = "seconds", serialize_with = "duration_seconds")]
+        took: Duration,
+        /// The block that it asked for in vain.
+        missing: Option<u64>,
     },
     /// A client no longer answers and is not waited for. It may have finished: a goodbye can get
     /// lost.
@@ -141,6 +150,21 @@ impl fmt::Display for EventKind {
                 }
                 let mib = *file_bytes as f64 / MIB as f64;
                 write!(f, ", {:.1} MiB/s", mib / took.as_secs_f64())
+            }
+            EventKind::ClientGaveUp {
+                client,
+                took,
+                missing,
+            } => {
+                write!(f, "client {client} gave up after {}", Seconds(*took))?;
+                match missing {
+                    Some(0) => f.write_str(
+                        ": nothing that was multicast reached it; does a switch snoop IGMP, which \
+                         stock iPXE does not speak?",
+                    ),
+                    Some(block) => write!(f, ": block {block} never reached it"),
+                    None => Ok(()),
+                }
             }
             EventKind::ClientSilent { client, silent_for } => write!(
                 f,
@@ -253,6 +277,15 @@ mod tests {
                 },
                 "demo: client 10.0.0.7:1024 finished after 0.00 s",
                 r#""event":"client_finished","client":"10.0.0.7:1024","file_bytes":1048576,"seconds":0.0"#,
+            ),
+            (
+                EventKind::ClientGaveUp {
+                    client: client(),
+                    took: Duration::from_secs(14),
+                    missing: Some(7),
+                },
+                "demo: client 10.0.0.7:1024 gave up after 14.00 s: block 7 never reached it",
+                r#""event":"client_gave_up","client":"10.0.0.7:1024","seconds":14.0,"missing":7"#,
             ),
             (
                 EventKind::SessionIdle {

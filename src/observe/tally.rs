@@ -16,6 +16,8 @@ pub struct Tally {
     pub joined: u64,
     /// Clients that said goodbye.
     pub finished: u64,
+    /// Clients that said goodbye without having got anywhere.
+    pub gave_up: u64,
     /// Clients that fell silent.
     pub silent: u64,
     /// Datagrams that were ignored.
@@ -24,7 +26,7 @@ pub struct Tally {
     pub lost_images: u64,
     /// Sessions that began.
     pub sessions: u64,
-    /// Bytes of payload sent in sessions that ended.
+    /// Bytes of payload sent.
     pub sent_bytes: u64,
     /// From start to stop.
     pub seconds: f64,
@@ -38,6 +40,7 @@ impl Tally {
             EventKind::SessionIdle { sent_bytes, .. } => self.sent_bytes += sent_bytes,
             EventKind::ClientJoined { .. } => self.joined += 1,
             EventKind::ClientFinished { .. } => self.finished += 1,
+            EventKind::ClientGaveUp { .. } => self.gave_up += 1,
             EventKind::ClientSilent { .. } => self.silent += 1,
             EventKind::Rejected { count, .. } => self.rejected += count,
             EventKind::ImageChanged { .. } | EventKind::ImageUnreadable { .. } => {
@@ -67,14 +70,15 @@ impl fmt::Display for Tally {
             self.finished,
             self.silent
         )?;
-        let left = self.joined.saturating_sub(self.finished + self.silent);
+        if self.gave_up > 0 {
+            write!(f, ", {} gave up", self.gave_up)?;
+        }
+        let gone = self.finished + self.gave_up + self.silent;
+        let left = self.joined.saturating_sub(gone);
         if left > 0 {
             write!(f, ", {left} still receiving")?;
         }
         write!(f, "; sent {}", Bytes(self.sent_bytes))?;
-        if left > 0 {
-            write!(f, " before the last session")?;
-        }
         if self.rejected > 0 {
             write!(
                 f,
@@ -136,11 +140,11 @@ mod tests {
         assert_eq!(
             tally.to_string(),
             "stopped after 1.5 s: 2 clients in 1 session, 1 finished, 0 fell silent, 1 still \
-             receiving; sent 2.0 KiB before the last session; ignored 3 datagrams"
+             receiving; sent 2.0 KiB; ignored 3 datagrams"
         );
         assert_eq!(
             serde_json::to_string(&tally).unwrap(),
-            r#"{"event":"stopped","joined":2,"finished":1,"silent":0,"rejected":3,"lost_images":0,"sessions":1,"sent_bytes":2048,"seconds":1.5}"#
+            r#"{"event":"stopped","joined":2,"finished":1,"gave_up":0,"silent":0,"rejected":3,"lost_images":0,"sessions":1,"sent_bytes":2048,"seconds":1.5}"#
         );
     }
 }

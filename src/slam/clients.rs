@@ -22,6 +22,8 @@ const LONGEST_PATIENCE: Duration = Duration::from_millis(500);
 /// A stock client dies of 15 s without multicast (iPXE `slam.c`, `SLAM_SLAVE_TIMEOUT` retried);
 /// nobody who has been silent for longer is still there.
 pub(crate) const SILENCE: Duration = Duration::from_secs(16);
+/// So many NACKs in a row with the same first gap, and a client is getting nowhere.
+const STUCK: u32 = 3;
 /// Longest pause before a client is asked again whose first gap does not move.
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 /// Round trip assumed of a client that has not been measured.
@@ -217,6 +219,16 @@ impl Clients {
 }
 
 impl Client {
+    /// Whether what is sent to it does not seem to arrive.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.fruitless >= STUCK
+    }
+
+    /// The first block that it asked for when it last spoke.
+    pub(crate) fn first_missing(&self) -> Option<u64> {
+        self.first_missing
+    }
+
     /// Learns from an answer; since when whatever was sent cannot have been known to the client.
     ///
     /// Datagrams arrive in order, so an answer speaks of all that was sent before its solicit. If

@@ -44,6 +44,13 @@ impl Server {
         }
     }
 
+    /// Ends what is under way in every session; poll once more for the totals.
+    pub fn stop(&mut self, now: Timestamp) {
+        for session in self.sessions.iter_mut().flatten() {
+            session.stop(now);
+        }
+    }
+
     /// Takes a datagram that arrived on the port of session `id`.
     pub fn handle(&mut self, id: SessionId, from: SocketAddr, datagram: &[u8], now: Timestamp) {
         if let Some(Some(session)) = self.sessions.get_mut(id.0) {

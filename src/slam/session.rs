@@ -49,12 +49,22 @@ pub enum SessionEvent {
     Started,
     /// A client has asked for the first time.
     ClientJoined(SocketAddr),
-    /// A client has disconnected: it has everything, or has given up.
+    /// A client has disconnected: it has everything.
     ClientFinished {
         /// Which one.
         client: SocketAddr,
         /// From its first NACK on.
         after: Duration,
+    },
+    /// A client has disconnected that got nowhere: its first gap had not moved for several NACKs.
+    /// On the wire this is the same goodbye (iPXE `slam.c`, `slam_finished`).
+    ClientGaveUp {
+        /// Which one.
+        client: SocketAddr,
+        /// From its first NACK on.
+        after: Duration,
+        /// The block that it asked for again and again, in vain.
+        missing: Option<u64>,
     },
     /// A client no longer answers. It may have finished: a disconnect can get lost.
     ClientSilent {
@@ -102,8 +112,10 @@ pub struct SessionTotals {
     pub sent_bytes: u64,
     /// From the first NACK to the last disconnect.
     pub took: Duration,
-    /// Clients that disconnected.
+    /// Clients that disconnected with everything.
     pub finished: u64,
+    /// Clients that disconnected without having got anywhere.
+    pub gave_up: u64,
     /// Clients that went silent.
     pub silent: u64,
     /// Datagrams that were not acted upon.
@@ -247,18 +259,37 @@ impl Session {
         let Some(left) = self.clients.remove(client) else {
             return;
         };
-        self.totals.finished += 1;
-        self.tell(SessionEvent::ClientFinished {
-            client,
-            after: now.since(left.joined),
-        });
+        let after = now.since(left.joined);
+        if left.is_stuck() {
+            self.totals.gave_up += 1;
+            let missing = left.first_missing();
+            self.tell(SessionEvent::ClientGaveUp {
+                client,
+                after,
+                missing,
+            });
+        } else {
+            self.totals.finished += 1;
+            self.tell(SessionEvent::ClientFinished { client, after });
+        }
         self.end_if_alone(now);
     }
 
     fn end_if_alone(&mut self, now: Timestamp) {
-        if !self.clients.is_empty() {
-            return;
+        if self.clients.is_empty() {
+            self.end(now);
         }
+    }
+
+    /// Ends whatever is under way; its totals are told, if there was anything.
+    pub fn stop(&mut self, now: Timestamp) {
+        if self.is_active() {
+            self.clients = Clients::default();
+            self.end(now);
+        }
+    }
+
+    fn end(&mut self, now: Timestamp) {
         self.demand.clear();
         let mut totals = std::mem::take(&mut self.totals);
         totals.took = self
@@ -484,6 +515,50 @@ mod tests {
         assert_eq!(sent, 10);
         let silent = silent.expect("the client was noticed to be gone");
         assert!((16..18).contains(&silent.as_secs()), "{silent:?}");
+    }
+
+    #[test]
+    fn a_client_that_hears_nothing_gives_up_and_is_not_called_finished() {
+        let mut session = session(10);
+        let mut now = Timestamp::from_start(Duration::from_secs(1));
+        session.handle(address(1), &[0x20, 0x21, 0], now);
+        for _ in 0..200 {
+            match session.poll(now) {
+                Output::Timeout(Some(next)) => now = now.max(next),
+                // It answers every solicit, but no block ever reaches it.
+                Output::Solicit(client) => session.handle(client, &[0x20, 0x21, 0], now),
+                _ => {}
+            }
+        }
+        session.handle(address(1), &[0], now);
+        let mut events = std::iter::from_fn(|| match session.poll(now) {
+            Output::Event(event) => Some(event),
+            _ => None,
+        });
+        let gave_up = |event| {
+            matches!(
+                event,
+                SessionEvent::ClientGaveUp {
+                    missing: Some(0),
+                    ..
+                }
+            )
+        };
+        assert!(events.any(gave_up));
+    }
+
+    #[test]
+    fn stopping_tells_what_was_sent() {
+        let mut session = session(10);
+        let now = Timestamp::from_start(Duration::from_secs(1));
+        session.handle(address(1), &[0x20, 0x21, 0], now);
+        while !matches!(session.poll(now), Output::Send(_)) {}
+        session.stop(now);
+        let Output::Event(SessionEvent::Idle(totals)) = session.poll(now) else {
+            panic!("totals");
+        };
+        assert!(totals.sent_blocks > 0);
+        assert_eq!(session.poll(now), Output::Timeout(None));
     }
 
     #[test]

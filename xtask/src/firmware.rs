@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     print!("{}", built.table);
     println!();
     println!(
-        "{} lie in {}, described by {}",
+        "{} in {}, described by {}",
         plural(built.count, "file"),
         paths.shown(&paths.dist_firmware()),
         paths.shown(&paths.manifest()),
@@ -246,4 +246,66 @@ fn lock(path: &Path) -> io::Result<fs::File> {
     }
     file.lock()?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    use crate::cmd::Cmd;
+
+    /// A file system of a few kilobytes, gone when dropped.
+    pub(super) struct SmallDisk(PathBuf);
+
+    impl SmallDisk {
+        /// `None`, and loudly so, where we may not mount.
+        pub(super) fn new(at: &Path, size: &str) -> Option<SmallDisk> {
+            fs::create_dir_all(at).unwrap();
+            let mounted = Cmd::new("mount")
+                .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+                .arg(at)
+                .read();
+            match mounted {
+                Ok(_) => Some(SmallDisk(at.to_owned())),
+                Err(error) => {
+                    let _ = writeln!(io::stderr(), "skipped: no small disk: {error}");
+                    None
+                }
+            }
+        }
+
+        pub(super) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            let _ = Cmd::new("umount").arg("--lazy").arg(&self.0).read();
+        }
+    }
+
+    #[test]
+    fn targets_come_from_arguments_then_site_then_pins() {
+        let pins = Pins::builtin().unwrap();
+        let mut site = Site::default();
+        let mut arguments = Arguments::default();
+        let names = |arguments: &Arguments, site: &Site| {
+            let targets = targets(arguments, site, &pins).unwrap();
+            targets
+                .iter()
+                .map(|t| t.name().to_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            names(&arguments, &site),
+            "1af41000.mrom 8086100e.mrom ipxe.lkrn snponly.efi undionly.kpxe"
+        );
+        site.firmware.targets = vec!["ipxe.pxe".into()];
+        assert_eq!(names(&arguments, &site), "ipxe.pxe");
+        arguments.targets = vec!["10ec8168.mrom".into(), "10ec8168.mrom".into()];
+        assert_eq!(names(&arguments, &site), "10ec8168.mrom");
+    }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
 mod boot;
+mod codegen;
 mod dist;
 mod passed;
 mod setup;
@@ -38,6 +39,7 @@ enum Verb {
     Serve(passed::Arguments),
     Boot(boot::Arguments),
     Test(test::Arguments),
+    Codegen(codegen::Arguments),
     Tidy(tidy::Arguments),
 }
 
@@ -61,6 +63,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
         Verb::Test(arguments) => test::run(&arguments, &paths),
+        Verb::Codegen(arguments) => codegen::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }
 }

@@ -187,4 +187,49 @@ mod tests {
         );
         assert_eq!(make.log, Path::new("/logs/v2-bin.log"));
     }
+
+    fn fixture(dir: &Path, recipe: &str) -> (BuildTree, MakeCommand) {
+        let tree = BuildTree {
+            root: dir.join("tree"),
+            key: "k".into(),
+            reused: false,
+        };
+        fs::create_dir_all(tree.src()).unwrap();
+        let makefile = format!("bin/undionly.kpxe:\n\t{recipe}\n");
+        fs::write(tree.src().join("Makefile"), makefile).unwrap();
+        let pins = Pins::builtin().unwrap();
+        let target = Target::parse("undionly.kpxe").unwrap();
+        let release = pins.release("v2.0.0").unwrap();
+        let logs = dir.join("logs");
+        let make = MakeCommand::new(release, Platform::Bios, &[&target], &tree, 1, &logs);
+        (tree, make)
+    }
+
+    #[test]
+    fn a_failure_names_the_log_that_has_every_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipe = "@for n in `seq 60`; do echo line $$n; done; exit 3";
+        let (tree, make) = fixture(dir.path(), recipe);
+        let error = format!("{:#}", make.run(&tree).unwrap_err());
+        for part in ["exit status: 2", "last 40 lines", "logs/k-bin.log", "help:"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        let log = fs::read_to_string(dir.path().join("logs/k-bin.log")).unwrap();
+        assert!(
+            log.contains("line 1\n") && log.contains("line 60\n"),
+            "{log}"
+        );
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_stops_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, make) = fixture(dir.path(), "@touch $@");
+        make.run(&tree).unwrap();
+        assert!(tree.src().join("bin/undionly.kpxe").exists());
+        fs::remove_dir_all(dir.path().join("logs")).unwrap();
+        fs::write(dir.path().join("logs"), "").unwrap();
+        let error = format!("{:#}", make.run(&tree).unwrap_err());
+        assert!(error.contains("logs"), "{error}");
+    }
 }

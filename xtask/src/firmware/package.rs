@@ -37,7 +37,7 @@ pub enum Unfit {
         source: InspectError,
     },
     /// Something else.
-    #[error("{path}: expected a {expected}, found a {found}")]
+    #[error("{path}: expected {expected}, found {found}")]
     Kind {
         /// Which file.
         path: PathBuf,
@@ -311,4 +311,157 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
         let _ = fs::remove_file(paths.dist.join(path));
     }
     Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::firmware::tests::SmallDisk;
+    use std::io::Write as _;
+
+    fn paths(root: &Path) -> Paths {
+        Paths {
+            root: root.to_owned(),
+            target: root.join("target"),
+            dist: root.join("dist"),
+            cache: root.join("cache"),
+        }
+    }
+
+    fn proven(name: &str, content: &[u8]) -> Proven {
+        let target = Target::parse(name).unwrap();
+        Proven {
+            report: Report {
+                kind: target.kind(),
+                bytes: content.len(),
+                unpacked: 0,
+                blocks: 0,
+                protocols: Vec::new(),
+                features: Vec::new(),
+                slam: ProtocolSupport::Linked,
+                script: None,
+                rom: Vec::new(),
+            },
+            target,
+            content: content.to_vec(),
+        }
+    }
+
+    fn put(files: &[Proven], script: &str, paths: &Paths) -> Result<Manifest> {
+        let pins = Pins::builtin().unwrap();
+        let origin = Origin {
+            release: pins.release(&pins.default).unwrap(),
+            headers: &[],
+            script,
+            tools: vec![("gcc", "12".to_owned())],
+        };
+        package(files, &origin, paths)
+    }
+
+    fn names(paths: &Paths) -> Vec<String> {
+        let entries = fs::read_dir(paths.dist_firmware()).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = entries
+            .map(|entry| name(entry).to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn one_set_has_one_origin() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = paths(dir.path());
+        put(
+            &[proven("a.kpxe", b"a1"), proven("b.kpxe", b"b1")],
+            "one",
+            &paths,
+        )
+        .unwrap();
+        // The same inputs: another target joins.
+        let manifest = put(&[proven("c.kpxe", b"c1")], "one", &paths).unwrap();
+        assert_eq!(names(&paths), ["a.kpxe", "b.kpxe", "c.kpxe"]);
+        assert_eq!(manifest.artefacts.len(), 3);
+        assert!(manifest.multicast);
+        // Another script: what has the old one goes.
+        let manifest = put(&[proven("a.kpxe", b"a2")], "two", &paths).unwrap();
+        assert_eq!(names(&paths), ["a.kpxe"]);
+        assert_eq!(manifest, Manifest::read(&paths.manifest()).unwrap());
+        assert_eq!(fs::read(paths.dist.join("firmware/a.kpxe")).unwrap(), b"a2");
+    }
+
+    #[test]
+    fn a_dist_that_cannot_be_written_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = paths(dir.path());
+        fs::write(&paths.dist, "in the way").unwrap();
+        let error = super::super::writable(&paths.dist_firmware()).unwrap_err();
+        let error = format!("{error:#}");
+        for part in ["dist/firmware", "expected a directory", "SLAMBOOT_DIST"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        assert!(put(&[proven("a.kpxe", b"a")], "one", &paths).is_err());
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_last_good_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = paths(dir.path());
+        let Some(_small) = SmallDisk::new(&paths.dist, "64k") else {
+            return;
+        };
+        put(&[proven("a.kpxe", b"good")], "one", &paths).unwrap();
+        let before = fs::read(paths.manifest()).unwrap();
+        let error = put(&[proven("a.kpxe", &vec![1; 256 << 10])], "one", &paths).unwrap_err();
+        let error = format!("{error:#}");
+        for part in ["dist/firmware/a.kpxe", "No space left", "give it room"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        assert_eq!(
+            fs::read(paths.dist.join("firmware/a.kpxe")).unwrap(),
+            b"good"
+        );
+        assert_eq!(fs::read(paths.manifest()).unwrap(), before);
+        assert_eq!(names(&paths), ["a.kpxe"], "nothing half-written stays");
+    }
+
+    /// A real file without SLAM is what a header without effect would give.
+    #[test]
+    fn a_header_without_effect_is_found_in_the_finished_file() {
+        let path = Path::new("/usr/lib/ipxe/undionly.kpxe");
+        let Ok(content) = fs::read(path) else {
+            let _ = writeln!(std::io::stderr(), "skipped: no {}", path.display());
+            return;
+        };
+        let judged = |name: &str| {
+            let target = Target::parse(name).unwrap();
+            let error = judge(&target, path, &content, Path::new("/tree"), "", None);
+            error.unwrap_err().to_string()
+        };
+        let error = judged("undionly.kpxe");
+        for part in [
+            "undionly.kpxe",
+            "absent",
+            "http, ",
+            "DOWNLOAD_PROTO_SLAM",
+            "/tree",
+        ] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        let error = judged("8086100e.mrom");
+        assert!(error.contains("expected option ROM"), "{error}");
+    }
+
+    #[test]
+    fn what_make_did_not_make_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = BuildTree {
+            root: dir.path().to_owned(),
+            key: "k".into(),
+            reused: false,
+        };
+        let target = Target::parse("ipxe.lkrn").unwrap();
+        let error = prove(&target, &tree, "", &Pins::builtin().unwrap()).unwrap_err();
+        assert!(matches!(error, Unfit::Missing { .. }), "{error}");
+    }
 }

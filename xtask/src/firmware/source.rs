@@ -393,3 +393,263 @@ fn said(error: &CmdError) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firmware::pins::Pins;
+    use firmware::tree::File;
+
+    /// A small tree that has iPXE's hallmarks, in a repository, with a pin on it.
+    struct Fixture {
+        dir: tempfile::TempDir,
+        release: Release,
+        paths: Paths,
+    }
+
+    const NOWHERE: &str = "file:///slamboot-no-such-repository";
+
+    fn fixture_tree() -> Tree {
+        let mut tree = Tree::default();
+        for path in HALLMARKS.into_iter().chain(["README"]) {
+            let text = format!("this is {path}\n");
+            tree.insert(path, File::Plain(text.into_bytes())).unwrap();
+        }
+        let script = File::Executable(b"#!/bin/sh\n".to_vec());
+        tree.insert("src/util/run.sh", script).unwrap();
+        tree
+    }
+
+    fn commit(repository: &Path) -> String {
+        let inside = || git().arg("-C").arg(repository);
+        inside().args(["init", "--quiet"]).read().unwrap();
+        inside().args(["add", "--all"]).read().unwrap();
+        inside()
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+            .args(["commit", "--quiet", "--message=fixture"])
+            .read()
+            .unwrap();
+        inside().args(["rev-parse", "HEAD"]).read().unwrap()
+    }
+
+    impl Fixture {
+        fn new() -> Fixture {
+            let dir = tempfile::tempdir().unwrap();
+            let tree = fixture_tree();
+            let repository = dir.path().join("clone");
+            archive::write_dir(&tree, &repository).unwrap();
+            let commit = commit(&repository);
+            let pins = format!(
+                "default = 'f'\nupstream = 'x'\n[targets]\n[releases.f]\ncommit = '{commit}'\ndigest = '{}'\nepoch = 1\nexplicit_groups = 'right'\n",
+                tree.digest()
+            );
+            let release = Pins::parse(&pins).unwrap().release("f").unwrap().clone();
+            let under = |name: &str| dir.path().join(name);
+            let paths = Paths {
+                root: under("root"),
+                target: under("target"),
+                dist: under("dist"),
+                cache: under("cache"),
+            };
+            Fixture {
+                dir,
+                release,
+                paths,
+            }
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn locate(&self, source: Option<&Source>) -> Result<Located, SourceError> {
+            locate(&self.release, NOWHERE, source, &self.paths)
+        }
+
+        fn refused(&self, source: Option<&Source>) -> String {
+            let error = self.locate(source).unwrap_err().to_string();
+            assert!(!at_hand(&self.release, &self.paths), "{error}");
+            error
+        }
+
+        fn tarball(&self, name: &str, options: &[&str]) -> Source {
+            let tarball = self.at(name);
+            Cmd::new("tar")
+                .args(options)
+                .arg(&tarball)
+                .arg("--exclude=.git")
+                .arg("-C")
+                .arg(self.dir.path())
+                .arg("clone")
+                .read()
+                .unwrap();
+            Source::parse(tarball.to_str().unwrap()).unwrap()
+        }
+    }
+
+    fn has(text: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(text.contains(part), "{part:?} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_clone_gives_the_pinned_commit_and_never_its_working_files() {
+        let fixture = Fixture::new();
+        let clone = fixture.at("clone");
+        fs::write(clone.join("README"), "changed by its user").unwrap();
+        fs::write(clone.join("src/new.c"), "not committed").unwrap();
+        let source = Source::parse(clone.to_str().unwrap()).unwrap();
+        assert_eq!(fixture.locate(Some(&source)).unwrap().tree, fixture_tree());
+        // From now on without a source.
+        fs::remove_dir_all(&clone).unwrap();
+        assert!(at_hand(&fixture.release, &fixture.paths));
+        assert_eq!(fixture.locate(None).unwrap().tree, fixture_tree());
+    }
+
+    #[test]
+    fn a_bare_repository_and_a_url_do_as_well() {
+        let fixture = Fixture::new();
+        let bare = fixture.at("bare");
+        git()
+            .args(["clone", "--quiet", "--bare"])
+            .args([fixture.at("clone"), bare.clone()])
+            .read()
+            .unwrap();
+        let url = format!("file://{}", bare.display());
+        for source in [bare.to_str().unwrap(), &url] {
+            let source = Source::parse(source).unwrap();
+            let located = fixture.locate(Some(&source)).unwrap();
+            assert_eq!(located.tree, fixture_tree());
+            fs::remove_dir_all(&fixture.paths.cache).unwrap();
+        }
+    }
+
+    #[test]
+    fn tarballs_are_checked_by_their_content() {
+        let fixture = Fixture::new();
+        for (name, option) in [("a.tar", "-cf"), ("a.tar.gz", "-czf"), ("a.tar.xz", "-cJf")] {
+            let source = fixture.tarball(name, &[option]);
+            let located = fixture.locate(Some(&source)).unwrap();
+            assert_eq!(located.tree, fixture_tree(), "{name}");
+            fs::remove_dir_all(&fixture.paths.cache).unwrap();
+        }
+        fs::write(fixture.at("clone/README"), "tampered with").unwrap();
+        let source = fixture.tarball("b.tar.gz", &["-czf"]);
+        let error = fixture.refused(Some(&source));
+        let expected = fixture.release.digest.to_string();
+        has(
+            &error,
+            &["b.tar.gz", "expected", &expected, "found digest", "help:"],
+        );
+
+        fs::write(fixture.at("c.tar.gz"), b"\x1f\x8bgarbage").unwrap();
+        let source = Source::Archive(fixture.at("c.tar.gz"));
+        has(
+            &fixture.refused(Some(&source)),
+            &["c.tar.gz", "not a readable tarball"],
+        );
+        fs::write(fixture.at("empty"), "").unwrap();
+        let source = Source::Archive(fixture.at("empty"));
+        has(
+            &fixture.refused(Some(&source)),
+            &["empty", "not a readable tarball"],
+        );
+    }
+
+    #[test]
+    fn what_is_not_ipxe_is_refused() {
+        let fixture = Fixture::new();
+        let other = fixture.at("other");
+        fs::create_dir(&other).unwrap();
+        let source = Source::Repository(other.clone());
+        has(
+            &fixture.refused(Some(&source)),
+            &["other", "git work tree or a bare repository"],
+        );
+        fs::write(other.join("hello.c"), "").unwrap();
+        commit(&other);
+        let error = fixture.refused(Some(&source));
+        has(
+            &error,
+            &["other", "no such commit", &fixture.release.commit, "help:"],
+        );
+
+        fs::remove_file(fixture.at("clone/src/net/udp/slam.c")).unwrap();
+        let source = fixture.tarball("d.tar", &["-cf"]);
+        let error = fixture.refused(Some(&source));
+        has(
+            &error,
+            &["d.tar", "expected iPXE's source", "src/net/udp/slam.c"],
+        );
+        has(
+            &Source::parse("/slamboot/no/such").unwrap_err().to_string(),
+            &["/slamboot/no/such", "found no such file"],
+        );
+    }
+
+    #[test]
+    fn nowhere_names_every_place_and_the_way_out() {
+        let fixture = Fixture::new();
+        let error = fixture.refused(None);
+        let cache = fixture.paths.cache.display().to_string();
+        has(
+            &error,
+            &[
+                &cache,
+                "not there",
+                NOWHERE,
+                "cargo xtask firmware --source DIR",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_damaged_cache_is_replaced() {
+        let fixture = Fixture::new();
+        let source = Source::Repository(fixture.at("clone"));
+        fixture.locate(Some(&source)).unwrap();
+        let cached = cached(&fixture.release, &fixture.paths);
+        fs::write(cached.join("README"), "bit rot").unwrap();
+        let error = fixture.locate(None).unwrap_err().to_string();
+        has(&error, &["found digest", NOWHERE]);
+        fixture.locate(Some(&source)).unwrap();
+        assert_eq!(fixture.locate(None).unwrap().tree, fixture_tree());
+    }
+
+    #[test]
+    fn runs_at_once_do_not_disturb_each_other() {
+        let fixture = Fixture::new();
+        let source = Source::Repository(fixture.at("clone"));
+        std::thread::scope(|scope| {
+            let run = || assert_eq!(fixture.locate(Some(&source)).unwrap().tree, fixture_tree());
+            for _ in 0..4 {
+                scope.spawn(run);
+            }
+        });
+        let left = fs::read_dir(fixture.paths.cache.join("ipxe")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "the tree and its lock: {left:?}");
+    }
+
+    #[test]
+    fn a_full_disk_leaves_nothing_half_made() {
+        let mut fixture = Fixture::new();
+        let Some(small) = super::super::tests::SmallDisk::new(&fixture.at("small"), "64k") else {
+            return;
+        };
+        let filler = small.path().join("filler");
+        fs::write(&filler, vec![0; 48 << 10]).unwrap();
+        fixture.paths.cache = small.path().join("cache");
+        let source = Source::Repository(fixture.at("clone"));
+        let error = fixture.refused(Some(&source));
+        has(&error, &["cache", "No space left", "SLAMBOOT_CACHE"]);
+        let left = fs::read_dir(fixture.paths.cache.join("ipxe")).unwrap();
+        assert!(
+            left.into_iter().all(|e| !e.unwrap().path().is_dir()),
+            "no directory stays"
+        );
+        fs::remove_file(filler).unwrap();
+        fixture.locate(Some(&source)).unwrap();
+    }
+}

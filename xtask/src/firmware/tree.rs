@@ -97,6 +97,22 @@ pub fn prepare(
         for (path, text) in firmware::overlay::files(release) {
             tree.insert(path, plain(text))?;
         }
+        // Headers that nobody wrote are made empty by make itself, in the middle of its first run:
+        // everything that includes one would be out of date in the second.
+        let empty: Vec<String> = tree
+            .files()
+            .filter_map(|(path, _)| path.strip_prefix("src/config/"))
+            .filter(|name| !name.contains('/'))
+            .filter(|name| {
+                Path::new(name)
+                    .extension()
+                    .is_some_and(|ending| ending == "h")
+            })
+            .map(|name| format!("src/config/local/{name}"))
+            .collect();
+        for path in empty {
+            tree.insert(&path, plain(""))?;
+        }
         for header in headers {
             let path = format!("src/config/local/{}", header.name);
             tree.insert(&path, plain(&header.text))?;
@@ -113,4 +129,101 @@ pub fn prepare(
         key: key.to_owned(),
         reused,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firmware::pins::Pins;
+    use site::Site;
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        release: Release,
+        headers: Vec<Header>,
+    }
+
+    impl Fixture {
+        fn new() -> Fixture {
+            Fixture {
+                dir: tempfile::tempdir().unwrap(),
+                release: Pins::builtin().unwrap().release("v2.0.0").unwrap().clone(),
+                headers: firmware::config::headers(&Site::default().firmware),
+            }
+        }
+
+        fn prepare(&self, script: &str) -> BuildTree {
+            let mut source = Tree::default();
+            for path in ["src/Makefile", "src/config/general.h", "src/config/usb.h"] {
+                source
+                    .insert(path, File::Plain(b"upstream".to_vec()))
+                    .unwrap();
+            }
+            prepare(
+                source,
+                &self.release,
+                &self.headers,
+                script,
+                "key",
+                self.dir.path(),
+            )
+            .unwrap()
+        }
+    }
+
+    #[test]
+    fn overlay_headers_and_script_lie_where_make_looks() {
+        let fixture = Fixture::new();
+        let tree = fixture.prepare("#!ipxe\n");
+        let text = |path: &str| fs::read_to_string(tree.src().join(path)).unwrap();
+        assert!(text("net/udp/slam_aton.c").contains("slam_sock_aton"));
+        assert!(text("config/local/general.h").contains("#define DOWNLOAD_PROTO_SLAM"));
+        assert_eq!(text("config/local/usb.h"), "");
+        assert_eq!(text("config/general.h"), "upstream");
+        assert_eq!(text(SCRIPT), "#!ipxe\n");
+    }
+
+    #[test]
+    fn an_unchanged_script_keeps_its_time() {
+        let fixture = Fixture::new();
+        let script = fixture.prepare("one").src().join(SCRIPT);
+        let past = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::open(&script).unwrap().set_modified(past).unwrap();
+        let tree = fixture.prepare("one");
+        assert!(tree.reused);
+        assert_eq!(fs::metadata(&script).unwrap().modified().unwrap(), past);
+        fixture.prepare("two");
+        assert_ne!(fs::metadata(&script).unwrap().modified().unwrap(), past);
+    }
+
+    #[test]
+    fn what_a_killed_make_left_is_not_trusted() {
+        let fixture = Fixture::new();
+        let tree = fixture.prepare("one");
+        let object = tree.src().join("bin/half.o");
+        tree.begin(Platform::Bios).unwrap();
+        fs::write(&object, "").unwrap();
+        tree.end(Platform::Bios);
+        tree.begin(Platform::Bios).unwrap();
+        assert!(
+            object.exists(),
+            "make ended by itself: its objects are whole"
+        );
+        // This time nobody says that it ended.
+        tree.begin(Platform::Bios).unwrap();
+        assert!(!object.exists());
+    }
+
+    #[test]
+    fn whatever_make_does_not_follow_names_another_tree() {
+        let fixture = Fixture::new();
+        let make = ["-j2".to_owned()];
+        let one = key(&fixture.release, &fixture.headers, &make);
+        assert!(one.starts_with("v2.0.0-"), "{one}");
+        assert_ne!(one, key(&fixture.release, &fixture.headers, &[]));
+        assert_ne!(one, key(&fixture.release, &fixture.headers[..1], &make));
+        let mut other = fixture.release.clone();
+        other.explicit_groups = firmware::pins::ExplicitGroups::Right;
+        assert_ne!(one, key(&other, &fixture.headers, &make));
+    }
 }
