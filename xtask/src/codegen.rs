@@ -25,6 +25,11 @@ pub struct Arguments {
     check: bool,
 }
 
+impl Arguments {
+    /// As `--check`.
+    pub const CHECK: Arguments = Arguments { check: true };
+}
+
 /// Remakes the boot code's binaries, or checks them.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     let boot = paths.root.join(BOOT);

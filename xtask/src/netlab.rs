@@ -18,13 +18,17 @@
 //! IGMP snooping is off: iPXE sends no IGMP reports.
 
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cmd::{Cmd, CmdError, Running};
 use crate::console::{Console, WaitError};
@@ -92,6 +96,30 @@ impl Namespace {
     pub fn ip<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<(), LabError> {
         ip(["-n", &self.name]).args(args).read()?;
         Ok(())
+    }
+
+    /// Runs `inside` on a thread that is in the namespace: its sockets are the namespace's.
+    ///
+    /// # Panics
+    ///
+    /// Where `inside` does.
+    pub fn enter<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        let path = Path::new(NETNS_DIR).join(&self.name);
+        let file = |source| LabError::File {
+            path: path.display().to_string(),
+            source,
+        };
+        let namespace = fs::File::open(&path).map_err(file)?;
+        // A thread of its own: it stays in there.
+        let run = || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            Ok(inside())
+        };
+        let result: Result<T, Errno> = std::thread::scope(|scope| match scope.spawn(run).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        result.map_err(|errno| file(errno.into()))
     }
 
     /// An Ethernet device [`INTERFACE`] with this address, plugged into `port` of the switch.
@@ -216,6 +244,11 @@ impl Netlab {
         Ok(&self.hosts[self.hosts.len() - 1])
     }
 
+    /// The hosts so far.
+    pub fn hosts(&self) -> &[Namespace] {
+        &self.hosts
+    }
+
     /// One more port for a machine.
     pub fn tap(&mut self) -> Result<Tap, LabError> {
         self.taps += 1;
@@ -276,8 +309,13 @@ impl Dhcp {
     }
 }
 
-/// Why no lab can be made here, if none can: asks the system by trying.
+/// Why no lab can be made here, if none can: asks the system by trying, once.
 pub fn unavailable() -> Option<String> {
+    static ANSWER: OnceLock<Option<String>> = OnceLock::new();
+    ANSWER.get_or_init(probe).clone()
+}
+
+fn probe() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("they need root (run it with sudo, or as root)".to_owned());
     }
