@@ -17,7 +17,8 @@ pub struct Header {
 enum Line {
     /// Defined, whatever it was before.
     Define(&'static str, &'static str),
-    /// Defined on PC BIOS only.
+    /// Defined on PC BIOS only, which every release tells by the guard of the defaults that it
+    /// includes first (`config/defaults/pcbios.h`); `PLATFORM_pcbios` is younger than v1.20.1.
     DefineOnBios(&'static str),
 }
 
@@ -76,7 +77,7 @@ fn render(lines: &[Line]) -> String {
                 text.extend(["#undef ", name, "\n", define.trim_end(), "\n"]);
             }
             Line::DefineOnBios(name) => {
-                text.extend(["#ifdef PLATFORM_pcbios\n#undef ", name]);
+                text.extend(["#ifdef CONFIG_DEFAULTS_PCBIOS_H\n#undef ", name]);
                 text.extend(["\n#define ", name, "\n#endif\n"]);
             }
         }
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(
             with[1].text.lines().skip(1).collect::<Vec<_>>(),
             [
-                "#ifdef PLATFORM_pcbios",
+                "#ifdef CONFIG_DEFAULTS_PCBIOS_H",
                 "#undef CONSOLE_SERIAL",
                 "#define CONSOLE_SERIAL",
                 "#endif"
