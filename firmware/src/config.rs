@@ -14,12 +14,15 @@ pub struct Header {
 }
 
 /// One line of a header.
+#[derive(Clone, Copy)]
 enum Line {
     /// Defined, whatever it was before.
     Define(&'static str, &'static str),
     /// Defined on PC BIOS only, which every release tells by the guard of the defaults that it
     /// includes first (`config/defaults/pcbios.h`); `PLATFORM_pcbios` is younger than v1.20.1.
     DefineOnBios(&'static str),
+    /// An object of our overlay that is linked into every ROM.
+    Require(&'static str),
 }
 
 /// Protocols and commands that our scripts need. Most are defaults of the pinned releases; saying
@@ -40,12 +43,16 @@ const GENERAL: [Line; 10] = [
 
 /// The headers for a site's ROMs.
 pub fn headers(firmware: &Firmware) -> Vec<Header> {
-    let general = match firmware.client {
-        Client::Stock => GENERAL.as_slice(),
+    let mut general = match firmware.client {
+        Client::Stock => GENERAL.to_vec(),
     };
+    if firmware.igmp {
+        // The commands draw in the rest.
+        general.push(Line::Require("mcast_cmd"));
+    }
     let mut headers = vec![Header {
         name: "general.h",
-        text: render(general),
+        text: render(&general),
     }];
     if firmware.serial {
         // EFI firmware copies its own console to the serial port: there, each character would
@@ -76,6 +83,13 @@ fn render(lines: &[Line]) -> String {
                 let define = format!("#define {name} {value}");
                 text.extend(["#undef ", name, "\n", define.trim_end(), "\n"]);
             }
+            // Whatever includes config/general.h comes by here; config.o is in every link, and is
+            // where iPXE itself names what is to be linked (config/config.c).
+            Line::Require(object) => {
+                text.push_str("#undef SLAMBOOT_OBJECT_config\n#define SLAMBOOT_OBJECT_config 1\n");
+                text.push_str("#if _C2 ( SLAMBOOT_OBJECT_, OBJECT )\n");
+                text.extend(["REQUIRE_OBJECT ( ", object, " );\n#endif\n"]);
+            }
             Line::DefineOnBios(name) => {
                 text.extend(["#ifdef CONFIG_DEFAULTS_PCBIOS_H\n#undef ", name]);
                 text.extend(["\n#define ", name, "\n#endif\n"]);
@@ -102,6 +116,21 @@ mod tests {
             general.contains("#define ROM_BANNER_TIMEOUT 0\n"),
             "{general}"
         );
+    }
+
+    #[test]
+    fn membership_is_linked_by_choice() {
+        let mut firmware = Site::default().firmware;
+        let with = headers(&firmware);
+        assert!(
+            with[0].text.contains("REQUIRE_OBJECT ( mcast_cmd );\n"),
+            "{}",
+            with[0].text
+        );
+        firmware.igmp = false;
+        let without = headers(&firmware);
+        assert!(!without[0].text.contains("REQUIRE_OBJECT"));
+        assert_ne!(digest(&with), digest(&without));
     }
 
     #[test]

@@ -10,12 +10,40 @@ const EXPLICIT_GROUPS: (&str, &str) = (
     include_str!("../overlay/src/net/udp/slam_aton.c"),
 );
 
-/// What `release` gets.
+/// Group membership: IGMP and MLD, with the commands `mcjoin` and `mcleave`.
+const MEMBERSHIP: [(&str, &str); 5] = [
+    (
+        "src/net/igmp_core.h",
+        include_str!("../overlay/src/net/igmp_core.h"),
+    ),
+    (
+        "src/net/igmp_core.c",
+        include_str!("../overlay/src/net/igmp_core.c"),
+    ),
+    (
+        "src/net/mcast.c",
+        include_str!("../overlay/src/net/mcast.c"),
+    ),
+    (
+        "src/include/slamboot/mcast.h",
+        include_str!("../overlay/src/include/slamboot/mcast.h"),
+    ),
+    (
+        "src/hci/commands/mcast_cmd.c",
+        include_str!("../overlay/src/hci/commands/mcast_cmd.c"),
+    ),
+];
+
+/// What `release` gets. What of it is linked, headers decide
+/// ([`headers`](crate::config::headers)).
 pub fn files(release: &Release) -> Vec<(&'static str, &'static str)> {
+    let mut files = MEMBERSHIP.to_vec();
     match release.explicit_groups {
-        ExplicitGroups::Broken => vec![EXPLICIT_GROUPS],
-        ExplicitGroups::Right => Vec::new(),
+        ExplicitGroups::Broken => files.push(EXPLICIT_GROUPS),
+        ExplicitGroups::Right => {}
     }
+    files.sort_unstable_by_key(|(path, _)| *path);
+    files
 }
 
 /// Identifies those files' content.
