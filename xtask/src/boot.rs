@@ -81,6 +81,10 @@ pub struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 300)]
     timeout: u64,
 
+    /// Let the switch snoop IGMP: machines that report no membership receive no multicast.
+    #[arg(long)]
+    snooping: bool,
+
     /// Boot over HTTP with the distribution's own iPXE, whatever lies in dist/; with --rom, accept
     /// that it falls back to HTTP.
     #[arg(long)]
@@ -106,6 +110,9 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     );
 
     let mut lab = Netlab::new()?;
+    if arguments.snooping {
+        lab.snoop()?;
+    }
     let server = Server::start(&lab, &slamboot, &guest, &run.0)?;
     let _dhcp = lab.dhcp(
         &format!(
