@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 
 /// Why there is no multicast to test, if there is none.
 fn no_rom() -> Option<String> {
-    let roms = ["8086100e.mrom", "1af41000.mrom"];
+    let roms = ["8086100e.mrom", "1af41000.rom"];
     let built = roms
         .iter()
         .all(|rom| paths().dist_firmware().join(rom).exists());

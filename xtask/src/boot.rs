@@ -27,6 +27,8 @@ use self::rom::Rom;
 
 /// How long the server may take to read its images and say that it serves them.
 const SERVER_START: Duration = Duration::from_mins(1);
+/// How long a ROM may take to run its script: one that does not fit its card never does.
+const ROM_START: Duration = Duration::from_secs(90);
 /// The script that `slamboot serve` hands to an iPXE that has none of its own.
 const SCRIPT: &str = "boot.ipxe";
 
@@ -282,8 +284,13 @@ fn follow(
     tell: impl Fn(Duration, &str),
 ) -> Result<(), WatchError> {
     let mut cursor = 0;
+    let rom = Deadline::after(ROM_START);
     while !progress.proven() {
         let awaited = progress.awaited();
+        let deadline = match progress.to_rom() {
+            None => rom.min(deadline),
+            Some(_) => deadline,
+        };
         let (at, outcome) = console.wait(&mut cursor, deadline, &awaited, |line| match progress
             .line(line.at, &line.text)
         {

@@ -36,7 +36,8 @@ impl Nic {
     pub fn target(self) -> &'static str {
         match self {
             Nic::E1000 => "8086100e.mrom",
-            Nic::Virtio => "1af41000.mrom",
+            // No .mrom: it reads its rest through a memory BAR of its size, and this card has none.
+            Nic::Virtio => "1af41000.rom",
         }
     }
 
