@@ -137,6 +137,8 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     };
     let deadline = Deadline::after(Duration::from_secs(arguments.timeout));
     let clients = watch(clients, &goal, guest.bytes, deadline);
+    // Logs are kept, a disk made for this run is not: it can be made again, bit for bit.
+    let _ = fs::remove_file(run.0.join("demo.img"));
 
     let report = Report::new(&guest.name, guest.bytes, rom.protocol, clients);
     print!("\n{}", report.table());
