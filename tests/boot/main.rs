@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -44,12 +45,20 @@ fn main() -> ExitCode {
         trial("slam_a_debian_kernel_prints_its_banner", guest, boot_debian),
         trial("an_interrupted_boot_leaves_nothing", here, interrupt),
     ];
-    support::run(trials, 1)
+    let code = support::run(trials, 1);
+    // Here and not while the runner writes its lines.
+    for said in REPORTS.lock().expect("no test panics here").iter() {
+        println!("{said}\n");
+    }
+    code
 }
+
+/// What each boot printed.
+static REPORTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Why there is no multicast to test, if there is none.
 fn no_rom() -> Option<String> {
-    let roms = ["8086100e.mrom", "1af41000.mrom"];
+    let roms = ["8086100e.mrom", "1af41000.rom"];
     let built = roms
         .iter()
         .all(|rom| paths().dist_firmware().join(rom).exists());
@@ -70,7 +79,7 @@ fn report(arguments: &[&str]) -> anyhow::Result<Value> {
     let json = dir.path().join("report.json");
     let json = json.to_str().context("a temporary name is text")?;
     let said = cargo_xtask_boot(&[arguments, &["--json", json]].concat()).read()?;
-    println!("{said}");
+    REPORTS.lock().expect("no test panics here").push(said);
     Ok(serde_json::from_slice(&fs::read(json)?)?)
 }
 
