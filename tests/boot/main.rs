@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use support::{Outcome, paths, trial};
@@ -19,6 +19,8 @@ use xtask::host::{self, Need};
 
 /// Longer than anything here takes on two slow cores.
 const LIMIT: Duration = Duration::from_mins(5);
+/// The same for iPXE's library, from scratch.
+const BUILD_LIMIT: Duration = Duration::from_mins(15);
 
 fn main() -> ExitCode {
     let boot = [Need::Boot, Need::Serve];
@@ -39,9 +41,13 @@ fn main() -> ExitCode {
         trial("slam_virtio_boots_the_demo", slam.clone(), || {
             boot_demo(&["--nic", "virtio"], 1, "x-slam")
         }),
-        trial("slam_one_machine_boots_200_mib", slam, || {
+        trial("slam_one_machine_boots_200_mib", slam.clone(), || {
             boot_demo(&["--size", "200MiB"], 1, "x-slam")
         }),
+        trial("slam_boots_behind_a_switch_that_snoops", slam.clone(), || {
+            boot_demo(&["--snooping"], 1, "x-slam")
+        }),
+        trial("without_igmp_a_switch_that_snoops_is_deaf", slam, deaf),
         trial("slam_a_debian_kernel_prints_its_banner", guest, boot_debian),
         trial("an_interrupted_boot_leaves_nothing", here, interrupt),
     ];
@@ -106,6 +112,28 @@ fn boot_demo(arguments: &[&str], clients: usize, protocol: &str) -> Outcome {
         ensure!(bytes >= 200 << 20, "{report}");
     }
     verified(&report, clients, protocol)
+}
+
+/// The same ROM, but for membership: it must not work, or the switch does not snoop.
+fn deaf() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let config = dir.path().join("slamboot.toml");
+    fs::write(&config, "[firmware]\nigmp = false\n")?;
+    Cmd::new("cargo")
+        .dir(&paths().root)
+        .args(["xtask", "firmware", "--target", "8086100e.mrom", "--config"])
+        .arg(&config)
+        .env("SLAMBOOT_DIST", &dir.path().join("dist"))
+        .limit(BUILD_LIMIT)
+        .read()?;
+    let rom = dir.path().join("dist/firmware/8086100e.mrom");
+    let rom = rom.to_str().context("a temporary name is text")?;
+    let Err(error) = cargo_xtask_boot(&["--snooping", "--rom", rom]).read() else {
+        bail!("a ROM that never reports its group got it");
+    };
+    let said = format!("{error:#}");
+    ensure!(said.contains("the ROM fell back from x-slam"), "{said}");
+    Ok(())
 }
 
 fn boot_debian() -> Outcome {

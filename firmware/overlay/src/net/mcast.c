@@ -67,12 +67,12 @@ static uint32_t mcast_now ( void ) {
  * Look up source address
  *
  * @v family		Address family
- * @v scope_id		Scope ID, or zero for any open network device
+ * @v only		Network device, or NULL for any that is open
  * @v source		Source address to fill in
  * @ret netdev		Network device that has it, or NULL
  */
 static struct net_device * mcast_source ( enum igmp_family family,
-					  unsigned int scope_id,
+					  struct net_device *only,
 					  uint8_t *source ) {
 	struct net_device *last = last_opened_netdev();
 	struct net_device *found = NULL;
@@ -87,8 +87,7 @@ static struct net_device * mcast_source ( enum igmp_family family,
 		list_for_each_entry ( route, &ipv4_miniroutes, list ) {
 			if ( ! netdev_is_open ( route->netdev ) )
 				continue;
-			if ( scope_id &&
-			     ( route->netdev->scope_id != scope_id ) )
+			if ( only && ( route->netdev != only ) )
 				continue;
 			if ( found && ( route->netdev != last ) )
 				continue;
@@ -113,8 +112,7 @@ static struct net_device * mcast_source ( enum igmp_family family,
 			 */
 			if ( ! IN6_IS_ADDR_LINKLOCAL ( &route->address ) )
 				continue;
-			if ( scope_id &&
-			     ( route->netdev->scope_id != scope_id ) )
+			if ( only && ( route->netdev != only ) )
 				continue;
 			if ( found && ( route->netdev != last ) )
 				continue;
@@ -180,7 +178,7 @@ static int mcast_poll ( struct mcast_interface *mcast ) {
 	int rc = 0;
 
 	/* An address may change while groups stay */
-	mcast_source ( mcast->igmp.family, mcast->netdev->scope_id,
+	mcast_source ( mcast->igmp.family, mcast->netdev,
 		       mcast->igmp.source );
 
 	while ( ( len = igmp_poll ( &mcast->igmp, mcast_now(),
@@ -260,16 +258,20 @@ static int mcast_group ( struct mcast_interface *mcast,
  *
  * @v sa		Socket address
  * @ret family		Address family
- * @ret scope_id	Scope ID
+ * @ret only		Network device that its scope ID chooses, or NULL
  * @ret address		Address, or NULL if it is of no family that we know
+ *
+ * Network devices are found through their route: what a scope ID
+ * stands for has changed its name between releases.
  */
 static const void * mcast_address ( struct sockaddr *sa,
 				    enum igmp_family *family,
-				    unsigned int *scope_id ) {
+				    struct net_device **only ) {
+	struct sockaddr_tcpip *st = ( ( struct sockaddr_tcpip * ) sa );
 	struct sockaddr_in *sin = ( ( struct sockaddr_in * ) sa );
 
+	*only = ( st->st_scope_id ? tcpip_netdev ( st ) : NULL );
 	*family = IGMP_IPV4;
-	*scope_id = sin->sin_scope_id;
 	if ( sa->sa_family == AF_INET )
 		return &sin->sin_addr;
 #ifdef NET_PROTO_IPV6
@@ -277,7 +279,6 @@ static const void * mcast_address ( struct sockaddr *sa,
 		struct sockaddr_in6 *sin6 = ( ( struct sockaddr_in6 * ) sa );
 
 		*family = IGMP_IPV6;
-		*scope_id = sin6->sin6_scope_id;
 		return &sin6->sin6_addr;
 	}
 #endif
@@ -296,16 +297,16 @@ int mcast_join ( struct sockaddr *group, const char *why ) {
 	struct mcast_interface *mcast;
 	struct net_device *netdev;
 	enum igmp_family family;
-	unsigned int scope_id;
+	struct net_device *only;
 	const void *address;
 	uint32_t seed;
 	int i;
 
 	/* Find network device */
-	address = mcast_address ( group, &family, &scope_id );
+	address = mcast_address ( group, &family, &only );
 	if ( ! address )
 		return -ENOTSUP;
-	netdev = mcast_source ( family, scope_id, source );
+	netdev = mcast_source ( family, only, source );
 	if ( ! netdev )
 		return -ENETUNREACH;
 
@@ -358,16 +359,16 @@ int mcast_join ( struct sockaddr *group, const char *why ) {
 void mcast_leave ( struct sockaddr *group ) {
 	struct mcast_interface *mcast;
 	enum igmp_family family;
-	unsigned int scope_id;
+	struct net_device *only;
 	const void *address;
 	int i;
 
-	address = mcast_address ( group, &family, &scope_id );
+	address = mcast_address ( group, &family, &only );
 	if ( ! address )
 		return;
 	list_for_each_entry ( mcast, &mcast_interfaces, list ) {
 		if ( ( mcast->igmp.family != family ) ||
-		     ( scope_id && ( mcast->netdev->scope_id != scope_id ) ) )
+		     ( only && ( mcast->netdev != only ) ) )
 			continue;
 		i = mcast_group ( mcast, address );
 		if ( i < 0 )
