@@ -44,9 +44,11 @@ fn main() -> ExitCode {
         trial("slam_one_machine_boots_200_mib", slam.clone(), || {
             boot_demo(&["--size", "200MiB"], 1, "x-slam")
         }),
-        trial("slam_boots_behind_a_switch_that_snoops", slam.clone(), || {
-            boot_demo(&["--snooping"], 1, "x-slam")
-        }),
+        trial(
+            "slam_boots_behind_a_switch_that_snoops",
+            slam.clone(),
+            || boot_demo(&["--snooping"], 1, "x-slam"),
+        ),
         trial("without_igmp_a_switch_that_snoops_is_deaf", slam, deaf),
         trial("slam_a_debian_kernel_prints_its_banner", guest, boot_debian),
         trial("an_interrupted_boot_leaves_nothing", here, interrupt),

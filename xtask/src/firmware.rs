@@ -179,7 +179,7 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     }
 
     println!("proof   reading the finished files");
-    let prove = |target| package::prove(target, &build_tree, &script, &pins);
+    let prove = |target| package::prove(target, &build_tree, &script, site.firmware.igmp, &pins);
     let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
     let origin = Origin {
         release,

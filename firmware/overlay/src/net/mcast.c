@@ -169,13 +169,12 @@ static int mcast_tx ( struct mcast_interface *mcast, const uint8_t *packet,
  * Send what is due, and set the timer for the rest
  *
  * @v mcast		Interface
- * @ret rc		Return status code of the last packet
  */
-static int mcast_poll ( struct mcast_interface *mcast ) {
+static void mcast_poll ( struct mcast_interface *mcast ) {
 	uint8_t packet[IGMP_PACKET_MAX];
 	uint32_t delay;
 	size_t len;
-	int rc = 0;
+	int rc;
 
 	/* An address may change while groups stay */
 	mcast_source ( mcast->igmp.family, mcast->netdev,
@@ -195,7 +194,6 @@ static int mcast_poll ( struct mcast_interface *mcast ) {
 	} else {
 		stop_timer ( &mcast->timer );
 	}
-	return rc;
 }
 
 /**
@@ -348,7 +346,8 @@ int mcast_join ( struct sockaddr *group, const char *why ) {
 	DBGC ( mcast, "MCAST %s joined %s for %s\n",
 	       netdev->name, sock_ntoa ( group ), why );
 	( void ) why;
-	return mcast_poll ( mcast );
+	mcast_poll ( mcast );
+	return 0;
 }
 
 /**
