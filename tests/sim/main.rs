@@ -114,8 +114,9 @@ fn a_machine_that_is_busy_elsewhere_is_not_repaired_block_by_block() {
     let mut world = World::gigabit(9, 64 * MIB, vec![busy]);
     world.latency = Duration::from_millis(2);
     let figures = figures(&world);
-    assert!(figures.time < 4.0, "{}", figures.time);
-    assert!(figures.sent < 2.0, "{}", figures.sent);
+    // It sleeps through 40 % of the time; each loss costs a round trip of 4 ms and a nap.
+    assert!(figures.time < 8.0, "{}", figures.time);
+    assert!(figures.sent < 2.5, "{}", figures.sent);
 }
 
 #[test]

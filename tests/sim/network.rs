@@ -64,10 +64,7 @@ impl Guest {
             return at;
         };
         let into = at.since_start().as_nanos() % period.as_nanos();
-        match Duration::from_nanos(into as u64) {
-            into if into < length => at + (length - into),
-            _ => at,
-        }
+        at + length.saturating_sub(Duration::from_nanos(into as u64))
     }
 }
 
