@@ -125,7 +125,7 @@ fn deaf() -> Outcome {
         .dir(&paths().root)
         .args(["xtask", "firmware", "--target", "8086100e.mrom", "--config"])
         .arg(&config)
-        .env("SLAMBOOT_DIST", &dir.path().join("dist"))
+        .env("SLAMBOOT_DIST", dir.path().join("dist"))
         .limit(BUILD_LIMIT)
         .read()?;
     let rom = dir.path().join("dist/firmware/8086100e.mrom");
