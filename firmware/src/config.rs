@@ -14,14 +14,16 @@ pub struct Header {
 }
 
 /// One line of a header.
+#[derive(Clone, Copy)]
 enum Line {
     /// Defined, whatever it was before.
     Define(&'static str, &'static str),
-    /// Defined on PC BIOS only.
+    /// Defined on PC BIOS only, which every release tells by the guard of the defaults that it
+    /// includes first (`config/defaults/pcbios.h`); `PLATFORM_pcbios` is younger than v1.20.1.
     DefineOnBios(&'static str),
     /// Switched off, whatever it was before.
     Undefine(&'static str),
-    /// An object that is linked in: iPXE's own way, from `config.o`, which every ROM has.
+    /// An object of our overlay that is linked into every ROM.
     Require(&'static str),
 }
 
@@ -49,13 +51,18 @@ const SLAMBOOT: [Line; 2] = [
 
 /// The headers for a site's ROMs, with the SLAM client `client`.
 pub fn headers(firmware: &Firmware, client: Client) -> Vec<Header> {
-    let slam = match client {
-        Client::Stock => STOCK.as_slice(),
-        Client::Slamboot => SLAMBOOT.as_slice(),
-    };
+    let mut general = GENERAL.to_vec();
+    match client {
+        Client::Stock => general.extend(STOCK),
+        Client::Slamboot => general.extend(SLAMBOOT),
+    }
+    if firmware.igmp {
+        // The commands draw in the rest.
+        general.push(Line::Require("mcast_cmd"));
+    }
     let mut headers = vec![Header {
         name: "general.h",
-        text: render(&GENERAL) + &body(slam),
+        text: render(&general),
     }];
     if firmware.serial {
         // EFI firmware copies its own console to the serial port: there, each character would
@@ -79,35 +86,25 @@ pub fn digest(headers: &[Header]) -> String {
 }
 
 fn render(lines: &[Line]) -> String {
-    String::from("/* Written by slamboot; changes are lost. */\n") + &body(lines)
-}
-
-fn body(lines: &[Line]) -> String {
-    let mut text = String::new();
+    let mut text = String::from("/* Written by slamboot; changes are lost. */\n");
     for line in lines {
         match line {
             Line::Define(name, value) => {
                 let define = format!("#define {name} {value}");
                 text.extend(["#undef ", name, "\n", define.trim_end(), "\n"]);
             }
+            // Whatever includes config/general.h comes by here; config.o is in every link, and is
+            // where iPXE itself names what is to be linked (config/config.c).
+            Line::Require(object) => {
+                text.push_str("#undef SLAMBOOT_OBJECT_config\n#define SLAMBOOT_OBJECT_config 1\n");
+                text.push_str("#if _C2 ( SLAMBOOT_OBJECT_, OBJECT )\n");
+                text.extend(["REQUIRE_OBJECT ( ", object, " );\n#endif\n"]);
+            }
             Line::DefineOnBios(name) => {
-                text.extend(["#ifdef PLATFORM_pcbios\n#undef ", name]);
+                text.extend(["#ifdef CONFIG_DEFAULTS_PCBIOS_H\n#undef ", name]);
                 text.extend(["\n#define ", name, "\n#endif\n"]);
             }
             Line::Undefine(name) => text.extend(["#undef ", name, "\n"]),
-            // Hundreds of files include the header; only config.c may require. OBJECT is the
-            // file's name, so the paste yields a macro that is 1 there, and 0 (unknown) elsewhere.
-            Line::Require(object) => text.extend([
-                "#ifndef ASSEMBLY\n",
-                "#define SLAMBOOT_IN_config 1\n",
-                "#define SLAMBOOT_PASTE_( a, b ) a ## b\n",
-                "#define SLAMBOOT_PASTE( a, b ) SLAMBOOT_PASTE_ ( a, b )\n",
-                "#if SLAMBOOT_PASTE ( SLAMBOOT_IN_, OBJECT )\n",
-                "REQUIRE_OBJECT ( ",
-                object,
-                " );\n",
-                "#endif\n#endif\n",
-            ]),
         }
     }
     text
@@ -126,7 +123,7 @@ mod tests {
         };
         let stock = general(Client::Stock);
         assert!(stock.contains("#define DOWNLOAD_PROTO_SLAM\n"), "{stock}");
-        assert!(!stock.contains("REQUIRE_OBJECT"), "{stock}");
+        assert!(!stock.contains("slamboot_slam"), "{stock}");
         let general = general(Client::Slamboot);
         assert!(
             !general.contains("#define DOWNLOAD_PROTO_SLAM"),
@@ -143,13 +140,28 @@ mod tests {
     }
 
     #[test]
+    fn membership_is_linked_by_choice() {
+        let mut firmware = Site::default().firmware;
+        let with = headers(&firmware, Client::Stock);
+        assert!(
+            with[0].text.contains("REQUIRE_OBJECT ( mcast_cmd );\n"),
+            "{}",
+            with[0].text
+        );
+        firmware.igmp = false;
+        let without = headers(&firmware, Client::Stock);
+        assert!(!without[0].text.contains("REQUIRE_OBJECT"));
+        assert_ne!(digest(&with), digest(&without));
+    }
+
+    #[test]
     fn serial_is_for_bios_and_by_choice() {
         let mut firmware = Site::default().firmware;
         let with = headers(&firmware, Client::Stock);
         assert_eq!(
             with[1].text.lines().skip(1).collect::<Vec<_>>(),
             [
-                "#ifdef PLATFORM_pcbios",
+                "#ifdef CONFIG_DEFAULTS_PCBIOS_H",
                 "#undef CONSOLE_SERIAL",
                 "#define CONSOLE_SERIAL",
                 "#endif"

@@ -114,6 +114,8 @@ pub struct Report {
     pub features: Vec<String>,
     /// Multicast.
     pub slam: ProtocolSupport,
+    /// Whether it knows the command `mcleave`, and so group membership (IGMP, MLD).
+    pub membership: bool,
     /// The embedded script.
     pub script: Option<Script>,
     /// Images of an option ROM.
@@ -244,6 +246,7 @@ fn report(
         blocks,
         protocols: names(openers),
         features: names(features),
+        membership: memory.has_string("mcleave"),
         slam,
         script: memory.script(),
         rom,

@@ -28,13 +28,41 @@ const CLIENT: [(&str, &str); 3] = [
     ),
 ];
 
-/// What `release` gets, for the SLAM client `client`.
+/// Group membership: IGMP and MLD, with the commands `mcjoin` and `mcleave`.
+const MEMBERSHIP: [(&str, &str); 5] = [
+    (
+        "src/net/igmp_core.h",
+        include_str!("../overlay/src/net/igmp_core.h"),
+    ),
+    (
+        "src/net/igmp_core.c",
+        include_str!("../overlay/src/net/igmp_core.c"),
+    ),
+    (
+        "src/net/mcast.c",
+        include_str!("../overlay/src/net/mcast.c"),
+    ),
+    (
+        "src/include/slamboot/mcast.h",
+        include_str!("../overlay/src/include/slamboot/mcast.h"),
+    ),
+    (
+        "src/hci/commands/mcast_cmd.c",
+        include_str!("../overlay/src/hci/commands/mcast_cmd.c"),
+    ),
+];
+
+/// What `release` gets, for the SLAM client `client`. What of it is linked, headers decide
+/// ([`headers`](crate::config::headers)).
 pub fn files(release: &Release, client: Client) -> Vec<(&'static str, &'static str)> {
+    let mut files = MEMBERSHIP.to_vec();
     match (release.client(client), release.explicit_groups) {
-        (Client::Slamboot, _) => CLIENT.to_vec(),
-        (Client::Stock, ExplicitGroups::Broken) => vec![EXPLICIT_GROUPS],
-        (Client::Stock, ExplicitGroups::Right) => Vec::new(),
+        (Client::Slamboot, _) => files.extend(CLIENT),
+        (Client::Stock, ExplicitGroups::Broken) => files.push(EXPLICIT_GROUPS),
+        (Client::Stock, ExplicitGroups::Right) => {}
     }
+    files.sort_unstable_by_key(|(path, _)| *path);
+    files
 }
 
 /// Identifies those files' content.

@@ -111,6 +111,7 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
                 ("transfer", &transfer.name()),
                 ("command", command),
                 ("slam", &transfer.uri(server)),
+                ("group", &transfer.group.ip().to_string()),
                 ("http", http.as_deref().unwrap_or_default()),
                 ("path", &transfer.http_path()),
                 ("args", args),
@@ -277,13 +278,17 @@ mod tests {
 iseq ${platform} efi && goto efi ||
 kernel --name memdisk http://10.0.0.1:8080/memdisk harddisk || goto failed
 echo slamboot: fetch demo over x-slam
+# An iPXE that is not ours lacks the command, and goes on without.
+mcjoin 239.255.1.1 ||
 initrd --name disk x-slam://10.0.0.1:10000/239.255.1.1:10000 && goto disk_slam ||
+mcleave 239.255.1.1 ||
 echo slamboot: no demo over x-slam, falling back to http
 echo slamboot: fetch demo over http
 initrd --name disk http://10.0.0.1:8080/images/demo || goto failed
 echo slamboot: fetched demo over http
 goto disk_done
 :disk_slam
+mcleave 239.255.1.1 ||
 echo slamboot: fetched demo over x-slam
 :disk_done
 echo slamboot: boot demo
@@ -363,6 +368,16 @@ exit 1
         sound(&text);
         assert!(
             !text.contains("http://") && text.contains("x-slam://${server}:10002"),
+            "{text}"
+        );
+        // However a fetch ends, its group is left.
+        let count = |part: &str| text.matches(part).count();
+        assert_eq!(
+            [
+                count("mcjoin 239.255.1.2 ||"),
+                count("mcleave 239.255.1.2 ||")
+            ],
+            [1, 2],
             "{text}"
         );
     }

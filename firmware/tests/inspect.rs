@@ -53,6 +53,7 @@ fn prebuilt_images_hold_no_slam() {
         let report = inspect(&std::fs::read(&path).unwrap())
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(report.slam, ProtocolSupport::Absent, "{}", path.display());
+        assert!(!report.membership, "{}", path.display());
         for expected in ["http", "tftp"] {
             let found = report.protocols.iter().any(|protocol| protocol == expected);
             assert!(found, "{}: {:?}", path.display(), report.protocols);

@@ -195,6 +195,7 @@ fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
             .unwrap_or(default.release),
         targets: targets.transpose()?.unwrap_or(default.targets),
         client: client.transpose()?.unwrap_or(default.client),
+        igmp: raw.igmp.map_or(default.igmp, Spanned::into_inner),
         serial: raw.serial.map_or(default.serial, Spanned::into_inner),
         retries: number("[firmware] retries", raw.retries, 0..=u32::MAX, "")?
             .unwrap_or(default.retries),

@@ -59,6 +59,7 @@ pub(crate) struct RawFirmware {
     pub(crate) release: Text,
     pub(crate) targets: Option<Vec<Spanned<String>>>,
     pub(crate) client: Text,
+    pub(crate) igmp: Switch,
     pub(crate) serial: Switch,
     pub(crate) retries: Number,
 }
@@ -104,7 +105,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 5] = [
     ),
     (
         "[firmware]",
-        &["release", "targets", "client", "serial", "retries"],
+        &["release", "targets", "client", "igmp", "serial", "retries"],
     ),
     ("[boot]", &["default"]),
     (

@@ -84,6 +84,8 @@ pub struct Firmware {
     pub targets: Vec<String>,
     /// Which SLAM client is linked in.
     pub client: Client,
+    /// Whether ROMs report group membership (IGMP, MLD), which switches with snooping need.
+    pub igmp: bool,
     /// Whether BIOS builds talk on the first serial port, 115200 8N1, too.
     pub serial: bool,
     /// How often the embedded script tries before it gives up; 0: for ever.
@@ -147,6 +149,7 @@ impl Default for Site {
                 release: "v2.0.0".to_owned(),
                 targets: Vec::new(),
                 client: Client::Slamboot,
+                igmp: true,
                 serial: true,
                 retries: 5,
             },

@@ -20,6 +20,17 @@ const GROWTH: u64 = 4;
 /// A stock client's longest gap: a shorter one is known to end at a block that it holds.
 const STOCK_GAP: u64 = 4;
 
+/// How much to send for one NACK, in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Length {
+    /// No more than this, so that the client is heard again before much is sent at a rate that it
+    /// cannot take.
+    pub(crate) longest: u64,
+    /// A gap that may go on is continued for at least so many blocks: they cost no more time than
+    /// asking whether it does.
+    pub(crate) worth_a_question: u64,
+}
+
 /// What has been sent ahead for one client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ahead {
@@ -32,15 +43,14 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// What to send for `nack` in a transfer of `count` blocks: at most `longest` blocks, so that
-    /// the client is heard again before much is sent at a rate that it cannot take.
-    pub(crate) fn want(&mut self, nack: &Nack, count: u64, longest: u64) -> BlockSet {
-        let longest = longest.max(FIRST_RUN);
+    /// What to send for `nack` in a transfer of `count` blocks.
+    pub(crate) fn want(&mut self, nack: &Nack, count: u64, length: Length) -> BlockSet {
+        let longest = length.longest.max(FIRST_RUN);
         let Some(gap) = nack.missing().runs().next().filter(|gap| gap.start < count) else {
             return BlockSet::new();
         };
         if is_open_ended(nack, &gap, count) {
-            return BlockSet::from_run(self.continue_gap(&gap, count, longest));
+            return BlockSet::from_run(self.continue_gap(&gap, count, length));
         }
         let want = first_blocks(nack.missing(), count, longest);
         let end = want.runs().last().map_or(0, |run| run.end);
@@ -48,7 +58,8 @@ impl Ahead {
         want
     }
 
-    fn continue_gap(&mut self, gap: &Range<u64>, count: u64, longest: u64) -> Range<u64> {
+    fn continue_gap(&mut self, gap: &Range<u64>, count: u64, length: Length) -> Range<u64> {
+        let longest = length.longest.max(FIRST_RUN);
         if gap.start >= self.frontier {
             let all_arrived = self.frontier > 0 && gap.start == self.frontier;
             self.run = if all_arrived {
@@ -56,17 +67,21 @@ impl Ahead {
             } else {
                 FIRST_RUN
             };
-            self.run = self.run.clamp(FIRST_RUN, longest);
+            self.run = self
+                .run
+                .max(length.worth_a_question)
+                .clamp(FIRST_RUN, longest);
             self.frontier = (gap.start + self.run).min(count);
             return gap.start..self.frontier;
         }
         let continues = gap.start == self.hole.end && !self.hole.is_empty();
         let named = gap.end - gap.start;
-        let len = if continues {
+        let grown = if continues {
             (self.hole.end - self.hole.start) * GROWTH
         } else {
             named
         };
+        let len = grown.max(length.worth_a_question);
         let end = (gap.start + len.clamp(named, longest))
             .min(self.frontier.max(gap.end))
             .min(count);
@@ -103,6 +118,10 @@ mod tests {
     use slam_client::wire::{ClientPacket, MAX_NACK_LEN};
 
     const COUNT: u64 = 100_000;
+    const SOME: Length = Length {
+        longest: 1000,
+        worth_a_question: 1,
+    };
 
     fn stock(gap: Range<u64>) -> Nack {
         let held = [0..gap.start, gap.end..gap.end + 1].into_iter().collect();
@@ -121,11 +140,11 @@ mod tests {
     #[test]
     fn runs_grow_while_everything_arrives() {
         let mut ahead = Ahead::default();
-        assert_eq!(runs(&ahead.want(&Nack::initial(), COUNT, 1000)), [0..32]);
-        assert_eq!(runs(&ahead.want(&stock(32..36), COUNT, 1000)), [32..160]);
-        assert_eq!(runs(&ahead.want(&stock(160..164), COUNT, 1000)), [160..672]);
+        assert_eq!(runs(&ahead.want(&Nack::initial(), COUNT, SOME)), [0..32]);
+        assert_eq!(runs(&ahead.want(&stock(32..36), COUNT, SOME)), [32..160]);
+        assert_eq!(runs(&ahead.want(&stock(160..164), COUNT, SOME)), [160..672]);
         assert_eq!(
-            runs(&ahead.want(&stock(672..676), COUNT, 1000)),
+            runs(&ahead.want(&stock(672..676), COUNT, SOME)),
             [672..1672]
         );
     }
@@ -133,22 +152,34 @@ mod tests {
     #[test]
     fn a_loss_is_sent_as_named_and_growth_goes_on_at_the_frontier() {
         let mut ahead = Ahead::default();
-        ahead.want(&Nack::initial(), COUNT, 1000);
-        ahead.want(&stock(32..36), COUNT, 1000);
-        assert_eq!(runs(&ahead.want(&stock(40..41), COUNT, 1000)), [40..41]);
-        assert_eq!(runs(&ahead.want(&stock(50..54), COUNT, 1000)), [50..54]);
+        ahead.want(&Nack::initial(), COUNT, SOME);
+        ahead.want(&stock(32..36), COUNT, SOME);
+        assert_eq!(runs(&ahead.want(&stock(40..41), COUNT, SOME)), [40..41]);
+        assert_eq!(runs(&ahead.want(&stock(50..54), COUNT, SOME)), [50..54]);
         // The hole goes on beyond the four blocks that were named.
-        assert_eq!(runs(&ahead.want(&stock(54..58), COUNT, 1000)), [54..70]);
-        assert_eq!(runs(&ahead.want(&stock(70..74), COUNT, 1000)), [70..134]);
-        assert_eq!(runs(&ahead.want(&stock(160..164), COUNT, 1000)), [160..672]);
+        assert_eq!(runs(&ahead.want(&stock(54..58), COUNT, SOME)), [54..70]);
+        assert_eq!(runs(&ahead.want(&stock(70..74), COUNT, SOME)), [70..134]);
+        assert_eq!(runs(&ahead.want(&stock(160..164), COUNT, SOME)), [160..672]);
     }
 
     #[test]
     fn a_hole_never_runs_into_what_is_beyond_the_frontier() {
         let mut ahead = Ahead::default();
-        ahead.want(&Nack::initial(), COUNT, 1000);
-        assert_eq!(runs(&ahead.want(&stock(26..30), COUNT, 1000)), [26..30]);
-        assert_eq!(runs(&ahead.want(&stock(30..34), COUNT, 1000)), [30..34]);
+        ahead.want(&Nack::initial(), COUNT, SOME);
+        assert_eq!(runs(&ahead.want(&stock(26..30), COUNT, SOME)), [26..30]);
+        assert_eq!(runs(&ahead.want(&stock(30..34), COUNT, SOME)), [30..34]);
+    }
+
+    #[test]
+    fn a_hole_is_continued_as_far_as_the_round_trip_would_take() {
+        let far = Length {
+            longest: 1000,
+            worth_a_question: 200,
+        };
+        let mut ahead = Ahead::default();
+        assert_eq!(runs(&ahead.want(&Nack::initial(), COUNT, far)), [0..200]);
+        assert_eq!(runs(&ahead.want(&stock(20..24), COUNT, far)), [20..200]);
+        assert_eq!(runs(&ahead.want(&stock(40..43), COUNT, far)), [40..43]);
     }
 
     #[test]
@@ -156,9 +187,9 @@ mod tests {
         let held: BlockSet = [0..10, 12..20, 30..COUNT].into_iter().collect();
         let nack = Nack::for_gaps(&held, COUNT, MAX_NACK_LEN);
         let mut ahead = Ahead::default();
-        assert_eq!(runs(&ahead.want(&nack, COUNT, 1000)), [10..12, 20..30]);
+        assert_eq!(runs(&ahead.want(&nack, COUNT, SOME)), [10..12, 20..30]);
         let nothing_held = Nack::for_gaps(&BlockSet::new(), COUNT, MAX_NACK_LEN);
-        assert_eq!(runs(&ahead.want(&nothing_held, COUNT, 1000)), [0..1000]);
+        assert_eq!(runs(&ahead.want(&nothing_held, COUNT, SOME)), [0..1000]);
     }
 
     #[test]
@@ -168,7 +199,7 @@ mod tests {
         else {
             panic!("a well-formed NACK");
         };
-        assert!(Ahead::default().want(&past, COUNT, 1000).is_empty());
-        assert_eq!(runs(&Ahead::default().want(&stock(0..4), 2, 1000)), [0..2]);
+        assert!(Ahead::default().want(&past, COUNT, SOME).is_empty());
+        assert_eq!(runs(&Ahead::default().want(&stock(0..4), 2, SOME)), [0..2]);
     }
 }

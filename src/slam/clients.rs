@@ -224,6 +224,12 @@ impl Client {
         self.fruitless >= STUCK
     }
 
+    /// The usual time from a solicit to its answer.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.round_trip
+            .map_or(Duration::ZERO, |known| known.smoothed)
+    }
+
     /// The first block that it asked for when it last spoke.
     pub(crate) fn first_missing(&self) -> Option<u64> {
         self.first_missing

@@ -11,6 +11,7 @@ use slam_client::wire::{
 };
 use slam_client::{BlockSet, Timestamp};
 
+use super::ahead::Length;
 use super::clients::{Clients, MAX_CLIENTS};
 use super::demand::Demand;
 use super::pacer::Pacer;
@@ -249,7 +250,16 @@ impl Session {
         if let Some(sample) = sample(&client.last_want, nack, count) {
             self.rate.on_sample(sample, present);
         }
-        let mut want = client.ahead.want(nack, count, longest);
+        // Half a round trip of blocks that it may hold costs what asking would; but the link is
+        // everybody's.
+        let idle = self
+            .pacer
+            .blocks_in(self.rate.rate(), client.round_trip() / 2);
+        let length = Length {
+            longest,
+            worth_a_question: idle / present as u64,
+        };
+        let mut want = client.ahead.want(nack, count, length);
         self.recent.subtract_since(&mut want, unknown_since);
         self.demand.add(&want);
         client.last_want = want;

@@ -133,6 +133,22 @@ fn slow_receive_rings_are_not_overrun_again_and_again() {
 }
 
 #[test]
+fn a_machine_that_is_busy_elsewhere_is_not_repaired_block_by_block() {
+    let busy = Guest {
+        ring: 64,
+        service: Duration::from_micros(10),
+        pauses: Some((Duration::from_millis(8), Duration::from_millis(20))),
+        ..Guest::new(Kind::Stock)
+    };
+    let mut world = World::gigabit(9, 64 * MIB, vec![busy]);
+    world.latency = Duration::from_millis(2);
+    let figures = figures(&world);
+    // It sleeps through 40 % of the time; each loss costs a round trip of 4 ms and a nap.
+    assert!(figures.time < 8.0, "{}", figures.time);
+    assert!(figures.sent < 2.5, "{}", figures.sent);
+}
+
+#[test]
 fn late_joiners_are_served_by_the_carousel() {
     let joiner = |number: u32| Guest {
         begins: Duration::from_millis(40) * number,
@@ -203,6 +219,10 @@ fn everybody_completes_in_any_world() {
             loss: [0.0, 0.001, 0.01, 0.05][random.usize(0..4)],
             ring: random.usize(8..256),
             service: Duration::from_micros(random.u64(1..40)),
+            pauses: random.bool().then(|| {
+                let length = Duration::from_micros(random.u64(100..20_000));
+                (length, length * random.u32(2..10))
+            }),
             dies: random
                 .bool()
                 .then(|| Duration::from_millis(random.u64(0..5000))),

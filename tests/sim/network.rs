@@ -2,7 +2,7 @@
 //! A seeded virtual network: one server, many clients, virtual time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,6 +40,9 @@ pub struct Guest {
     /// Packets that wait in its receive ring, and how long each takes to be taken out.
     pub ring: usize,
     pub service: Duration,
+    /// It takes nothing out of its ring for so long, each time so long has passed: a machine whose
+    /// processor is needed elsewhere.
+    pub pauses: Option<(Duration, Duration)>,
     /// When it is switched off, if ever.
     pub dies: Option<Duration>,
 }
@@ -52,8 +55,18 @@ impl Guest {
             loss: 0.0,
             ring: 256,
             service: Duration::from_micros(2),
+            pauses: None,
             dies: None,
         }
+    }
+
+    /// When what reaches the ring at `at` can be taken out at the earliest.
+    fn awake(&self, at: Timestamp) -> Timestamp {
+        let Some((length, period)) = self.pauses else {
+            return at;
+        };
+        let into = at.since_start().as_nanos() % period.as_nanos();
+        at + length.saturating_sub(Duration::from_nanos(into as u64))
     }
 }
 
@@ -164,8 +177,8 @@ struct Seat {
     guest: Guest,
     client: Option<Client>,
     timer: Option<Timestamp>,
-    /// When its ring is empty again.
-    ring_free: Timestamp,
+    /// When each packet in its ring will have been taken out, in order.
+    ring: VecDeque<Timestamp>,
     stored: BlockSet,
     spoke: Option<Timestamp>,
     done: Option<Duration>,
@@ -249,7 +262,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
             guest: *guest,
             client: None,
             timer: None,
-            ring_free: Timestamp::ZERO,
+            ring: VecDeque::new(),
             stored: BlockSet::new(),
             spoke: None,
             done: None,
@@ -486,12 +499,15 @@ impl Run<'_> {
         if self.random.f64() < seat.guest.loss {
             return;
         }
-        let waiting = seat.ring_free.since(at);
-        if waiting > seat.guest.service * u32::try_from(seat.guest.ring).unwrap() {
+        while seat.ring.front().is_some_and(|&taken_out| taken_out <= at) {
+            seat.ring.pop_front();
+        }
+        if seat.ring.len() >= seat.guest.ring {
             return;
         }
-        seat.ring_free = seat.ring_free.max(at) + seat.guest.service;
-        let taken_out = seat.ring_free;
+        let free = seat.ring.back().map_or(at, |&last| last.max(at));
+        let taken_out = seat.guest.awake(free) + seat.guest.service;
+        seat.ring.push_back(taken_out);
         self.push(taken_out, happening(Rc::clone(datagram)));
     }
 }

@@ -27,6 +27,8 @@ use self::rom::Rom;
 
 /// How long the server may take to read its images and say that it serves them.
 const SERVER_START: Duration = Duration::from_mins(1);
+/// How long a ROM may take to run its script: one that does not fit its card never does.
+const ROM_START: Duration = Duration::from_secs(90);
 /// The script that `slamboot serve` hands to an iPXE that has none of its own.
 const SCRIPT: &str = "boot.ipxe";
 
@@ -81,6 +83,10 @@ pub struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 300)]
     timeout: u64,
 
+    /// Let the switch snoop IGMP: machines that report no membership receive no multicast.
+    #[arg(long)]
+    snooping: bool,
+
     /// Boot over HTTP with the distribution's own iPXE, whatever lies in dist/; with --rom, accept
     /// that it falls back to HTTP.
     #[arg(long)]
@@ -106,6 +112,9 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     );
 
     let mut lab = Netlab::new()?;
+    if arguments.snooping {
+        lab.snoop()?;
+    }
     let server = Server::start(&lab, &slamboot, &guest, &run.0)?;
     let _dhcp = lab.dhcp(
         &format!(
@@ -135,6 +144,8 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     };
     let deadline = Deadline::after(Duration::from_secs(arguments.timeout));
     let clients = watch(clients, &goal, guest.bytes, deadline);
+    // Logs are kept, a disk made for this run is not: it can be made again, bit for bit.
+    let _ = fs::remove_file(run.0.join("demo.img"));
 
     let report = Report::new(&guest.name, guest.bytes, rom.protocol, clients);
     print!("\n{}", report.table());
@@ -282,8 +293,13 @@ fn follow(
     tell: impl Fn(Duration, &str),
 ) -> Result<(), WatchError> {
     let mut cursor = 0;
+    let rom = Deadline::after(ROM_START);
     while !progress.proven() {
         let awaited = progress.awaited();
+        let deadline = match progress.to_rom() {
+            None => rom.min(deadline),
+            Some(_) => deadline,
+        };
         let (at, outcome) = console.wait(&mut cursor, deadline, &awaited, |line| match progress
             .line(line.at, &line.text)
         {

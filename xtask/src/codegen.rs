@@ -34,6 +34,11 @@ const HEADERS: [&str; 1] = ["firmware/overlay/src/net/udp/slam_core.h"];
 /// What the example that makes them prints where there is no libclang.
 const NO_LIBCLANG: &str = "no libclang";
 
+impl Arguments {
+    /// As `--check`.
+    pub const CHECK: Arguments = Arguments { check: true };
+}
+
 /// Remakes everything that is generated, or checks it.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     // One that is stale must not hide another.

@@ -19,7 +19,7 @@ const TAIL: usize = 12;
 const LONGEST_LINE: usize = 16 * 1024;
 
 /// A moment to wait for at most.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
     end: Instant,
     granted: Duration,

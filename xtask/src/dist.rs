@@ -39,6 +39,26 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// As typed with nothing but a source.
+    pub fn of(source: Option<String>) -> Arguments {
+        Arguments {
+            source,
+            strict: false,
+            config: None,
+        }
+    }
+
+    /// For the verb that builds the firmware.
+    pub fn firmware(&self) -> build::Arguments {
+        build::Arguments {
+            source: self.source.clone(),
+            config: self.config.clone(),
+            ..build::Arguments::default()
+        }
+    }
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     let multicast = make(arguments, paths)?;
@@ -55,11 +75,7 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
 
 /// What the verb does but for its last lines; whether the set has multicast.
 pub fn make(arguments: &Arguments, paths: &Paths) -> Result<bool> {
-    let build = build::Arguments {
-        source: arguments.source.clone(),
-        config: arguments.config.clone(),
-        ..build::Arguments::default()
-    };
+    let build = arguments.firmware();
     host::ensure(&[Need::Firmware, Need::Serve])?;
     build::writable(&paths.dist)?;
     match build::find_source(&build, paths) {

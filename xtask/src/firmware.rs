@@ -49,7 +49,7 @@ pub struct Arguments {
     pub release: Option<String>,
     /// What to build, by iPXE's names; may be given several times. VVVVDDDD.mrom is the option ROM
     /// for PCI vendor VVVV, device DDDD [default: what slamboot.toml says, else ipxe.lkrn,
-    /// undionly.kpxe, 8086100e.mrom, 1af41000.mrom and snponly.efi].
+    /// undionly.kpxe, 8086100e.mrom, 1af41000.mrom, 1af41000.rom and snponly.efi].
     #[arg(long = "target", value_name = "NAME")]
     pub targets: Vec<String>,
     /// The site that the ROMs are for [default: slamboot.toml, where there is one].
@@ -190,7 +190,7 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     }
 
     println!("proof   reading the finished files");
-    let prove = |target| package::prove(target, &build_tree, &script, &pins);
+    let prove = |target| package::prove(target, &build_tree, &script, site.firmware.igmp, &pins);
     let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
     let origin = Origin {
         release,
@@ -320,7 +320,7 @@ mod tests {
         };
         assert_eq!(
             names(&arguments, &site),
-            "1af41000.mrom 8086100e.mrom ipxe.lkrn snponly.efi undionly.kpxe"
+            "1af41000.mrom 1af41000.rom 8086100e.mrom ipxe.lkrn snponly.efi undionly.kpxe"
         );
         site.firmware.targets = vec!["ipxe.pxe".into()];
         assert_eq!(names(&arguments, &site), "ipxe.pxe");

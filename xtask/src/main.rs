@@ -5,6 +5,7 @@ mod codegen;
 mod dist;
 mod passed;
 mod setup;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ enum Verb {
     /// Serve images by multicast: `slamboot serve`, built first.
     Serve(passed::Arguments),
     Boot(boot::Arguments),
+    Test(test::Arguments),
     Codegen(codegen::Arguments),
     Tidy(tidy::Arguments),
 }
@@ -60,6 +62,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Dist(arguments) => dist::run(&arguments, &paths),
         Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
+        Verb::Test(arguments) => test::run(&arguments, &paths),
         Verb::Codegen(arguments) => codegen::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }

@@ -15,16 +15,20 @@
 //! would, and an uplink's rate or a client's loss can be laid on one end of a pair (`tbf`, `nft`)
 //! without touching the others.
 //!
-//! IGMP snooping is off: iPXE sends no IGMP reports.
+//! IGMP snooping is off, as on a plain switch, until [`Netlab::snoop`] is asked for.
 
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cmd::{Cmd, CmdError, Running};
 use crate::console::{Console, WaitError};
@@ -92,6 +96,30 @@ impl Namespace {
     pub fn ip<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<(), LabError> {
         ip(["-n", &self.name]).args(args).read()?;
         Ok(())
+    }
+
+    /// Runs `inside` on a thread that is in the namespace: its sockets are the namespace's.
+    ///
+    /// # Panics
+    ///
+    /// Where `inside` does.
+    pub fn enter<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> Result<T, LabError> {
+        let path = Path::new(NETNS_DIR).join(&self.name);
+        let file = |source| LabError::File {
+            path: path.display().to_string(),
+            source,
+        };
+        let namespace = fs::File::open(&path).map_err(file)?;
+        // A thread of its own: it stays in there.
+        let run = || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            Ok(inside())
+        };
+        let result: Result<T, Errno> = std::thread::scope(|scope| match scope.spawn(run).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        result.map_err(|errno| file(errno.into()))
     }
 
     /// An Ethernet device [`INTERFACE`] with this address, plugged into `port` of the switch.
@@ -191,6 +219,25 @@ impl Netlab {
         })
     }
 
+    /// Makes the switch one with IGMP and MLD snooping, and the network's querier: from now on,
+    /// multicast reaches only ports at which a member was heard.
+    ///
+    /// It asks every 5 s and forgets members after 12 s, so that a client which reports once and
+    /// then answers no query loses a transfer that takes longer.
+    pub fn snoop(&self) -> Result<(), LabError> {
+        // Hundredths of a second. The response interval goes first: for so long after the querier
+        // begins, Linux floods as before.
+        for options in [
+            "mcast_query_response_interval 100 mcast_query_interval 500",
+            "mcast_startup_query_interval 100 mcast_membership_interval 1200",
+            "mcast_snooping 1 mcast_querier 1",
+        ] {
+            let set = ["link", "set", "br0", "type", "bridge"];
+            self.switch.ip(set.into_iter().chain(options.split(' ')))?;
+        }
+        Ok(())
+    }
+
     /// Where the server runs.
     pub fn server(&self) -> &Namespace {
         &self.server
@@ -214,6 +261,11 @@ impl Netlab {
         host.plug(&self.switch, &format!("host{number}"), address)?;
         self.hosts.push(host);
         Ok(&self.hosts[self.hosts.len() - 1])
+    }
+
+    /// The hosts so far.
+    pub fn hosts(&self) -> &[Namespace] {
+        &self.hosts
     }
 
     /// One more port for a machine.
@@ -276,8 +328,13 @@ impl Dhcp {
     }
 }
 
-/// Why no lab can be made here, if none can: asks the system by trying.
+/// Why no lab can be made here, if none can: asks the system by trying, once.
 pub fn unavailable() -> Option<String> {
+    static ANSWER: OnceLock<Option<String>> = OnceLock::new();
+    ANSWER.get_or_init(probe).clone()
+}
+
+fn probe() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("they need root (run it with sudo, or as root)".to_owned());
     }

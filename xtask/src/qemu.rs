@@ -36,7 +36,8 @@ impl Nic {
     pub fn target(self) -> &'static str {
         match self {
             Nic::E1000 => "8086100e.mrom",
-            Nic::Virtio => "1af41000.mrom",
+            // Not the .mrom: it needs a memory BAR as large as itself, which this card lacks.
+            Nic::Virtio => "1af41000.rom",
         }
     }
 

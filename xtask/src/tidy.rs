@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::codegen;
 use xtask::cmd::Cmd;
 use xtask::paths::Paths;
 
@@ -78,20 +79,43 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     if arguments.files {
         return Ok(());
     }
+    codegen::run(&codegen::Arguments::CHECK, paths)?;
     let cargo = |args: &[&str]| Cmd::new("cargo").dir(&paths.root).args(args);
-    cargo(&["fmt", "--all", "--check"])
-        .run()
-        .context("format: `cargo fmt --all` mends it")?;
-    let clippy = ["clippy", "--quiet", "--workspace", "--all-targets"];
-    cargo(&clippy)
-        .args(["--", "-D", "warnings"])
-        .run()
-        .context("lints")?;
-    if cargo(&["deny", "--version"]).read().is_ok() {
+    let installed = |command: &str, help: &str| {
+        let there = cargo(&[command, "--version"]).read().is_ok();
+        if !there {
+            println!("skipped: cargo {command} is not installed; {help}");
+        }
+        there
+    };
+    if installed("fmt", "rustup component add rustfmt") {
+        cargo(&["fmt", "--all", "--check"])
+            .run()
+            .context("format: `cargo fmt --all` mends it")?;
+    }
+    if installed("clippy", "rustup component add clippy") {
+        let all = ["clippy", "--quiet", "--workspace", "--all-targets"];
+        // What a plain `cargo test` leaves out (`test = false`), `--all-targets` leaves out, too.
+        let proofs = [
+            "clippy",
+            "--quiet",
+            "--package",
+            "slamboot",
+            "--test",
+            "lab",
+            "--test",
+            "boot",
+        ];
+        for targets in [&all[..], &proofs] {
+            cargo(targets)
+                .args(["--", "-D", "warnings"])
+                .run()
+                .context("lints")?;
+        }
+    }
+    if installed("deny", "cargo install cargo-deny") {
         let deny = ["deny", "--offline", "check", "bans", "licenses", "sources"];
         cargo(&deny).run().context("dependencies: see deny.toml")?;
-    } else {
-        println!("skipped: cargo-deny is not installed (cargo install cargo-deny)");
     }
     println!("tidy");
     Ok(())

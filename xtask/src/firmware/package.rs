@@ -60,6 +60,19 @@ pub enum Unfit {
         /// The build directory.
         tree: PathBuf,
     },
+    /// The object that holds it was not linked, or was, against the configuration.
+    #[error(
+        "{path}: expected {} group membership (IGMP) in the finished file, found the opposite\nhelp: delete the build directory {tree} and build again",
+        if *.wanted { "some" } else { "no" }
+    )]
+    Membership {
+        /// Which file.
+        path: PathBuf,
+        /// `igmp` in `[firmware]`.
+        wanted: bool,
+        /// The build directory.
+        tree: PathBuf,
+    },
     /// Another script, or none.
     #[error(
         "{path}: expected the embedded script {expected}, found {found}\nhelp: delete the build directory {tree} and build again"
@@ -121,6 +134,7 @@ pub fn prove(
     target: &Target,
     tree: &BuildTree,
     script: &str,
+    igmp: bool,
     pins: &Pins,
 ) -> Result<Proven, Unfit> {
     let path = tree.src().join(target.path());
@@ -136,6 +150,13 @@ pub fn prove(
         script,
         pins.ceiling(target.name()),
     )?;
+    if report.membership != igmp {
+        return Err(Unfit::Membership {
+            path,
+            wanted: igmp,
+            tree: tree.root.clone(),
+        });
+    }
     let linked = path.with_file_name(format!("{}.tmp", target.name()));
     if let Ok(elf) = fs::read(&linked) {
         compare(&path, &content, &linked, &elf)?;
@@ -341,6 +362,7 @@ mod tests {
                 protocols: Vec::new(),
                 features: Vec::new(),
                 slam: ProtocolSupport::Linked,
+                membership: true,
                 script: None,
                 rom: Vec::new(),
             },
@@ -465,7 +487,7 @@ mod tests {
             reused: false,
         };
         let target = Target::parse("ipxe.lkrn").unwrap();
-        let error = prove(&target, &tree, "", &Pins::builtin().unwrap()).unwrap_err();
+        let error = prove(&target, &tree, "", true, &Pins::builtin().unwrap()).unwrap_err();
         assert!(matches!(error, Unfit::Missing { .. }), "{error}");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -348,7 +348,10 @@ impl From<CmdError> for Failure {
 
 /// Fetches the pinned commit alone where the server allows it, else everything.
 fn from_url(release: &Release, url: &str, paths: &Paths) -> Result<Tree, Failure> {
-    eprintln!("fetching iPXE {} from {url}", release.name);
+    // For whoever looks on: what is printed for good is the caller's business.
+    if std::io::stderr().is_terminal() {
+        eprintln!("fetching iPXE {} from {url}", release.name);
+    }
     git()
         .args(["ls-remote", "--exit-code", url, "HEAD"])
         .limit(ANSWER)

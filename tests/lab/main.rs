@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The real server and the real client, each in a network namespace of its own.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write as _};
+use std::net::{SocketAddrV4, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::thread::ScopedJoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::Signal;
+use sha2::{Digest, Sha256};
+use support::{Outcome, paths, trial};
+use xtask::cmd::{Cmd, CmdError, Running};
+use xtask::console::{Console, Deadline};
+use xtask::netlab::{INTERFACE, Namespace, Netlab, SERVER};
+
+const SOON: Duration = Duration::from_secs(20);
+const TRANSFER: Duration = Duration::from_mins(1);
+
+type Test = fn() -> Outcome;
+
+fn main() -> ExitCode {
+    let tests: [(&str, Test); 9] = [
+        ("a_lab_leaves_nothing_behind", a_lab_leaves_nothing_behind),
+        (
+            "a_lab_whose_owner_died_is_swept",
+            a_lab_whose_owner_died_is_swept,
+        ),
+        ("one_client_receives_the_file", one_client_receives_the_file),
+        (
+            "four_clients_receive_the_file",
+            four_clients_receive_the_file,
+        ),
+        ("each_image_has_its_own_group", each_image_has_its_own_group),
+        ("http_gives_the_same_file", http_gives_the_same_file),
+        ("sigterm_ends_it_cleanly", sigterm_ends_it_cleanly),
+        ("a_restarted_server_goes_on", a_restarted_server_goes_on),
+        ("a_taken_port_is_named", a_taken_port_is_named),
+    ];
+    let skip = support::lacking(&[]);
+    let trials = tests.map(|(name, test)| trial(name, skip.clone(), test));
+    support::run(trials.into(), 2)
+}
+
+/// A program of this workspace, built as users have it.
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        Cmd::new("cargo")
+            .dir(&paths().root)
+            .args(["build", "--quiet", "--release"])
+            .args(["--package", "slamboot", "--package", "slam-client"])
+            .read()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    });
+    match built {
+        Ok(()) => Ok(paths().target.join("release").join(name)),
+        Err(error) => anyhow::bail!("{error}"),
+    }
+}
+
+/// A lab with a server's place, and a directory for its files.
+struct Room {
+    lab: Netlab,
+    dir: tempfile::TempDir,
+}
+
+impl Room {
+    fn new() -> anyhow::Result<Room> {
+        Ok(Room {
+            lab: Netlab::new()?,
+            dir: tempfile::tempdir()?,
+        })
+    }
+
+    /// A file of bytes that look like nothing, the same on every run.
+    fn file(&self, name: &str, bytes: usize) -> anyhow::Result<PathBuf> {
+        let mut random = fastrand::Rng::with_seed(bytes as u64);
+        let mut content = vec![0; bytes];
+        random.fill(&mut content);
+        let path = self.dir.path().join(name);
+        fs::write(&path, content)?;
+        Ok(path)
+    }
+
+    fn serve(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Served> {
+        let log = self.dir.path().join(format!("{name}.log"));
+        let console = Console::open(name, &log)?;
+        let (out, err) = (console.pipe("out")?, console.pipe("err")?);
+        let cmd = self.lab.server().cmd(program("slamboot")?);
+        let running = cmd.arg("serve").args(arguments).spawn_into(out, err)?;
+        console.wait_for("Waiting for clients", SOON)?;
+        Ok(Served { running, console })
+    }
+}
+
+struct Served {
+    running: Running,
+    console: Console,
+}
+
+impl Served {
+    /// SIGTERM, and a clean end.
+    fn end(self) -> Outcome {
+        self.running.signal(Signal::TERM);
+        self.running
+            .wait(Some(SOON))
+            .with_context(|| self.console.tail())
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary directory's name is text")
+}
+
+fn sha256(path: &Path) -> anyhow::Result<String> {
+    let content = fs::read(path).with_context(|| path.display().to_string())?;
+    Ok(hex::encode(Sha256::digest(content)))
+}
+
+/// `slam-client` in `host`; its output is what was wrong, should it fail.
+fn receive(host: &Namespace, uri: &str, out: &Path) -> anyhow::Result<Cmd> {
+    Ok(host
+        .cmd(program("slam-client")?)
+        .args([uri, "--output", text(out), "--quiet"])
+        .limit(TRANSFER))
+}
+
+fn receive_by(clients: usize, bytes: usize) -> Outcome {
+    let mut room = Room::new()?;
+    let file = room.file("disk.img", bytes)?;
+    let _server = room.serve("server", &[text(&file), "--interface", INTERFACE])?;
+    let uri = format!("x-slam://{SERVER}");
+    let mut commands = Vec::new();
+    for number in 0..clients {
+        let out = room.dir.path().join(format!("out{number}"));
+        commands.push((receive(room.lab.host()?, &uri, &out)?, out));
+    }
+    let results: Vec<Result<String, CmdError>> = std::thread::scope(|scope| {
+        let running: Vec<_> = commands
+            .iter()
+            .map(|(command, _)| scope.spawn(|| command.read()))
+            .collect();
+        let joined = running.into_iter().map(ScopedJoinHandle::join);
+        joined.map(|result| result.expect("no panic")).collect()
+    });
+    let expected = sha256(&file)?;
+    for (result, (_, out)) in results.into_iter().zip(&commands) {
+        let said = result?;
+        ensure!(sha256(out)? == expected, "{} differs", out.display());
+        ensure!(
+            said.contains(&expected),
+            "expected sha256 {expected} in {said}"
+        );
+    }
+    Ok(())
+}
+
+fn one_client_receives_the_file() -> Outcome {
+    receive_by(1, 32 << 20)
+}
+
+fn four_clients_receive_the_file() -> Outcome {
+    receive_by(4, (32 << 20) + 1)
+}
+
+fn each_image_has_its_own_group() -> Outcome {
+    let mut room = Room::new()?;
+    let mut config = String::new();
+    for (name, bytes) in [("first", 3_000_000), ("second", 4_000_001)] {
+        room.file(name, bytes)?;
+        writeln!(
+            config,
+            "[[image]]\nname = \"{name}\"\nkind = \"disk\"\npath = \"{name}\""
+        )?;
+    }
+    let path = room.dir.path().join("slamboot.toml");
+    fs::write(&path, config)?;
+    let _server = room.serve("server", &["--config", text(&path)])?;
+    let first = format!("x-slam://{SERVER}");
+    let second = format!("x-slam://{SERVER}:10001/239.255.1.2:10001");
+    let out = room.dir.path().join("out");
+    for (uri, name) in [(&second, "second"), (&first, "first")] {
+        receive(room.lab.host()?, uri, &out)?
+            .arg("--fresh")
+            .read()?;
+        let expected = sha256(&room.dir.path().join(name))?;
+        ensure!(sha256(&out)? == expected, "{uri} is not {name}");
+        fs::remove_file(&out)?;
+    }
+    Ok(())
+}
+
+/// The body of `http://SERVER:8080PATH`, asked for with HTTP/1.0.
+fn get(path: &str) -> anyhow::Result<Vec<u8>> {
+    let address = SocketAddrV4::new(SERVER, 8080);
+    let mut stream = TcpStream::connect_timeout(&address.into(), SOON)?;
+    stream.set_read_timeout(Some(SOON))?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let end = b"\r\n\r\n";
+    let head = answer.windows(4).position(|window| window == end);
+    let head = head.context("no end of the header")?;
+    let status = String::from_utf8_lossy(&answer[..head]).into_owned();
+    ensure!(status.contains(" 200 "), "GET {path}: {status}");
+    Ok(answer.split_off(head + 4))
+}
+
+fn http_gives_the_same_file() -> Outcome {
+    let mut room = Room::new()?;
+    let file = room.file("disk.img", 5_000_000)?;
+    let _server = room.serve("server", &[text(&file), "--interface", INTERFACE])?;
+    let client = room.lab.host()?;
+    let script = client.enter(|| get("/boot.ipxe"))??;
+    let script = String::from_utf8(script)?;
+    ensure!(script.starts_with("#!ipxe\n"), "{script}");
+    let url = script
+        .split_whitespace()
+        .find_map(|word| {
+            word.strip_prefix(&format!("http://{SERVER}:8080"))?
+                .strip_prefix("/images/")
+        })
+        .context("no image over HTTP in the script")?;
+    let body = client.enter(|| get(&format!("/images/{url}")))??;
+    ensure!(body == fs::read(&file)?, "{} bytes differ", body.len());
+    Ok(())
+}
+
+fn sigterm_ends_it_cleanly() -> Outcome {
+    let room = Room::new()?;
+    let file = room.file("disk.img", 1_000_000)?;
+    let arguments = [text(&file), "--interface", INTERFACE];
+    // Twice: the first one has let go of its ports.
+    for name in ["first", "second"] {
+        let server = room.serve(name, &arguments)?;
+        let console = server.console.clone();
+        server.end()?;
+        console.wait_for("stopped after", SOON)?;
+    }
+    Ok(())
+}
+
+fn a_restarted_server_goes_on() -> Outcome {
+    let mut room = Room::new()?;
+    let file = room.file("disk.img", 32 << 20)?;
+    // About 2.7 s of transfer: time to end it in the middle.
+    #[rustfmt::skip]
+    let arguments = [text(&file), "--interface", INTERFACE, "--max-rate", "100 Mbit/s"];
+    let first = room.serve("first", &arguments)?;
+    let out = room.dir.path().join("out");
+    let log = room.dir.path().join("client.log");
+    let client = receive(room.lab.host()?, &format!("x-slam://{SERVER}"), &out)?.spawn(&log)?;
+    let part = room.dir.path().join("out.part");
+    let deadline = Deadline::after(SOON);
+    while !fs::metadata(&part).is_ok_and(|part| part.len() > 0) {
+        if deadline.left().is_none() {
+            bail!("no {} yet: {}", part.display(), fs::read_to_string(&log)?);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    first.end()?;
+    ensure!(
+        !out.exists(),
+        "it was whole before the server ended: nothing was shown"
+    );
+    let _second = room.serve("second", &arguments)?;
+    client
+        .wait(Some(TRANSFER))
+        .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+    ensure!(sha256(&out)? == sha256(&file)?, "the files differ");
+    Ok(())
+}
+
+fn a_taken_port_is_named() -> Outcome {
+    let room = Room::new()?;
+    let file = room.file("disk.img", 1_000_000)?;
+    let _server = room.serve("first", &[text(&file), "--interface", INTERFACE])?;
+    let second = room.lab.server().cmd(program("slamboot")?);
+    let second = second.args(["serve", text(&file), "--interface", INTERFACE]);
+    let Err(error) = second.limit(SOON).read() else {
+        bail!("two servers on one port");
+    };
+    let said = error.to_string();
+    ensure!(matches!(error, CmdError::Failed { .. }), "{said}");
+    ensure!(
+        said.contains("10000") || said.contains("8080"),
+        "no port in: {said}"
+    );
+    ensure!(said.contains("taken"), "{said}");
+    Ok(())
+}
+
+fn namespaces() -> anyhow::Result<Vec<String>> {
+    let names = Cmd::new("ip").args(["netns", "list"]).read()?;
+    let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    Ok(names.lines().filter_map(first).collect())
+}
+
+fn a_lab_leaves_nothing_behind() -> Outcome {
+    let mut lab = Netlab::new()?;
+    let server = lab.server().name().to_owned();
+    let host = lab.host()?.name().to_owned();
+    lab.tap()?;
+    let dir = tempfile::tempdir()?;
+    let sleeper = lab
+        .server()
+        .cmd("sleep")
+        .arg("1000")
+        .spawn(&dir.path().join("log"))?;
+    let pid = sleeper.pid().context("no pid")?;
+    // As if its owner had forgotten it: the namespace ends what runs inside.
+    std::mem::forget(sleeper);
+    for name in [&server, &host] {
+        ensure!(namespaces()?.contains(name), "no {name}");
+    }
+    let address = lab.hosts()[0].enter(|| TcpStream::connect((SERVER, 1)).map(drop))?;
+    ensure!(
+        address.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused),
+        "the server's place does not answer"
+    );
+    drop(lab);
+    let left = namespaces()?;
+    ensure!(
+        !left.contains(&server) && !left.contains(&host),
+        "left: {left:?}"
+    );
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    ensure!(stat.is_empty() || stat.contains(") Z "), "{pid} still runs");
+    Ok(())
+}
+
+fn a_lab_whose_owner_died_is_swept() -> Outcome {
+    let mut owner = std::process::Command::new("true").spawn()?;
+    let pid = owner.id();
+    owner.wait()?;
+    let name = format!("slamboot-{pid}-0-switch");
+    Cmd::new("ip").args(["netns", "add", &name]).read()?;
+    let ours = Netlab::new()?;
+    let left = namespaces()?;
+    ensure!(!left.contains(&name), "{name} is still there");
+    ensure!(left.iter().any(|name| name == ours.server().name()));
+    Ok(())
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the tests with real programs share: trials that can be skipped
+//! aloud.
+
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use xtask::host::{self, Need};
+use xtask::netlab;
+use xtask::paths::Paths;
+
+/// What a test comes to: an error fails it.
+pub type Outcome = anyhow::Result<()>;
+
+/// Where things lie.
+pub fn paths() -> &'static Paths {
+    static PATHS: OnceLock<Paths> = OnceLock::new();
+    PATHS.get_or_init(|| Paths::from_env().expect("a home for the cache"))
+}
+
+/// Why this machine cannot run what needs these parts, if it cannot.
+pub fn lacking(needs: &[Need]) -> Option<String> {
+    let missing: Vec<&str> = host::missing(needs).iter().map(|tool| tool.name).collect();
+    if missing.is_empty() {
+        return netlab::unavailable();
+    }
+    Some(format!(
+        "missing on this host: {} (cargo xtask setup)",
+        missing.join(", ")
+    ))
+}
+
+/// A test that runs unless there is a reason to skip it.
+pub fn trial(name: &str, skip: Option<String>, test: fn() -> Outcome) -> Trial {
+    Trial::ignorable_test(name, move || match skip {
+        Some(reason) => Ok(Completion::ignored_with(format!("skipped: {reason}"))),
+        None => match test() {
+            Ok(()) => Ok(Completion::Completed),
+            Err(error) => Err(Failed::from(format!("{error:#}"))),
+        },
+    })
+}
+
+/// Runs them as cargo's own runner would, `threads` at once.
+pub fn run(trials: Vec<Trial>, threads: usize) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(threads);
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `cargo xtask test`: the tests of every crate, then the proofs on real parts.
+
+mod tally;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use xtask::cmd::{Cmd, CmdError};
+use xtask::console;
+use xtask::firmware as build;
+use xtask::host::{self, Need};
+use xtask::netlab;
+use xtask::paths::Paths;
+
+use self::tally::Tally;
+use crate::dist;
+
+/// Run all tests: every crate's own, then real parts: firmware built from source, server and
+/// client in network namespaces, machines in QEMU.
+///
+/// What cannot run here is skipped, and said so: proofs of multicast need iPXE's source (--source
+/// DIR, or the cache), namespaces need root.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where iPXE's source is: a clone, a git URL, or a tarball [default: the cache, then upstream].
+    #[arg(long, value_name = "DIR|URL|FILE")]
+    source: Option<String>,
+    /// Only the tests of the crates: no firmware, no namespaces, no machines.
+    #[arg(long)]
+    crates: bool,
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    let start = console::now();
+    let needs = [Need::Test];
+    if let Err(error) = host::ensure(&needs) {
+        // Their tests say that they are skipped.
+        println!("{error:#}\n");
+    }
+    let mut tally = Tally::default();
+    cargo_test(paths, &mut tally, &["--workspace", "--no-fail-fast"])?;
+    if !arguments.crates {
+        proofs(arguments, paths, &mut tally)?;
+    }
+    println!("\nall of it took {:.0} s", start.elapsed().as_secs_f64());
+    for skipped in &tally.skipped_tests {
+        println!("skipped: {skipped}");
+    }
+    for failed in &tally.failed_tests {
+        println!("FAILED: {failed}");
+    }
+    println!("{tally}");
+    if tally.failed > 0 {
+        // The counts are the last word: no error line after them.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// On real parts, in a `dist/` of their own: the user's stays as it is.
+fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()> {
+    let paths = Paths {
+        dist: paths.target.join("test/dist"),
+        ..paths.clone()
+    };
+    for needs in [
+        &[Need::Boot, Need::Serve, Need::Prebuilt][..],
+        &[Need::Guest],
+    ] {
+        if let Err(error) = host::ensure(needs) {
+            println!("{error:#}\n");
+        }
+    }
+    println!("\n== dist: firmware, server, client, image ==\n");
+    let arguments = dist::Arguments::of(arguments.source.clone());
+    let source = build::find_source(&arguments.firmware(), &paths).is_ok();
+    match dist::make(&arguments, &paths) {
+        Ok(multicast) if multicast == source => tally.pass(),
+        Ok(_) => tally.fail("dist: there is a source, but the set has no multicast"),
+        Err(error) => tally.fail(&format!("dist: {error:#}")),
+    }
+    if !source {
+        println!(
+            "\nskipped: no iPXE source: the firmware was not built, and nothing boots by multicast"
+        );
+        tally.skip("firmware: no iPXE source (cargo xtask test --source DIR|URL|FILE)");
+    }
+    if let Some(why) = netlab::unavailable() {
+        println!("\nskipped: {why}: no server and client in namespaces, no machine boots");
+    }
+    let dist = paths.dist.clone();
+    for name in ["lab", "boot"] {
+        println!("\n== {name} ==");
+        run_cargo_test(
+            &paths,
+            tally,
+            &["--package", "slamboot", "--test", name],
+            Some(dist.clone()),
+        )?;
+    }
+    Ok(())
+}
+
+fn cargo_test(paths: &Paths, tally: &mut Tally, arguments: &[&str]) -> Result<()> {
+    println!("== crates ==\n");
+    run_cargo_test(paths, tally, arguments, None)
+}
+
+fn run_cargo_test(
+    paths: &Paths,
+    tally: &mut Tally,
+    arguments: &[&str],
+    dist: Option<PathBuf>,
+) -> Result<()> {
+    let mut cmd = Cmd::new("cargo")
+        .dir(&paths.root)
+        .arg("test")
+        .args(arguments);
+    if let Some(dist) = dist {
+        cmd = cmd.env("SLAMBOOT_DIST", dist);
+    }
+    println!("$ {cmd}");
+    let failed = tally.failed;
+    let result = cmd.lines(|line| {
+        println!("{line}");
+        tally.line(line);
+    });
+    match result {
+        Ok(()) => Ok(()),
+        // Counted already, test by test.
+        Err(CmdError::Failed { .. }) if tally.failed > failed => Ok(()),
+        Err(error @ CmdError::Failed { .. }) => {
+            // It did not even compile, or a test brought its runner down.
+            tally.fail(&error.to_string());
+            Ok(())
+        }
+        Err(error) => Err(error).context("running the tests"),
+    }
+}
