@@ -229,7 +229,11 @@ fn part(datagram: &[u8], at: *const u8, len: usize) -> &[u8] {
     &datagram[offset..offset + len]
 }
 
-/// Encodes an Int, which must be below 2^53.
+/// Encodes an Int.
+///
+/// # Panics
+///
+/// Where `value` is 2^53 or more, which no Int holds.
 pub fn encode_int(value: u64) -> Vec<u8> {
     assert!(value < 1 << 53, "{value} does not fit an Int");
     let mut bytes = [0; ffi::SLAM_CORE_MAX_INT as usize];
@@ -249,7 +253,11 @@ pub fn decode_int(bytes: &[u8]) -> Result<(u64, usize), Rejection> {
 }
 
 /// The NACK of a client that holds the blocks whose bits in `held` are set, of `held.len()`
-/// blocks, at least one, in at most `max_len` bytes, at least 16.
+/// blocks, in at most `max_len` bytes.
+///
+/// # Panics
+///
+/// Where there is no block, or room for less than 16 bytes.
 pub fn nack(held: &[bool], max_len: usize) -> Vec<u8> {
     assert!(
         !held.is_empty() && max_len >= 16,

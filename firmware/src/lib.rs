@@ -10,7 +10,6 @@ pub mod core;
     unsafe_code,
     dead_code,
     non_camel_case_types,
-    clippy::pedantic,
     reason = "made by bindgen from C"
 )]
 mod ffi;

@@ -156,7 +156,7 @@ proptest! {
         for block in [at % count, count - 1, count] {
             let mut bytes = header.encode().as_bytes().to_vec();
             bytes.extend(int_bytes(block.min((1 << 53) - 1)));
-            let len = header.block_len(BlockIndex(block)) as i64 + off;
+            let len = header.block_len(BlockIndex(block)).cast_signed() as i64 + off;
             bytes.extend(std::iter::repeat_n(7, len.max(0) as usize));
             prop_assert_eq!(core::decode(&bytes), decoded(&bytes));
         }
@@ -240,7 +240,7 @@ fn end(failure: &Failure) -> End {
 }
 
 /// What Rust's outputs say, in C's words. Rust says goodbye always, C only if it ever spoke.
-fn actions<'d>(outputs: rust::Outputs<'d>, stopped: bool, spoke: bool) -> core::Actions<'d> {
+fn actions(outputs: rust::Outputs<'_>, stopped: bool, spoke: bool) -> core::Actions<'_> {
     let mut actions = core::Actions {
         started: None,
         restarted: None,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The firmware's cores under AddressSanitizer and UBSan, fed with damaged and invented datagrams.
+//! The firmware's cores under gcc's and clang's sanitizers, fed with damaged and invented datagrams.
 //!
 //! Seconds by default; longer: `SLAMBOOT_FUZZ_SECONDS=600 cargo test -p firmware --test sanitized`.
 
