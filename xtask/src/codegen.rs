@@ -48,13 +48,13 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
 }
 
 fn bindings(arguments: &Arguments, paths: &Paths) -> Result<()> {
-    let make = Cmd::new("cargo")
+    let generator = Cmd::new("cargo")
         .dir(&paths.root)
         .args(["run", "--quiet", "--package", "xtask"])
         .args(["--features", "codegen", "--example", "bindings", "--"])
         .args(HEADERS);
-    println!("$ {make}");
-    let made = match make.read() {
+    println!("$ {generator}");
+    let made = match generator.read() {
         Ok(made) => made + "\n",
         Err(error) if error.to_string().contains(NO_LIBCLANG) => {
             println!(
