@@ -57,7 +57,9 @@ pub fn headers(firmware: &Firmware, client: Client) -> Vec<Header> {
         Client::Slamboot => general.extend(SLAMBOOT),
     }
     if firmware.igmp {
-        // The commands draw in the rest.
+        // By name: the client's weak stand-ins would satisfy whoever calls it, and a linker draws
+        // nothing from an archive for a symbol that it has.
+        general.push(Line::Require("mcast"));
         general.push(Line::Require("mcast_cmd"));
     }
     let mut headers = vec![Header {
@@ -144,7 +146,8 @@ mod tests {
         let mut firmware = Site::default().firmware;
         let with = headers(&firmware, Client::Stock);
         assert!(
-            with[0].text.contains("REQUIRE_OBJECT ( mcast_cmd );\n"),
+            with[0].text.contains("REQUIRE_OBJECT ( mcast );\n")
+                && with[0].text.contains("REQUIRE_OBJECT ( mcast_cmd );\n"),
             "{}",
             with[0].text
         );

@@ -114,7 +114,8 @@ pub struct Report {
     pub features: Vec<String>,
     /// Multicast.
     pub slam: ProtocolSupport,
-    /// Whether it knows the command `mcleave`, and so group membership (IGMP, MLD).
+    /// Whether it speaks for its groups (IGMP, MLD): it has the command `mcleave`, and the IP
+    /// protocol by its name, without which the command would only seem to work.
     pub membership: bool,
     /// The embedded script.
     pub script: Option<Script>,
@@ -246,7 +247,7 @@ fn report(
         blocks,
         protocols: names(openers),
         features: names(features),
-        membership: memory.has_string("mcleave"),
+        membership: memory.has_string("mcleave") && memory.has_string("IGMP"),
         slam,
         script: memory.script(),
         rom,
