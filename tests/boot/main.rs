@@ -49,7 +49,11 @@ fn main() -> ExitCode {
             slam.clone(),
             || boot_demo(&["--snooping"], 1, "x-slam"),
         ),
-        trial("without_igmp_a_switch_that_snoops_is_deaf", slam, deaf),
+        trial(
+            "upstreams_client_boots_but_a_switch_that_snoops_makes_it_deaf",
+            slam,
+            upstream,
+        ),
         trial("slam_a_debian_kernel_prints_its_banner", guest, boot_debian),
         trial("an_interrupted_boot_leaves_nothing", here, interrupt),
     ];
@@ -116,11 +120,12 @@ fn boot_demo(arguments: &[&str], clients: usize, protocol: &str) -> Outcome {
     verified(&report, clients, protocol)
 }
 
-/// The same ROM, but for membership: it must not work, or the switch does not snoop.
-fn deaf() -> Outcome {
+/// Upstream's SLAM client as it is, without membership: it boots from our server, and does not
+/// behind a switch that snoops, or that switch does not snoop.
+fn upstream() -> Outcome {
     let dir = tempfile::tempdir()?;
     let config = dir.path().join("slamboot.toml");
-    fs::write(&config, "[firmware]\nigmp = false\n")?;
+    fs::write(&config, "[firmware]\nclient = \"stock\"\nigmp = false\n")?;
     Cmd::new("cargo")
         .dir(&paths().root)
         .args(["xtask", "firmware", "--target", "8086100e.mrom", "--config"])
@@ -130,6 +135,7 @@ fn deaf() -> Outcome {
         .read()?;
     let rom = dir.path().join("dist/firmware/8086100e.mrom");
     let rom = rom.to_str().context("a temporary name is text")?;
+    boot_demo(&["--rom", rom], 1, "x-slam")?;
     let Err(error) = cargo_xtask_boot(&["--snooping", "--rom", rom]).read() else {
         bail!("a ROM that never reports its group got it");
     };
