@@ -2,7 +2,7 @@
 //! Runs the server core on real sockets, files and time: the only reader of the clock.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,8 +182,9 @@ impl Driver {
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let start = Instant::now();
         let clock = || Timestamp::from_start(start.elapsed());
+        let mut readable = Vec::new();
         while !stop.load(Ordering::Relaxed) {
-            self.receive(&clock, on_event);
+            self.receive(&readable, &clock, on_event);
             let wake = loop {
                 let now = clock();
                 match self.server.poll(now) {
@@ -192,7 +193,7 @@ impl Driver {
                 }
             };
             self.look_at_paths(clock(), on_event);
-            self.wait(wake.map(|wake| wake.since(clock())))?;
+            readable = self.wait(wake.map(|wake| wake.since(clock())))?;
         }
         let now = clock();
         self.server.stop(now);
@@ -202,8 +203,14 @@ impl Driver {
         Ok(())
     }
 
-    fn receive(&mut self, clock: &dyn Fn() -> Timestamp, on_event: &mut dyn FnMut(&Event)) {
-        for (at, endpoint) in self.endpoints.iter_mut().enumerate() {
+    fn receive(
+        &mut self,
+        readable: &[usize],
+        clock: &dyn Fn() -> Timestamp,
+        on_event: &mut dyn FnMut(&Event),
+    ) {
+        for &at in readable {
+            let endpoint = &mut self.endpoints[at];
             let server = &mut self.server;
             let received = endpoint.socket.receive(|from, datagram| {
                 server.handle(SessionId(at), from, datagram, clock());
@@ -278,14 +285,20 @@ impl Driver {
         }
     }
 
-    fn wait(&self, time: Option<Duration>) -> Result<(), DriverError> {
+    /// Waits for datagrams; which endpoints have some, or an error to tell.
+    fn wait(&self, time: Option<Duration>) -> Result<Vec<usize>, DriverError> {
         let time = time.map_or(LONGEST_WAIT, |time| time.min(LONGEST_WAIT));
         let mut fds: Vec<PollFd<'_>> = self
             .endpoints
             .iter()
             .map(|endpoint| PollFd::new(&endpoint.socket, PollFlags::IN))
             .collect();
-        wait_for(&mut fds, time).map_err(DriverError::Poll)
+        wait_for(&mut fds, time).map_err(DriverError::Poll)?;
+        let ready = fds
+            .iter()
+            .enumerate()
+            .filter(|(_, fd)| !fd.revents().is_empty());
+        Ok(ready.map(|(at, _)| at).collect())
     }
 }
 
@@ -416,13 +429,5 @@ fn wait_for(fds: &mut [PollFd<'_>], time: Duration) -> io::Result<()> {
     match poll(fds, Some(&timeout)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// The address that a client is told to send NACKs to.
-impl Served {
-    /// Where NACKs for this transfer arrive.
-    pub fn server(&self, address: Ipv4Addr) -> SocketAddr {
-        SocketAddr::from((address, self.transfer.port))
     }
 }

@@ -107,11 +107,6 @@ impl SessionSocket {
         })
     }
 
-    /// The address and port that it is bound to.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-
     /// How many datagrams of `segment` bytes go out in one [`SessionSocket::send_group`].
     pub fn segments_per_send(&self, segment: usize) -> usize {
         (MAX_SEND / segment.max(1)).clamp(1, self.state.max_gso_segments().max(1))
