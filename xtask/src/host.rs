@@ -27,17 +27,20 @@ pub enum Need {
     Test,
     /// A foreign operating system to boot.
     Guest,
+    /// Programs to be compared with, and the network that they are compared in.
+    Bench,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Need; 6] = [
+    pub const ALL: [Need; 7] = [
         Need::Firmware,
         Need::Prebuilt,
         Need::Serve,
         Need::Boot,
         Need::Test,
         Need::Guest,
+        Need::Bench,
     ];
 
     fn purpose(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Need {
             Need::Boot => "booting machines in a network of their own",
             Need::Test => "judging what we wrote with programs that did not write it",
             Need::Guest => "booting an operating system that is not ours",
+            Need::Bench => "measuring side by side with other programs",
         }
     }
 }
@@ -132,6 +136,13 @@ const TOOLS: &[Tool] = tools![
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
     Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
+    Bench: "tc" Probe::Program, "iproute2" "iproute-tc" "iproute2";
+    Bench: "nft" Probe::Program, "nftables" "nftables" "nftables";
+    Bench: "udp-sender" Probe::Program, "udpcast" "-" "-";
+    Bench: "uftp" Probe::Program, "uftp" "-" "-";
+    Bench: "nginx" Probe::Program, "nginx" "nginx" "nginx";
+    Bench: "curl" Probe::Program, "curl" "curl" "curl";
+    Bench: "rsvg-convert" Probe::Program, "librsvg2-bin" "librsvg2-tools" "librsvg";
 ];
 
 /// Directories that a plain user's PATH may lack.
@@ -141,13 +152,7 @@ impl Tool {
     /// Where it is, if it is there.
     fn find(&self) -> Option<PathBuf> {
         match self.probe {
-            Probe::Program => {
-                let path = env::var_os("PATH").unwrap_or_default();
-                env::split_paths(&path)
-                    .chain(SBIN.map(PathBuf::from))
-                    .map(|dir| dir.join(self.name))
-                    .find(|file| file.is_file())
-            }
+            Probe::Program => program(self.name),
             Probe::File(files) => first_existing(files),
         }
     }
@@ -239,6 +244,15 @@ impl Family {
         let packages: Vec<&str> = packages.iter().copied().collect();
         (!packages.is_empty()).then(|| format!("{command} {}", packages.join(" ")))
     }
+}
+
+/// Where the program of this name is: on PATH, or in a directory that only root's PATH names.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(SBIN.map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
 }
 
 /// The parts that these needs lack.
