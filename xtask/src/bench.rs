@@ -7,6 +7,7 @@ mod measure;
 mod net;
 mod peer;
 mod plot;
+mod procfs;
 mod report;
 mod row;
 
@@ -40,7 +41,7 @@ const MEMORY: &str = "/dev/shm";
 #[command(after_help = "\
 Examples:
   cargo xtask bench --quick                           see that it works: an eighth of the size, one round
-  cargo xtask bench                                   all of it, about ten minutes
+  cargo xtask bench                                   every row, three rounds: half an hour
   cargo xtask bench --only 8 --rounds 5               one row, five times
   cargo xtask bench --peer mini-slamd=./mini-slamd    another SLAM server takes part")]
 pub struct Arguments {
@@ -59,7 +60,7 @@ pub struct Arguments {
     /// Another SLAM server, started as `PROGRAM FILE`; may be repeated
     #[arg(long, value_name = "NAME=PROGRAM")]
     peer: Vec<Peer>,
-    /// Print the results as JSON, and nothing else on standard output
+    /// Print the results as JSON, and nothing else on standard output; installs nothing
     #[arg(long)]
     json: bool,
 }
@@ -73,8 +74,14 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     if let Some(why) = netlab::unavailable() {
         bail!("no network namespaces here: {why}");
     }
-    // Whoever is absent is named in the table; the rest takes part.
-    if let Err(error) = host::ensure(&[Need::Bench]) {
+    // Whoever is absent is named in the table; the rest takes part. Installing speaks on standard
+    // output, where with --json nothing else may be.
+    let there = if arguments.json {
+        host::check(&[Need::Bench])
+    } else {
+        host::ensure(&[Need::Bench])
+    };
+    if let Err(error) = there {
         eprintln!("{error:#}\n");
     }
     for tool in ["tc", "nft"] {
@@ -90,14 +97,14 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     };
     eprintln!("{}", report.machine);
     let start = console::now();
+    let mut written = String::new();
     for row in rows {
-        report
-            .rows
-            .push(measure_row(row, rounds, arguments, &scratch, paths)?);
+        let measured = measure_row(row, rounds, arguments, &scratch, paths)?;
+        report.rows.push(measured);
+        // Row by row: what was measured outlives whatever ends the next one.
+        written = write(&report, paths)?;
     }
-    eprintln!("all of it took {:.0} s", start.elapsed().as_secs_f64());
-
-    let written = write(&report, paths)?;
+    eprintln!("\nall of it took {:.0} s", start.elapsed().as_secs_f64());
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

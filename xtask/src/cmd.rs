@@ -485,6 +485,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_goes_when_its_input_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let (read, gate) = std::io::pipe().unwrap();
+        let held = Cmd::new("sh").args(["-c", "read -r go; echo gone"]);
+        let running = held.spawn_fed(read, &log).unwrap();
+        assert!(!running.ended().unwrap());
+        drop(gate);
+        running.wait(Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "gone\n");
+    }
+
+    #[test]
     fn dropping_ends_it() {
         let dir = tempfile::tempdir().unwrap();
         let running = Cmd::new("sleep")

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,15 +34,15 @@ pub enum Need {
 }
 
 impl Need {
-    /// All of them.
-    pub const ALL: [Need; 7] = [
+    /// What building and testing want. Not [`Bench`](Need::Bench): it brings packages whose services
+    /// nobody wants who only builds.
+    pub const ALL: [Need; 6] = [
         Need::Firmware,
         Need::Prebuilt,
         Need::Serve,
         Need::Boot,
         Need::Test,
         Need::Guest,
-        Need::Bench,
     ];
 
     fn purpose(self) -> &'static str {
@@ -301,10 +303,48 @@ fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
         command.read()
     };
     apt(&["update", "-qq"]).context("package lists could not be refreshed")?;
+    let services = lacking.iter().any(|tool| tool.need == Need::Bench);
+    let _held = services.then(HeldServices::new);
     let install = ["install", "-qq", "--yes", "--no-install-recommends"];
     let packages: Vec<&str> = packages.into_iter().collect();
     apt(&[&install, &packages[..]].concat()).context("packages could not be installed")?;
+    if services {
+        println!(
+            "their services were not started, but Debian starts them with the machine: \
+             systemctl disable nginx uftp"
+        );
+    }
     Ok(())
+}
+
+/// While this lives, packages that are installed start no service: nobody who wants to measure wants
+/// a web server, or a daemon that takes files from everybody.
+struct HeldServices {
+    made: bool,
+}
+
+/// What Debian asks whether it may start a service (invoke-rc.d(8)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl HeldServices {
+    /// A policy that is there already is the host's own, and stays.
+    fn new() -> HeldServices {
+        let made = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(POLICY)
+            .and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n"));
+        HeldServices { made: made.is_ok() }
+    }
+}
+
+impl Drop for HeldServices {
+    fn drop(&mut self) {
+        if self.made && fs::remove_file(POLICY).is_err() {
+            eprintln!("warning: could not remove {POLICY}, which keeps services from starting");
+        }
+    }
 }
 
 /// What is missing and what to do, in one error's text.

@@ -18,6 +18,7 @@ use xtask::console::{Deadline, now};
 use super::digest;
 use super::net::{Room, inside};
 use super::peer::{Contestant, Done, First, Place, Ready, Receiver, Setup};
+use super::procfs;
 use super::row::Row;
 
 /// How often counters and files are looked at. Ends of programs are seen at once.
@@ -130,7 +131,7 @@ fn attempt(setup: &Setup, room: &Room, row: &Row, dir: &Path) -> Result<Outcome>
             (server.spawn(&log)?, now())
         }
     };
-    let cpu = |pid| Ok::<_, anyhow::Error>(cpu_of(pid, &room.server().pids()?));
+    let cpu = |pid| Ok::<_, anyhow::Error>(procfs::cpu(pid, &room.server().pids()?));
     let pid = pid(&server)?;
     let cpu_before = match setup.first {
         First::Server => cpu(pid)?,
@@ -215,8 +216,8 @@ fn ready(ready: &Ready, running: &Running, log: &Path) -> Result<()> {
     loop {
         let there = match ready {
             Ready::Said(what) => fs::read_to_string(log)?.contains(what),
-            Ready::Udp(port) => listens(&format!("/proc/{pid}/net/udp"), *port),
-            Ready::Tcp(port) => listens(&format!("/proc/{pid}/net/tcp"), *port),
+            Ready::Udp(port) => procfs::listens(&format!("/proc/{pid}/net/udp"), *port),
+            Ready::Tcp(port) => procfs::listens(&format!("/proc/{pid}/net/tcp"), *port),
         };
         if there {
             return Ok(());
@@ -226,18 +227,6 @@ fn ready(ready: &Ready, running: &Running, log: &Path) -> Result<()> {
         ensure!(deadline.left().is_some(), "not ready within {START:?}");
         std::thread::sleep(LOOK_EVERY);
     }
-}
-
-fn listens(table: &str, port: u16) -> bool {
-    fs::read_to_string(table).is_ok_and(|text| has_port(&text, port))
-}
-
-/// proc_pid_net(5), `udp` and `tcp`: the second column is the local address and port.
-fn has_port(text: &str, port: u16) -> bool {
-    let port = format!(":{port:04X}");
-    text.lines()
-        .filter_map(|line| line.split_whitespace().nth(1))
-        .any(|local| local.ends_with(&port))
 }
 
 enum Watched {
@@ -395,32 +384,6 @@ fn pid(running: &Running) -> Result<Pid> {
     Pid::from_raw(pid.cast_signed()).context("no process")
 }
 
-/// CPU time of `first`, even if it has ended and nobody has asked for its status, and of `others`.
-fn cpu_of(first: Pid, others: &[Pid]) -> Duration {
-    let mut pids = others.to_vec();
-    if !pids.contains(&first) {
-        pids.push(first);
-    }
-    let stats = pids.iter().filter_map(|pid| {
-        let text = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
-        ticks(&text)
-    });
-    let per_second = rustix::param::clock_ticks_per_second();
-    Duration::from_secs_f64(stats.sum::<u64>() as f64 / per_second as f64)
-}
-
-/// proc_pid_stat(5): utime, stime, and those of children that have ended; fields 14 to 17, counted
-/// from 1, the name in parentheses being the second.
-fn ticks(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    fields
-        .get(11..15)?
-        .iter()
-        .map(|n| n.parse::<u64>().ok())
-        .sum()
-}
-
 /// The last lines of a log.
 fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
@@ -454,21 +417,5 @@ mod tests {
         first.see(ms(10), 0);
         first.see(ms(12), 1_000_000);
         assert_eq!(first.found, Some(ms(10)));
-    }
-
-    #[test]
-    fn cpu_time_of_a_name_with_spaces() {
-        let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 80 0 0 0 7 5 20 10 20 0 1 0 999 0";
-        assert_eq!(ticks(stat), Some(42));
-        assert_eq!(ticks("42 (x) S 1"), None);
-    }
-
-    #[test]
-    fn ports_are_hexadecimal() {
-        let text = "  sl  local_address rem_address   st tx_queue\n\
-                    0: 00000000:2710 00000000:0000 07 00000000\n";
-        assert!(has_port(text, 10000));
-        assert!(!has_port(text, 2710));
-        assert!(!has_port(text, 0));
     }
 }

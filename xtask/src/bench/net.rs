@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use xtask::cmd::Cmd;
 use xtask::netlab::{INTERFACE, Namespace, Netlab};
 
+use super::procfs;
 use super::row::Row;
 
 /// What the uplink queues before it drops: senders whose socket's buffer is smaller wait instead.
@@ -77,7 +78,7 @@ impl Room {
         let mut counters = &self.counters;
         counters.rewind()?;
         counters.read_to_string(&mut text)?;
-        transmitted(&text, INTERFACE).with_context(|| format!("no {INTERFACE} in:\n{text}"))
+        procfs::transmitted(&text, INTERFACE).with_context(|| format!("no {INTERFACE} in:\n{text}"))
     }
 
     /// Bytes that have left by the uplink, with the headers of every packet, as the queue counts
@@ -112,19 +113,12 @@ fn uplink(mbit_per_s: u64) -> Vec<String> {
 
 /// nft(8): IPv4 packets that come in are lost at random; ARP is spared, which nobody measures.
 fn loss(of_10000: u32) -> String {
+    // Line ends, because this nft wants one after a statement before it closes a chain.
     format!(
-        "table netdev bench {{ chain loss {{ \
-         type filter hook ingress device \"{INTERFACE}\" priority 0; \
-         meta protocol ip numgen random mod 10000 < {of_10000} drop; }} }}"
+        "table netdev bench {{\n chain loss {{\n  \
+         type filter hook ingress device \"{INTERFACE}\" priority 0;\n  \
+         meta protocol ip numgen random mod 10000 < {of_10000} drop\n }}\n}}\n"
     )
-}
-
-/// proc_pid_net(5), `dev`: after the name, eight numbers of what came, then bytes that left.
-fn transmitted(text: &str, interface: &str) -> Option<u64> {
-    let numbers = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'))?;
-    numbers.split_whitespace().nth(8)?.parse().ok()
 }
 
 /// `tc -s -j qdisc show`.
@@ -139,14 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters() {
-        let text = "Inter-|   Receive                            |  Transmit\n \
-                    face |bytes    packets errs drop\n    \
-                    lo:     100       1    0    0    0     0          0         0      100 1\n  \
-                    eth0: 1446      19    0    0    0     0          0         0     6426 7 0\n";
-        assert_eq!(transmitted(text, "eth0"), Some(6426));
-        assert_eq!(transmitted(text, "lo"), Some(100));
-        assert_eq!(transmitted(text, "eth"), None);
+    fn the_queue_counts_what_left() {
         let text = r#"[{"kind":"tbf","handle":"8001:","root":true,"bytes":123456,"packets":9}]"#;
         assert_eq!(passed(text), Some(123_456));
         assert_eq!(passed(r#"[{"kind":"noqueue","bytes":1}]"#), None);

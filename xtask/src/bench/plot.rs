@@ -19,9 +19,11 @@ const PANEL_FOOT: f64 = 26.0;
 const BAR: f64 = 16.0;
 const STEP: f64 = 25.0;
 /// Where bars begin: right of the labels.
-const AXIS: f64 = 176.0;
+const AXIS: f64 = 186.0;
 /// One times the bound, in pixels.
 const ONE: f64 = 50.0;
+/// Room for the ratio, before the seconds.
+const NUMBER: f64 = 48.0;
 /// Bars longer than this are broken off.
 const LONGEST: f64 = 6.0;
 const HEAD: f64 = 116.0;
@@ -229,16 +231,17 @@ fn bar(group: Group, row: &RowReport, standing: &Standing, y: f64) -> Group {
             group = group.add(line((end, middle - 3.5), (end, middle + 3.5), INK));
         }
     }
-    let number = match row.row.figure {
-        Figure::Time => format!("{}×  {:.2} s", short(spread.median), figures.seconds.median),
-        Figure::Sent | Figure::Cpu => format!("{}×", short(spread.median)),
+    let end = x(spread.max.max(spread.median)) + 8.0;
+    let number = text(format!("{}×", short(spread.median)), end, base);
+    let seconds = match row.row.figure {
+        Figure::Time => format!("{:.2} s", figures.seconds.median),
+        Figure::Sent | Figure::Cpu => String::new(),
     };
-    let number = match standing.remark() {
-        None => number,
-        Some(remark) => format!("{number}  ({remark})"),
-    };
-    let end = x(spread.max.max(spread.median));
-    group.add(text(number, end + 8.0, base).set("font-weight", weight))
+    let rest = [Some(seconds), standing.remark()].into_iter().flatten();
+    let rest: Vec<String> = rest.filter(|part| !part.is_empty()).collect();
+    group
+        .add(number.set("font-weight", weight))
+        .add(text(rest.join(", "), end + NUMBER, base).set("fill", FAINT))
 }
 
 /// Two slanted cuts through a bar that is longer than the axis.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is measured: rooms of clients, each at a rate, with a loss, and what is to be reached.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -90,10 +91,10 @@ impl Row {
         };
         let mut title = format!("{} client{plural}, {rate}, {size}", self.clients);
         if self.lost_of_10000 > 0 {
-            title += &format!(", {} % loss", f64::from(self.lost_of_10000) / 100.0);
+            let _ = write!(title, ", {} % loss", f64::from(self.lost_of_10000) / 100.0);
         }
         if !self.apart.is_zero() {
-            title += &format!(", joining {} s apart", self.apart.as_secs_f64());
+            let _ = write!(title, ", joining {} s apart", self.apart.as_secs_f64());
         }
         title
     }
