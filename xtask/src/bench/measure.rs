@@ -63,6 +63,9 @@ pub(super) struct Run {
     pub(super) sent: u64,
     /// CPU time of the server's processes.
     pub(super) cpu: f64,
+    /// Part of the run in which somebody waited for a processor: the nearer to 1, the more was the
+    /// machine measured.
+    pub(super) cpu_short: Option<f64>,
     /// Each client's own time, from its start.
     pub(super) clients: Vec<f64>,
 }
@@ -138,7 +141,14 @@ fn attempt(setup: &Setup, room: &Room, row: &Row, dir: &Path) -> Result<Outcome>
         // Just started, on its way into the namespace.
         First::Clients(_) => Duration::ZERO,
     };
+    let (short_before, watched_from) = (procfs::cpu_short(), now());
     let watched = watch(setup, room, row, &mut clients, pid, start)?;
+    let cpu_short = procfs::cpu_short()
+        .zip(short_before)
+        .map(|(after, before)| {
+            let short = after.saturating_sub(before).as_secs_f64();
+            short / now().duration_since(watched_from).as_secs_f64().max(1e-6)
+        });
     let cpu = cpu(pid)?.saturating_sub(cpu_before);
     let sent = room.sent()?.saturating_sub(before);
     Ok(match watched {
@@ -147,6 +157,7 @@ fn attempt(setup: &Setup, room: &Room, row: &Row, dir: &Path) -> Result<Outcome>
             from_start: last.as_secs_f64(),
             sent,
             cpu: cpu.as_secs_f64(),
+            cpu_short,
             clients: clients.iter().filter_map(Held::seconds).collect(),
         }),
         Watched::Not { after, why } => Outcome::Unfinished {

@@ -23,7 +23,7 @@ const AXIS: f64 = 186.0;
 /// One times the bound, in pixels.
 const ONE: f64 = 50.0;
 /// Room for the ratio, before the seconds.
-const NUMBER: f64 = 48.0;
+const NUMBER: f64 = 52.0;
 /// Bars longer than this are broken off.
 const LONGEST: f64 = 6.0;
 const HEAD: f64 = 116.0;

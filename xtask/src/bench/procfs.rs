@@ -53,6 +53,21 @@ pub(super) fn transmitted(text: &str, interface: &str) -> Option<u64> {
     numbers.split_whitespace().nth(8)?.parse().ok()
 }
 
+/// For how long, since the machine started, some program has waited for a processor; `None` where
+/// the kernel does not keep count.
+pub(super) fn cpu_short() -> Option<Duration> {
+    pressure(&fs::read_to_string("/proc/pressure/cpu").ok()?)
+}
+
+/// Documentation/accounting/psi.rst: microseconds in which at least one task waited.
+fn pressure(text: &str) -> Option<Duration> {
+    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    let total = some
+        .split_whitespace()
+        .find_map(|w| w.strip_prefix("total="))?;
+    Some(Duration::from_micros(total.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +97,13 @@ mod tests {
         assert_eq!(transmitted(text, "eth0"), Some(6426));
         assert_eq!(transmitted(text, "lo"), Some(100));
         assert_eq!(transmitted(text, "eth"), None);
+    }
+
+    #[test]
+    fn pressure_is_what_some_task_waited() {
+        let text = "some avg10=96.47 avg60=97.30 avg300=96.36 total=6737551812\n\
+                    full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
+        assert_eq!(pressure(text), Some(Duration::from_micros(6_737_551_812)));
+        assert_eq!(pressure("full total=1\n"), None);
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct Figures {
     pub(super) sent: Spread,
     /// CPU seconds for a GiB on the wire.
     pub(super) cpu: Spread,
+    /// Part of the run in which somebody waited for a processor, where the kernel tells.
+    pub(super) cpu_short: Option<Spread>,
     /// The slowest client's own seconds.
     pub(super) slowest: Spread,
 }
@@ -95,6 +97,7 @@ impl Figures {
             time: over(&|run| run.seconds / bound)?,
             sent: over(&|run| run.sent as f64 / row.bytes as f64)?,
             cpu: over(&|run| run.cpu * GIB / run.sent.max(1) as f64)?,
+            cpu_short: Spread::of(runs.iter().filter_map(|run| run.cpu_short)),
             slowest: over(&|run| run.clients.iter().copied().fold(0.0, f64::max))?,
         })
     }
@@ -210,7 +213,7 @@ impl RowReport {
         self.row.goals.iter().filter_map(line).collect()
     }
 
-    fn table(&self) -> Table<9> {
+    fn table(&self) -> Table<10> {
         let mut table = Table::new([
             "server → clients",
             "seconds",
@@ -220,6 +223,7 @@ impl RowReport {
             "× file sent",
             "CPU s/GiB",
             "from start",
+            "CPU short",
             "remark",
         ]);
         for standing in &self.standings {
@@ -237,6 +241,10 @@ impl RowReport {
                 figure(&|f| format!("{:.2}", f.sent.median)),
                 figure(&|f| format!("{:.2}", f.cpu.median)),
                 figure(&|f| format!("{:.2}", f.from_start.median)),
+                figure(&|f| match f.cpu_short {
+                    Some(part) => format!("{:.0} %", part.median * 100.0),
+                    None => String::new(),
+                }),
                 standing.remark().unwrap_or_default(),
             ]);
         }
@@ -299,6 +307,7 @@ pub(super) mod tests {
             from_start: seconds + 1.0,
             sent,
             cpu: sent as f64 / GIB / 2.0,
+            cpu_short: Some(0.25),
             clients: vec![seconds / 2.0, seconds],
         })
     }
