@@ -84,8 +84,15 @@ pub(super) fn svg(report: &Report) -> String {
     let width = 2.0 * MARGIN + columns * PANEL_WIDTH + (columns - 1.0) * GAP;
     let height = y + FOOT;
     let plural = if report.rounds == 1 { "" } else { "s" };
+    let short = match report.cpu_short() {
+        Some(part) => format!(
+            " Processors were short for {:.0} % of the time.",
+            part * 100.0
+        ),
+        None => String::new(),
+    };
     let foot = format!(
-        "{}. {} round{plural}; bars: median, whiskers: extremes.",
+        "{}. {} round{plural}; bars: median, whiskers: extremes.{short}",
         report.machine, report.rounds
     );
     let document = Document::new()
@@ -204,12 +211,12 @@ fn bar(group: Group, row: &RowReport, standing: &Standing, y: f64) -> Group {
     let label = text(&standing.label, AXIS - 10.0, base);
     let group = group.add(label.set("text-anchor", "end").set("font-weight", weight));
     let remark = standing.remark().map(|remark| {
-        text(remark, AXIS + 8.0, base)
+        text(remark, AXIS + ONE + 10.0, base)
             .set("fill", FAINT)
             .set("font-style", "italic")
     });
     let Some(figures) = &standing.figures else {
-        return group.add(remark.unwrap_or_else(|| text("not measured", AXIS + 8.0, base)));
+        return group.add(remark.unwrap_or_else(|| text("not measured", AXIS + ONE + 10.0, base)));
     };
     let spread = figures.get(row.row.figure);
     let x = |times: f64| AXIS + times.min(LONGEST) * ONE;
@@ -308,6 +315,7 @@ mod tests {
             "211×",
             "absent",
             "X, 2 cores",
+            "short for 25 % of the time",
             "&lt;&amp;&gt;",
         ] {
             assert!(text.contains(part), "no {part}");

@@ -33,6 +33,8 @@ pub(super) struct RowReport {
 /// A contestant, and what came of its runs.
 #[derive(Debug, Serialize)]
 pub(super) struct Standing {
+    /// The server's name.
+    pub(super) server: String,
     pub(super) label: String,
     #[serde(skip)]
     pub(super) house: bool,
@@ -114,6 +116,7 @@ impl Figures {
 impl Standing {
     pub(super) fn new(contestant: &Contestant, commands: Vec<String>) -> Standing {
         Standing {
+            server: contestant.system.name().to_owned(),
             label: contestant.label(),
             house: contestant.system == System::Slamboot,
             client: contestant.client,
@@ -275,17 +278,32 @@ impl Report {
         for row in &self.rows {
             let _ = write!(text, "\n{}", row.text());
         }
-        for (label, absent) in self.absent() {
-            let _ = writeln!(text, "\nabsent: {label}: no {absent} here");
+        let absent = self.absent();
+        if !absent.is_empty() {
+            text.push('\n');
+        }
+        for (server, program) in absent {
+            let _ = writeln!(text, "absent: {server}: no {program} here");
         }
         text
+    }
+
+    /// The part of a run in which processors were short, in the middle of all runs.
+    pub(super) fn cpu_short(&self) -> Option<f64> {
+        let runs = self.rows.iter().flat_map(|row| &row.standings);
+        let runs = runs.flat_map(|standing| &standing.runs);
+        let parts = runs.filter_map(|outcome| match outcome {
+            Outcome::Finished(run) => run.cpu_short,
+            _ => None,
+        });
+        Some(Spread::of(parts)?.median)
     }
 
     /// Who did not take part, each once.
     fn absent(&self) -> Vec<(&str, &str)> {
         let standings = self.rows.iter().flat_map(|row| &row.standings);
         let mut absent: Vec<(&str, &str)> = standings
-            .filter_map(|s| Some((&*s.label, s.absent.as_deref()?)))
+            .filter_map(|s| Some((&*s.server, s.absent.as_deref()?)))
             .collect();
         absent.sort_unstable();
         absent.dedup();
@@ -319,6 +337,7 @@ pub(super) mod tests {
         runs: Vec<Outcome>,
     ) -> Standing {
         let mut standing = Standing {
+            server: label.split(" → ").next().unwrap_or_default().to_owned(),
             label: label.to_owned(),
             house: label.starts_with("slamboot"),
             client,
@@ -411,5 +430,13 @@ pub(super) mod tests {
             "{text}"
         );
         assert!(lines[6].ends_with("absent"), "{text}");
+        let report = Report {
+            machine: Machine::here(),
+            rounds: 2,
+            rows: vec![report],
+        };
+        let text = report.text();
+        assert!(text.ends_with("\n\nabsent: c: no uftp here\n"), "{text}");
+        assert_eq!(report.cpu_short(), Some(0.25));
     }
 }

@@ -72,10 +72,11 @@ impl Row {
         Duration::from_secs_f64(self.bytes as f64 * 8.0 / (self.mbit_per_s as f64 * 1e6))
     }
 
-    /// How long a run may take: somewhat more than one copy for each client would.
+    /// How long a run may take: more than one copy for each client would, and twice what a server
+    /// needs that has only a stock client's silent second to repair by (a minute in `stock-loss`).
     pub(super) fn limit(&self) -> Duration {
         let joining = self.apart * self.clients as u32;
-        Duration::from_mins(1) + joining + self.bound().mul_f64(1.5 * self.clients as f64)
+        Duration::from_mins(2) + joining + self.bound().mul_f64(1.5 * self.clients as f64)
     }
 
     /// For a heading.
