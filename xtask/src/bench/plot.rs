@@ -234,7 +234,9 @@ fn bar(group: Group, row: &RowReport, standing: &Standing, y: f64) -> Group {
     } else if spread.max > spread.min {
         let (from, to) = (x(spread.min), x(spread.max));
         group = group.add(line((from, middle), (to, middle), INK).set("stroke-width", 1.2));
-        for end in [from, to] {
+        // One that lies beyond the axis has no end to show.
+        let ends = [spread.min, spread.max].into_iter();
+        for end in ends.filter(|end| *end <= LONGEST).map(x) {
             group = group.add(line((end, middle - 3.5), (end, middle + 3.5), INK));
         }
     }
