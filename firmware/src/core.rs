@@ -434,8 +434,9 @@ impl Client {
         for column in 0..ffi::SLAM_PARITY_WINDOW {
             let mut offset = 0;
             // SAFETY: it fills in one number.
-            let len =
-                unsafe { ffi::slam_core_rebuild_read(&raw const *self.core, column, &raw mut offset) };
+            let len = unsafe {
+                ffi::slam_core_rebuild_read(&raw const *self.core, column, &raw mut offset)
+            };
             if len == 0 {
                 continue;
             }

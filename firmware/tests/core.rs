@@ -384,7 +384,9 @@ fn sum(header: &TransferHeader, window: u64, row: u8) -> Vec<u8> {
     let size = usize::from(header.block_size().get());
     let blocks = parity::blocks_of(window, header.block_count());
     let start = header.block_offset(BlockIndex(blocks.start));
-    let end = header.total_bytes().min(header.block_offset(BlockIndex(blocks.end)));
+    let end = header
+        .total_bytes()
+        .min(header.block_offset(BlockIndex(blocks.end)));
     let bytes: Vec<u8> = (start..end).map(stored).collect();
     let mut payload = vec![0; size];
     parity::encode(row, bytes.chunks(size), &mut payload);

@@ -16,6 +16,7 @@
 
 use std::ops::Range;
 
+use crate::blocks::BlockIndex;
 use crate::field::{add_scaled, invert, multiply, scale};
 use crate::wire::TransferHeader;
 
@@ -108,14 +109,21 @@ impl Rebuild {
         }
     }
 
-    /// How many blocks it computes.
+    /// The blocks that it computes.
+    pub fn missing(&self) -> impl Iterator<Item = BlockIndex> + '_ {
+        let first = self.blocks.start;
+        let block = move |&column| BlockIndex(first + u64::from(column));
+        self.missing.iter().map(block)
+    }
+
+    /// How many they are.
     pub fn blocks(&self) -> u64 {
         self.missing.len() as u64
     }
 
     /// How many bytes these have.
     pub fn bytes(&self) -> u64 {
-        let block = |&column| crate::BlockIndex(self.blocks.start + u64::from(column));
+        let block = |&column| BlockIndex(self.blocks.start + u64::from(column));
         let lengths = self
             .missing
             .iter()
@@ -149,7 +157,7 @@ impl Rebuild {
         let (header, first) = (self.header, self.blocks.start);
         let blocks = self.missing.into_iter().zip(self.parity);
         blocks.map(move |(column, (_, mut block))| {
-            let index = crate::BlockIndex(first + u64::from(column));
+            let index = BlockIndex(first + u64::from(column));
             block.truncate(header.block_len(index));
             (header.block_offset(index), block)
         })

@@ -15,6 +15,7 @@ mod demand;
 mod pacer;
 mod rate;
 mod recent;
+mod repair;
 mod server;
 mod session;
 

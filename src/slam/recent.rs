@@ -29,6 +29,16 @@ impl Recent {
         self.sent.push_back((now, run.clone()));
     }
 
+    /// How many of `numbers` were sent at or after `since`.
+    pub(crate) fn len_since(&self, numbers: &Range<u64>, since: Timestamp) -> u64 {
+        let sent = self.sent.iter().rev().take_while(|(at, _)| *at >= since);
+        let within = |run: &Range<u64>| {
+            let end = run.end.min(numbers.end);
+            end.saturating_sub(run.start.max(numbers.start))
+        };
+        sent.map(|(_, run)| within(run)).sum()
+    }
+
     /// Takes out of `blocks` what was sent at or after `since`: it is still under way.
     pub(crate) fn subtract_since(&self, blocks: &mut BlockSet, since: Timestamp) {
         for (at, run) in self.sent.iter().rev() {
@@ -53,6 +63,8 @@ mod tests {
         let mut wanted = BlockSet::from_run(0..25);
         recent.subtract_since(&mut wanted, at(3));
         assert_eq!(wanted.runs().collect::<Vec<_>>(), [0..20]);
+        assert_eq!(recent.len_since(&(5..22), at(3)), 2);
+        assert_eq!(recent.len_since(&(5..22), at(1)), 7);
         recent.subtract_since(&mut wanted, at(1));
         assert_eq!(wanted.runs().collect::<Vec<_>>(), [10..20]);
     }

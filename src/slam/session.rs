@@ -17,6 +17,7 @@ use super::demand::Demand;
 use super::pacer::Pacer;
 use super::rate::{RateControl, RateLimits, SHORTEST_SAMPLE, Sample};
 use super::recent::Recent;
+use super::repair::Repair;
 
 /// Events that wait to be drained; beyond, rejections are counted but no longer told.
 const MAX_EVENTS: usize = 1024;
@@ -33,7 +34,8 @@ pub struct SessionConfig {
 /// What to do next. Drain [`Session::poll`] until it says [`Output::Timeout`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// Send these blocks to the group, in this order, at once.
+    /// Send these to the group, in this order, at once: blocks, or sums over the blocks of one window
+    /// ([`ParityIndex::of_number`](slam_client::parity::ParityIndex::of_number)).
     Send(Range<u64>),
     /// Send the header alone to this client.
     Solicit(SocketAddr),
@@ -131,6 +133,7 @@ pub struct Session {
     clients: Clients,
     demand: Demand,
     recent: Recent,
+    repair: Repair,
     rate: RateControl,
     pacer: Pacer,
     /// Since when somebody has been there.
@@ -151,6 +154,7 @@ impl Session {
             clients: Clients::default(),
             demand: Demand::default(),
             recent: Recent::default(),
+            repair: Repair::default(),
             rate: RateControl::new(config.rate),
             pacer: Pacer::new(datagram),
             active_since: None,
@@ -199,7 +203,10 @@ impl Session {
         }
         if self.pacer.next_batch() <= now {
             let rate = self.rate.rate();
-            if let Some(run) = self.demand.take(self.pacer.batch_blocks(rate)) {
+            if let Some(run) = self
+                .demand
+                .take(self.pacer.batch_blocks(rate), self.header.block_count())
+            {
                 let blocks = run.end - run.start;
                 self.pacer.sent(blocks, rate, now);
                 self.recent.note(&run, now);
@@ -241,7 +248,9 @@ impl Session {
             self.clients.add(from, now);
             self.tell(SessionEvent::ClientJoined(from));
         }
+        self.clients.note_parity(from, nack.takes_parity());
         let unknown_since = self.clients.heard(from, first, now);
+        let share_parity = self.clients.share_parity();
         let present = self.clients.len();
         let longest = self.pacer.blocks_in(self.rate.rate(), self.rate.run_time());
         let Some(client) = self.clients.get_mut(from) else {
@@ -261,8 +270,16 @@ impl Session {
         };
         let mut want = client.ahead.want(nack, count, length);
         self.recent.subtract_since(&mut want, unknown_since);
+        client.last_want = want.clone();
+        if share_parity {
+            want.subtract(self.demand.pending());
+            let (pending, recent) = (self.demand.pending(), &self.recent);
+            let under_way = |sums: Range<u64>| {
+                recent.len_since(&sums, unknown_since) + pending.len_within(sums)
+            };
+            self.repair.replace(&mut want, nack, count, under_way);
+        }
         self.demand.add(&want);
-        client.last_want = want;
     }
 
     fn handle_disconnect(&mut self, client: SocketAddr, now: Timestamp) {
@@ -301,6 +318,7 @@ impl Session {
 
     fn end(&mut self, now: Timestamp) {
         self.demand.clear();
+        self.repair.clear();
         let mut totals = std::mem::take(&mut self.totals);
         totals.took = self
             .active_since
@@ -324,6 +342,9 @@ impl Session {
     fn bytes_in(&self, run: &Range<u64>) -> u64 {
         let total = self.header.total_bytes();
         let size = u64::from(self.header.block_size().get());
+        if run.start >= self.header.block_count() {
+            return (run.end - run.start).saturating_mul(size);
+        }
         run.end.saturating_mul(size).min(total) - run.start.saturating_mul(size).min(total)
     }
 }
