@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The three kinds of clients behind one face.
+
+use slam_client::stock::{Build, StockClient};
+use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
+use slam_client::{Config, Failure, Input, Output as Deed, Receiver, Timestamp};
+
+use super::world::Kind;
+
+/// A client, whichever it is.
+pub enum Client {
+    Ours(Box<Receiver>),
+    Stock(Box<StockClient>),
+    Firmware(firmware::core::Client),
+}
+
+impl Client {
+    pub fn new(kind: Kind, now: Timestamp, seed: u64) -> Self {
+        match kind {
+            Kind::Ours => Client::Ours(Box::new(Receiver::new(now, Config::default(), seed))),
+            Kind::Stock => Client::Stock(Box::new(StockClient::new(now, Build::Bits32))),
+            Kind::Firmware => Client::Firmware(firmware::core::Client::new(
+                millis(now),
+                &firmware::core::Config::default(),
+                seed,
+            )),
+        }
+    }
+
+    pub fn handle<'d>(&mut self, now: Timestamp, input: Input<'d>, each: impl FnMut(Deed<'d>)) {
+        match self {
+            Client::Ours(client) => client.handle(now, input).for_each(each),
+            Client::Stock(client) => client.handle(now, input).for_each(each),
+            Client::Firmware(client) => firmware_deeds(client, now, input, each),
+        }
+    }
+}
+
+fn millis(now: Timestamp) -> u64 {
+    now.since_start().as_millis() as u64
+}
+
+/// The firmware counts milliseconds, and learns of a moment when it is over.
+fn firmware_deeds<'d>(
+    client: &mut firmware::core::Client,
+    now: Timestamp,
+    input: Input<'d>,
+    mut each: impl FnMut(Deed<'d>),
+) {
+    use firmware::core::{End, Input as In};
+    let input = match input {
+        Input::Multicast(datagram) => In::Multicast(datagram),
+        Input::Unicast(datagram) => In::Unicast(datagram),
+        Input::Timeout => In::Timeout,
+    };
+    let actions = client.handle(millis(now), input);
+    if let Some(header) = actions.started.map(header_of) {
+        each(Deed::Started { header });
+    }
+    if let Some(header) = actions.restarted.map(header_of) {
+        each(Deed::Restarted { header });
+    }
+    if let Some((offset, payload)) = actions.write {
+        each(Deed::Write { offset, payload });
+    }
+    if let Some(datagram) = actions.send {
+        each(Deed::Send(datagram));
+    }
+    match actions.end {
+        Some(End::Complete) => each(Deed::Complete),
+        // Which failure it is does not matter to the network.
+        Some(_) => each(Deed::Failed(Failure::NoServer { nacks: 0 })),
+        None => {}
+    }
+    if let Some(wake) = actions.wake {
+        let wake = Timestamp::from_start(std::time::Duration::from_millis(wake));
+        each(Deed::Timeout(wake.max(now)));
+    }
+}
+
+fn header_of(header: firmware::core::Header) -> TransferHeader {
+    TransferHeader::new(
+        TransactionId(VarInt::new(header.transaction).expect("it was an Int")),
+        header.total_bytes,
+        BlockSize::new(header.block_size.into()).expect("the core checked it"),
+    )
+    .expect("the core checked it")
+}
