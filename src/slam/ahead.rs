@@ -24,6 +24,8 @@ use super::sent::{Sent, Serial};
 const FIRST_RUN: u64 = 32;
 /// Growth of the run while everything arrives, and of a repair while its hole goes on.
 const GROWTH: u64 = 4;
+/// Growth of the run while losses are repaired.
+const SLOW_GROWTH: u64 = 2;
 /// A stock client's longest gap: a shorter one is known to end at a block that it holds.
 const STOCK_GAP: u64 = 4;
 /// How many windows may be sent beyond a block that a client misses. Beyond, it is not ready for
@@ -73,13 +75,17 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// What to send for `nack`.
     pub(crate) fn want(&mut self, nack: &Nack, context: &Context<'_>) -> Want {
-        let Context { sent, asked, count, .. } = *context;
+        let Context {
+            sent, asked, count, ..
+        } = *context;
         let Some(gap) = nack.missing().runs().next().filter(|gap| gap.start < count) else {
             return Want::default();
         };
         let sent_to_it = context.joined..asked;
         if is_open_ended(nack, &gap, count) {
-            let lost = sent.last(gap.start).is_some_and(|last| sent_to_it.contains(&last));
+            let lost = sent
+                .last(gap.start)
+                .is_some_and(|last| sent_to_it.contains(&last));
             if lost && !context.demand.contains(gap.start) {
                 return Want {
                     repairs: self.repair_hole(&gap, context),
@@ -116,19 +122,24 @@ impl Ahead {
     /// More to be sent ahead for a client whose first gap begins at `first`, if not enough is.
     fn go_on(&mut self, first: u64, all_well: bool, context: &Context<'_>) -> BlockSet {
         let waiting = context.demand.len();
-        if first >= self.frontier {
-            // Where it was sent to, all arrived; if it has jumped, who knows.
-            let reached = self.frontier > 0 && first == self.frontier;
+        let sent_to_it = |block| context.sent.last(block) >= Some(context.joined);
+        if first < self.frontier && !sent_to_it(first) && !context.demand.contains(first) {
+            // It has forgotten what it held: it has met another content before this.
             self.frontier = first;
-            if !reached {
+            self.run = 0;
+        } else if first >= self.frontier {
+            // If it holds what was never sent since it joined, it may hold more.
+            let next = context.sent.unsent(self.frontier, context.joined, 1);
+            let skipped = next.runs().next().is_some_and(|run| run.start < first);
+            self.frontier = first;
+            if skipped {
                 self.run = 0;
             }
         } else if waiting > context.window / 2 || self.frontier - first > context.window * MAX_LAG {
             return BlockSet::new();
         }
-        if all_well || self.run == 0 {
-            self.run = (self.run * GROWTH).clamp(FIRST_RUN, context.window.max(FIRST_RUN));
-        }
+        let growth = if all_well { GROWTH } else { SLOW_GROWTH };
+        self.run = (self.run * growth).clamp(FIRST_RUN, context.window.max(FIRST_RUN));
         let more = context.sent.unsent(self.frontier, context.joined, self.run);
         self.frontier = more.runs().last().map_or(context.count, |run| run.end);
         more
@@ -147,7 +158,9 @@ impl Ahead {
             self.hole_began = gap.start;
             named.max(self.typical_hole / 4)
         };
-        let len = len.max(context.worth_a_question).min(context.window.max(named));
+        let len = len
+            .max(context.worth_a_question)
+            .min(context.window.max(named));
         let end = (gap.start + len).min(context.count);
         self.hole = gap.start..end;
         let hole = BlockSet::from_run(self.hole.clone());
@@ -161,4 +174,127 @@ fn is_open_ended(nack: &Nack, gap: &Range<u64>, count: u64) -> bool {
     // A client without a header does not know the block count and names block 0 alone.
     let knows_nothing = *gap == (0..1);
     ends_there && (gap.end - gap.start >= STOCK_GAP || knows_nothing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slam_client::Timestamp;
+    use slam_client::wire::{ClientPacket, MAX_NACK_LEN};
+
+    const COUNT: u64 = 100_000;
+
+    /// A server that has one client.
+    struct Server {
+        sent: Sent,
+        demand: Demand,
+        ahead: Ahead,
+    }
+
+    impl Server {
+        fn new() -> Self {
+            Server {
+                sent: Sent::of(COUNT),
+                demand: Demand::default(),
+                ahead: Ahead::default(),
+            }
+        }
+
+        /// What is sent for a NACK that speaks of all that was sent; it is then sent.
+        fn want(&mut self, nack: &Nack) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
+            let want = self.ahead.want(
+                nack,
+                &Context {
+                    sent: &self.sent,
+                    demand: &self.demand,
+                    joined: Serial::NEVER.after(),
+                    asked: self.sent.next(),
+                    count: COUNT,
+                    window: 1000,
+                    worth_a_question: 0,
+                },
+            );
+            let runs = |set: &BlockSet| set.runs().collect::<Vec<_>>();
+            for run in want.repairs.runs().chain(want.fresh.runs()) {
+                self.sent.note(&run, Timestamp::ZERO);
+            }
+            (runs(&want.repairs), runs(&want.fresh))
+        }
+    }
+
+    fn stock(gap: Range<u64>) -> Nack {
+        let held = [0..gap.start, gap.end..gap.end + 1].into_iter().collect();
+        // A list cut after its first gap is what a stock client sends.
+        let mut nack = Nack::for_gaps(&held, gap.end + 1, MAX_NACK_LEN);
+        if gap.end - gap.start >= STOCK_GAP || gap == (0..1) {
+            nack = Nack::for_gaps(&BlockSet::from_run(0..gap.start), gap.end, MAX_NACK_LEN);
+        }
+        nack
+    }
+
+    #[test]
+    fn runs_grow_while_everything_arrives() {
+        let mut server = Server::new();
+        assert_eq!(server.want(&Nack::initial()).1, [0..32]);
+        assert_eq!(server.want(&stock(32..36)).1, [32..160]);
+        assert_eq!(server.want(&stock(160..164)).1, [160..672]);
+        assert_eq!(server.want(&stock(672..676)), (vec![], vec![672..1672]));
+    }
+
+    #[test]
+    fn a_loss_is_repaired_as_named_while_sending_goes_on() {
+        let mut server = Server::new();
+        server.want(&Nack::initial());
+        server.want(&stock(32..36));
+        assert_eq!(server.want(&stock(40..41)).0, [40..41]);
+        assert_eq!(server.want(&stock(50..54)).0, [50..54]);
+        // The hole goes on beyond the four blocks that were named.
+        assert_eq!(server.want(&stock(54..58)).0, [54..70]);
+        assert_eq!(server.want(&stock(70..74)).0, [70..134]);
+        let (repairs, fresh) = server.want(&stock(134..138));
+        assert!(repairs[0].start == 134 && !fresh.is_empty());
+    }
+
+    #[test]
+    fn a_client_that_holds_what_it_was_not_sent_is_not_hurried() {
+        let mut server = Server::new();
+        server.want(&Nack::initial());
+        server.want(&stock(32..36));
+        assert_eq!(server.want(&stock(5000..5004)).1, [5000..5032]);
+        assert_eq!(server.want(&stock(5032..5036)).1, [5032..5160]);
+    }
+
+    #[test]
+    fn a_client_that_begins_again_is_sent_everything() {
+        let mut server = Server::new();
+        assert_eq!(server.want(&stock(900..904)).1, [900..932]);
+        assert_eq!(server.want(&stock(0..4)).1, [0..32]);
+        assert_eq!(server.want(&stock(32..36)).1, [32..160]);
+    }
+
+    #[test]
+    fn a_complete_list_is_taken_as_it_is() {
+        let held: BlockSet = [0..10, 12..20, 30..COUNT].into_iter().collect();
+        let nack = Nack::for_gaps(&held, COUNT, MAX_NACK_LEN);
+        let mut server = Server::new();
+        assert_eq!(server.want(&nack), (vec![], vec![10..12, 20..30]));
+        assert_eq!(server.want(&nack), (vec![10..12, 20..30], vec![]));
+        let nothing_held = Nack::for_gaps(&BlockSet::new(), COUNT, MAX_NACK_LEN);
+        let mut server = Server::new();
+        assert_eq!(server.want(&nothing_held).1, vec![0..COUNT]);
+    }
+
+    #[test]
+    fn blocks_past_the_end_are_nobodys() {
+        // mini-slamd never serves again after one such NACK.
+        let Ok(ClientPacket::Nack(past)) = ClientPacket::decode(&[0x9f, 0xff, 0xff, 0xff, 0x21, 0])
+        else {
+            panic!("a well-formed NACK");
+        };
+        assert_eq!(Server::new().want(&past), (vec![], vec![]));
+        assert_eq!(
+            Server::new().want(&stock(COUNT - 1..COUNT + 3)).1,
+            vec![COUNT - 1..COUNT]
+        );
+    }
 }

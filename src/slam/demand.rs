@@ -33,7 +33,8 @@ impl Demand {
 
     /// Takes the next run of at most `longest` blocks.
     pub(crate) fn take(&mut self, longest: u64) -> Option<Range<u64>> {
-        let cut = |run: Range<u64>| run.start..run.end.min(run.start.saturating_add(longest.max(1)));
+        let cut =
+            |run: Range<u64>| run.start..run.end.min(run.start.saturating_add(longest.max(1)));
         if let Some(run) = self.repairs.run_from(BlockIndex(0)).map(cut) {
             self.repairs.remove_run(run.clone());
             self.carousel.remove_run(run.clone());

@@ -217,7 +217,11 @@ impl Sent {
     }
 
     fn range(&self, run: &Range<u64>) -> (usize, usize) {
-        let place = |block: u64| usize::try_from(block).unwrap_or(usize::MAX).min(self.last.len());
+        let place = |block: u64| {
+            usize::try_from(block)
+                .unwrap_or(usize::MAX)
+                .min(self.last.len())
+        };
         (place(run.start), place(run.end))
     }
 }
@@ -252,7 +256,10 @@ mod tests {
         sent.note(&(20..30), at(5));
         let missing = BlockSet::from_run(0..25);
         assert_eq!(runs(&sent.pick(&missing, Serial(1)..asked)), [0..10]);
-        assert_eq!(runs(&sent.pick(&missing, Serial::NEVER..Serial(1))), [10..20]);
+        assert_eq!(
+            runs(&sent.pick(&missing, Serial::NEVER..Serial(1))),
+            [10..20]
+        );
         assert_eq!(sent.last(25), Some(asked));
         assert_eq!(sent.last(999), None);
         assert_eq!(sent.last(1000), None);
@@ -273,7 +280,10 @@ mod tests {
         assert_eq!(runs(&sent.pick(&all, first)), [100..3000, 3001..5000]);
         let since = Serial(2);
         assert_eq!(runs(&sent.unsent(50, since, 60)), [50..110]);
-        assert_eq!(runs(&sent.unsent(2990, since, 20)), [2990..3000, 3001..3011]);
+        assert_eq!(
+            runs(&sent.unsent(2990, since, 20)),
+            [2990..3000, 3001..3011]
+        );
         assert_eq!(runs(&sent.unsent(4990, Serial(1), 20)), [5000..5020]);
         assert_eq!(runs(&sent.unsent(9990, Serial(1), 20)), vec![9990..10_000]);
     }

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use slam_client::Timestamp;
 use slam_client::wire::{
     ClientPacket, EncodedHeader, MAX_INT_LEN, Nack, TransferHeader, WireError,
 };
-use slam_client::Timestamp;
 
 use super::ahead::{Context, Want};
 use super::clients::{Clients, Horizon, MAX_CLIENTS};
@@ -23,8 +23,8 @@ const MAX_EVENTS: usize = 1024;
 /// How often a client is asked while blocks are sent: often enough to find the rate quickly and
 /// to have more ready before what is to be sent runs out.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// All clients of a large room together are asked no more often than this.
-const INTERVAL_PER_CLIENT: Duration = Duration::from_micros(500);
+/// All clients of a large room together are asked no more often than once for so many blocks.
+const BLOCKS_PER_QUESTION: u64 = 40;
 /// Blocks are ready for so many intervals.
 const WINDOW: u32 = 2;
 /// A client that has just joined heard what was sent so shortly before.
@@ -211,7 +211,7 @@ impl Session {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        if let Some(client) = self.clients.ask_again(now) {
+        if let Some(client) = self.clients.ask_again(self.demand.is_empty(), now) {
             return Output::Solicit(client);
         }
         if self.pacer.next_batch() <= now {
@@ -272,24 +272,28 @@ impl Session {
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
-        client.evidence.start_at(self.rate.epoch().max(client.since));
+        client
+            .evidence
+            .start_at(self.rate.epoch().max(client.since));
         if let Some((sample, until)) = self.sent.sample(nack, client.evidence.until, asked, count) {
             client.evidence.until = until;
-            if let Some(lost) = client.evidence.add(sample) {
+            if let Some(lost) = client.evidence.add(sample, self.rate.is_rising()) {
                 self.rate.vote(lost, present, self.sent.next());
             }
         }
         let rate = self.rate.rate();
-        let interval = INTERVAL.max(INTERVAL_PER_CLIENT * present as u32);
-        let round_trip = client.round_trip();
-        let window = self
+        let interval = self
             .pacer
-            .blocks_in(rate, (interval + round_trip) * WINDOW);
+            .time_for(BLOCKS_PER_QUESTION * present as u64, rate)
+            .max(INTERVAL);
+        let round_trip = client.round_trip();
+        let window = self.pacer.blocks_in(rate, (interval + round_trip) * WINDOW);
         // While nothing else is sent, half a round trip of blocks that it may hold costs what
         // asking would; but the link is everybody's.
-        let worth_a_question = match self.demand.is_empty() {
-            true => self.pacer.blocks_in(rate, round_trip / 2) / present as u64,
-            false => 0,
+        let worth_a_question = if self.demand.is_empty() {
+            self.pacer.blocks_in(rate, round_trip / 2) / present as u64
+        } else {
+            0
         };
         let Want { repairs, fresh } = client.ahead.want(
             nack,
@@ -390,8 +394,8 @@ impl Session {
 mod tests {
     use super::*;
     use site::BitRate;
-    use slam_client::{BlockIndex, BlockSet};
     use slam_client::wire::{BlockSize, MAX_NACK_LEN, TransactionId, VarInt};
+    use slam_client::{BlockIndex, BlockSet};
 
     const BLOCK: u64 = 1000;
 

@@ -38,6 +38,8 @@ pub struct Report {
     pub solicits: u64,
     /// Datagrams that reached a server.
     pub heard: u64,
+    /// When the first of them came.
+    pub first_heard: Option<Duration>,
     /// Those of them that came before the first block was on its way.
     pub heard_first: u64,
     /// The longest time without multicast while a stock client that had spoken was waiting.
@@ -294,6 +296,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
             totals: SessionTotals::default(),
             solicits: 0,
             heard: 0,
+            first_heard: None,
             heard_first: 0,
             longest_silence: Duration::ZERO,
             memory: 0,
@@ -301,10 +304,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
         last_multicast: None,
     };
     for (number, life) in world.lives.iter().enumerate() {
-        run.push(
-            Timestamp::from_start(life.runs.start),
-            Event::Life(number),
-        );
+        run.push(Timestamp::from_start(life.runs.start), Event::Life(number));
     }
     for (number, guest) in world.guests.iter().enumerate() {
         run.push(Timestamp::from_start(guest.begins), Event::Begin(number));
@@ -346,6 +346,9 @@ impl Run<'_> {
                 }
                 Event::ToServer(place, from, datagram) => {
                     self.report.heard += 1;
+                    if from.ip() == address(0).ip() {
+                        self.report.first_heard.get_or_insert(now.since_start());
+                    }
                     self.report.heard_first += u64::from(self.last_multicast.is_none());
                     if let Some((session, _)) = self.running(place, now) {
                         session.handle(from, &datagram, now);
@@ -427,9 +430,7 @@ impl Run<'_> {
 
     /// Takes everything out of the inbox that is due.
     fn look(&mut self, number: usize, now: Timestamp) {
-        while let Some((at, datagram)) = self.seats[number]
-            .inbox
-            .pop_front_if(|(at, _)| *at <= now)
+        while let Some((at, datagram)) = self.seats[number].inbox.pop_front_if(|(at, _)| *at <= now)
         {
             let input = match datagram.kind {
                 Carried::Unicast => Input::Unicast(&datagram.bytes),
@@ -473,8 +474,7 @@ impl Run<'_> {
             return;
         };
         let mut reply = None;
-        let (guest, transaction, stored) =
-            (&seat.guest, &mut seat.transaction, &mut seat.stored);
+        let (guest, transaction, stored) = (&seat.guest, &mut seat.transaction, &mut seat.stored);
         let (timer, done, ended) = (&mut seat.timer, &mut seat.done, &mut seat.ended);
         client.handle(guest.local(at), input, |deed| match deed {
             Deed::Write { offset, payload } => {
@@ -498,7 +498,8 @@ impl Run<'_> {
             Deed::Send(datagram) => reply = Some(datagram),
             Deed::Complete => {
                 let transfer = self.world.lives.iter().map(|life| header(life.content));
-                let mut transfer = transfer.filter(|header| header.transaction().0.get() == *transaction);
+                let mut transfer =
+                    transfer.filter(|header| header.transaction().0.get() == *transaction);
                 let blocks = transfer.next().map(|header| header.block_count());
                 assert_eq!(Some(stored.blocks), blocks, "client {number} has gaps");
                 *done = Some(at.since_start());
