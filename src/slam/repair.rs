@@ -5,50 +5,97 @@
 //! a room costs is what its worst client costs, window by window. They are block numbers beyond the
 //! last ([`ParityIndex::number`]), so demand, carousel and pacing treat them as blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-use slam_client::BlockSet;
 use slam_client::parity::{self, MAX_MISSING, ParityIndex, ROWS};
 use slam_client::wire::Nack;
+use slam_client::{BlockIndex, BlockSet};
 
-/// Which sums come next.
+use super::clients::BYTES_PER_RUN;
+use super::demand::Demand;
+use super::sent::Serial;
+
+/// Bound on memory: batches of sums that are remembered; the oldest go first.
+const MAX_NOTES: usize = 4096;
+
+/// The sums of a transfer.
 #[derive(Debug, Default)]
 pub(crate) struct Repair {
+    /// Blocks in the transfer.
+    count: u64,
     /// Windows of which sums were sent, and the next row.
     next: BTreeMap<u64, u64>,
+    /// Sums sent of late: by which batch, and their numbers.
+    sent: VecDeque<(Serial, Range<u64>)>,
 }
 
 impl Repair {
-    /// Puts sums in the place of blocks, where that serves: `want` is what `nack` asks for in a
-    /// transfer of `count` blocks, less what is on its way anyway; `under_way` says how many sums of
-    /// a range of numbers are.
+    /// For a transfer of `count` blocks.
+    pub(crate) fn of(count: u64) -> Self {
+        Repair {
+            count,
+            ..Repair::default()
+        }
+    }
+
+    /// Bytes taken.
+    pub(crate) fn memory(&self) -> usize {
+        self.next.len() * BYTES_PER_RUN + self.sent.len() * size_of::<(Serial, Range<u64>)>()
+    }
+
+    /// Puts sums in the place of blocks, where that serves: of `repairs`, which `nack` asks for,
+    /// knowing the batches before `asked`. What is on its way anyway, in `demand` or since then, is
+    /// left out.
     pub(crate) fn replace(
         &mut self,
-        want: &mut BlockSet,
+        repairs: &mut BlockSet,
         nack: &Nack,
-        count: u64,
-        under_way: impl Fn(Range<u64>) -> u64,
+        asked: Serial,
+        demand: &Demand,
     ) {
+        demand.subtract_from(repairs);
         let mut sums = BlockSet::new();
         let mut window = 0;
-        while let Some(run) = want.run_from(slam_client::BlockIndex(window * parity::WINDOW)) {
+        while let Some(run) = repairs.run_from(BlockIndex(window * parity::WINDOW)) {
             window = run.start / parity::WINDOW;
-            let blocks = parity::blocks_of(window, count);
-            let len = blocks.end - blocks.start;
+            let blocks = parity::blocks_of(window, self.count);
             let missing = nack.missing().len_within(blocks.clone());
             // A client that holds nothing of a window is served best by its blocks, as is one that
             // may miss more than it says.
-            let few = missing < len && missing <= MAX_MISSING as u64;
+            let few = missing < blocks.end - blocks.start && missing <= MAX_MISSING as u64;
             if few && nack.extent() >= blocks.end {
-                let wanted = want.remove_run(blocks);
-                let first = ParityIndex { window, row: 0 }.number(count);
-                let more = wanted.saturating_sub(under_way(first..first + ROWS));
-                self.add(&mut sums, window, first, more);
+                let wanted = repairs.remove_run(blocks);
+                let first = ParityIndex { window, row: 0 }.number(self.count);
+                let all = first..first + ROWS;
+                let under_way = demand.repairs_within(all.clone()) + self.sent_since(&all, asked);
+                self.add(&mut sums, window, first, wanted.saturating_sub(under_way));
             }
             window += 1;
         }
-        want.union_with(&sums);
+        repairs.union_with(&sums);
+    }
+
+    /// Notes that `run` leaves with batch `serial`, if it is one of sums.
+    pub(crate) fn note(&mut self, run: &Range<u64>, serial: Serial) {
+        if run.start < self.count {
+            return;
+        }
+        if self.sent.len() >= MAX_NOTES {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((serial, run.clone()));
+    }
+
+    /// How many of these sums left with batch `from` or later.
+    fn sent_since(&self, numbers: &Range<u64>, from: Serial) -> u64 {
+        let sent = self.sent.iter().rev();
+        let sent = sent.take_while(|(serial, _)| *serial >= from);
+        let within = |run: &Range<u64>| {
+            let end = run.end.min(numbers.end);
+            end.saturating_sub(run.start.max(numbers.start))
+        };
+        sent.map(|(_, run)| within(run)).sum()
     }
 
     /// The next `more` rows of a window, whose first has the number `first`; after the last comes
@@ -64,11 +111,6 @@ impl Repair {
             sums.insert_run(first..first + end - ROWS);
         }
         *next = end % ROWS;
-    }
-
-    /// Forgets everything: nobody is left who could hold a sum.
-    pub(crate) fn clear(&mut self) {
-        self.next.clear();
     }
 }
 
@@ -99,46 +141,55 @@ mod tests {
         set.runs().collect()
     }
 
+    /// Sums for a client that misses these; nothing is on its way but what `demand` has.
+    fn repairs(repair: &mut Repair, missing: &[Range<u64>], demand: &Demand) -> Vec<Range<u64>> {
+        let (mut repairs, nack) = list(missing);
+        repair.replace(&mut repairs, &nack, Serial::NEVER.after(), demand);
+        repairs.runs().collect()
+    }
+
     #[test]
     fn as_many_sums_as_blocks_are_missing() {
-        let mut repair = Repair::default();
-        let (mut want, nack) = list(&[3..4, 100..102, 300..301]);
-        repair.replace(&mut want, &nack, COUNT, |_| 0);
-        assert_eq!(runs(&want), [1000..1003, 1256..1257]);
-        // The next client misses others, and one is on its way to it already.
-        let (mut want, nack) = list(&[50..54]);
-        repair.replace(&mut want, &nack, COUNT, |numbers| {
-            assert_eq!(numbers, 1000..1128);
-            3
-        });
-        assert_eq!(runs(&want), [1003..1004]);
+        let mut repair = Repair::of(COUNT);
+        let mut demand = Demand::default();
+        let first = repairs(&mut repair, &[3..4, 100..102, 300..301], &demand);
+        assert_eq!(first, [1000..1003, 1256..1257]);
+        demand.repair(&first.into_iter().collect());
+        // The next client misses others: three of four sums are on their way to it already.
+        assert_eq!(repairs(&mut repair, &[50..54], &demand), [1003..1004]);
+        // So they are once they have left, for those who cannot have known.
+        while let Some(run) = demand.take(8, COUNT) {
+            repair.note(&run, Serial::NEVER.after());
+        }
+        assert_eq!(repairs(&mut repair, &[60..65], &demand), [1004..1006]);
+        let (mut later, nack) = list(&[60..65]);
+        repair.replace(&mut later, &nack, Serial::NEVER.after().after(), &demand);
+        assert_eq!(runs(&later), [1006..1011]);
     }
 
     #[test]
     fn many_losses_and_whole_windows_are_sent_as_they_are() {
-        let mut repair = Repair::default();
+        let mut repair = Repair::of(COUNT);
+        let demand = Demand::default();
         // 33 of a window; the last window, of 104 blocks, whole.
-        let (mut want, nack) = list(&[0..33, 896..1000]);
-        repair.replace(&mut want, &nack, COUNT, |_| 0);
-        assert_eq!(runs(&want), [0..33, 896..1000]);
+        let missing = [0..33, 896..1000];
+        assert_eq!(repairs(&mut repair, &missing, &demand), missing);
         // What a list does not reach may be missing, too.
         let nack = Nack::for_gaps(&BlockSet::from_run(0..10), 20, MAX_NACK_LEN);
         let mut want = BlockSet::from_run(10..20);
-        repair.replace(&mut want, &nack, COUNT, |_| 0);
+        repair.replace(&mut want, &nack, Serial::NEVER.after(), &demand);
         assert_eq!(runs(&want), [10..20]);
     }
 
     #[test]
     fn rows_come_round_again() {
-        let mut repair = Repair::default();
+        let mut repair = Repair::of(COUNT);
+        let demand = Demand::default();
         for _ in 0..4 {
-            let (mut want, nack) = list(&[128..158]);
-            repair.replace(&mut want, &nack, COUNT, |_| 0);
-            assert_eq!(want.len(), 30);
+            repairs(&mut repair, &[128..158], &demand);
         }
-        let (mut want, nack) = list(&[128..140]);
-        repair.replace(&mut want, &nack, COUNT, |_| 0);
-        assert_eq!(runs(&want), [1128..1132, 1248..1256]);
+        let round = repairs(&mut repair, &[128..140], &demand);
+        assert_eq!(round, [1128..1132, 1248..1256]);
     }
 
     #[test]
