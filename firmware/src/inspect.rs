@@ -265,5 +265,10 @@ fn elf_report(file: &[u8], linked: &elf::Linked) -> Report {
     } else {
         ProtocolSupport::Absent
     };
+    // A program whose pointers a loader fills in has no tables to follow: symbols say it.
+    if linked.textdata.is_none() {
+        report.membership = linked.membership;
+        report.script.clone_from(&linked.script);
+    }
     report
 }

@@ -48,7 +48,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub release: Option<String>,
     /// What to build, by iPXE's names; may be given several times. VVVVDDDD.mrom is the option ROM
-    /// for PCI vendor VVVV, device DDDD [default: what slamboot.toml says, else ipxe.lkrn,
+    /// for PCI vendor VVVV, device DDDD; tap.linux is iPXE as a program on Linux [default: what slamboot.toml says, else ipxe.lkrn,
     /// undionly.kpxe, 8086100e.mrom, 1af41000.mrom, 1af41000.rom and snponly.efi].
     #[arg(long = "target", value_name = "NAME")]
     pub targets: Vec<String>,
@@ -179,7 +179,7 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
         Some(jobs) => jobs.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    for platform in [Platform::Bios, Platform::EfiX64] {
+    for platform in Platform::ALL {
         let of_platform = |target: &&Target| target.platform() == platform;
         let targets: Vec<&Target> = targets.iter().filter(of_platform).collect();
         if !targets.is_empty() {
