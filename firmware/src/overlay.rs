@@ -55,7 +55,10 @@ const MEMBERSHIP: [(&str, &str); 5] = [
 /// What `release` gets, for the SLAM client `client`. What of it is linked, headers decide
 /// ([`headers`](crate::config::headers)).
 pub fn files(release: &Release, client: Client) -> Vec<(&'static str, &'static str)> {
-    let mut files = MEMBERSHIP.to_vec();
+    let mut files = Vec::new();
+    if release.membership(true) {
+        files.extend(MEMBERSHIP);
+    }
     match (release.client(client), release.explicit_groups) {
         (Client::Slamboot, _) => files.extend(CLIENT),
         (Client::Stock, ExplicitGroups::Broken) => files.push(EXPLICIT_GROUPS),

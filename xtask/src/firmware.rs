@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use firmware::manifest::Manifest;
-use firmware::pins::Pins;
+use firmware::pins::{Configuration, Dialect, Pins};
 use firmware::target::{Platform, Target};
 use site::{Client, Site};
 
@@ -43,7 +43,7 @@ pub struct Arguments {
     /// files), a git URL, or a tarball.
     #[arg(long, value_name = "DIR|URL|FILE")]
     pub source: Option<String>,
-    /// A release pinned in firmware/ipxe.toml: v2.0.0, v1.21.1, v1.20.1, head [default: what
+    /// A release pinned in firmware/ipxe.toml: v2.0.0, v1.21.1, v1.20.1, head, gpxe [default: what
     /// slamboot.toml says, else v2.0.0].
     #[arg(long, value_name = "NAME")]
     pub release: Option<String>,
@@ -131,9 +131,13 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     let name = arguments.release.as_ref().unwrap_or(&site.firmware.release);
     let release = pins.release(name)?;
     let targets = targets(arguments, &site, &pins)?;
-    let script = firmware::script::embedded(&site)?;
+    let script = match release.dialect {
+        Dialect::Ipxe => firmware::script::embedded(&site)?,
+        Dialect::Gpxe => firmware::script::embedded_gpxe(&site)?,
+    };
     let client = release.client(site.firmware.client);
-    let headers = firmware::config::headers(&site.firmware, client);
+    let igmp = release.membership(site.firmware.igmp);
+    let headers = firmware::config::headers(&site.firmware, release);
     let source = arguments.source.as_deref().map(Source::parse).transpose()?;
     if let Err(error) = host::ensure(&[Need::Firmware]) {
         host::check(&[Need::Firmware])?;
@@ -155,6 +159,19 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
             "client  {}: slamboot's own does not fit iPXE {}",
             described(client),
             release.name
+        );
+    }
+
+    if igmp != site.firmware.igmp {
+        println!(
+            "igmp    none: slamboot's own does not fit iPXE {}; a switch that snoops must be told the ports",
+            release.name
+        );
+    }
+    if release.configuration == Configuration::Line {
+        println!(
+            "config  the old way: `#define DOWNLOAD_PROTO_SLAM` in {}",
+            firmware::config::GENERAL_H
         );
     }
 
@@ -190,7 +207,7 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     }
 
     println!("proof   reading the finished files");
-    let prove = |target| package::prove(target, &build_tree, &script, site.firmware.igmp, &pins);
+    let prove = |target| package::prove(target, &build_tree, &script, igmp, &pins);
     let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
     let origin = Origin {
         release,
