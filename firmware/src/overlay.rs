@@ -29,7 +29,7 @@ const CLIENT: [(&str, &str); 3] = [
 ];
 
 /// Group membership: IGMP and MLD, with the commands `mcjoin` and `mcleave`.
-const MEMBERSHIP: [(&str, &str); 5] = [
+const MEMBERSHIP: [(&str, &str); 8] = [
     (
         "src/net/igmp_core.h",
         include_str!("../overlay/src/net/igmp_core.h"),
@@ -37,6 +37,18 @@ const MEMBERSHIP: [(&str, &str); 5] = [
     (
         "src/net/igmp_core.c",
         include_str!("../overlay/src/net/igmp_core.c"),
+    ),
+    (
+        "src/net/igmp_parts.h",
+        include_str!("../overlay/src/net/igmp_parts.h"),
+    ),
+    (
+        "src/net/igmp_input.c",
+        include_str!("../overlay/src/net/igmp_input.c"),
+    ),
+    (
+        "src/net/igmp_output.c",
+        include_str!("../overlay/src/net/igmp_output.c"),
     ),
     (
         "src/net/mcast.c",
