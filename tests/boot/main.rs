@@ -4,6 +4,7 @@
 mod crowd;
 mod large;
 mod race;
+mod releases;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -79,8 +80,29 @@ fn main() -> ExitCode {
         ),
         trial(
             "upstreams_client_boots_but_a_switch_that_snoops_makes_it_deaf",
-            slam,
+            slam.clone(),
             upstream,
+        ),
+        trial(
+            "slam_ipxe_1_21_1_boots",
+            releases::lacking(slam.clone(), "v1.21.1"),
+            || releases::boots("v1.21.1", "8086100e.mrom"),
+        ),
+        trial(
+            "slam_ipxe_head_boots",
+            releases::lacking(slam.clone(), "head"),
+            || releases::boots("head", "8086100e.mrom"),
+        ),
+        trial(
+            "slam_ipxe_1_20_1_boots",
+            releases::lacking(slam.clone(), "v1.20.1"),
+            || releases::boots("v1.20.1", "8086100e.mrom"),
+        ),
+        // It has no .mrom yet.
+        trial(
+            "slam_gpxe_boots",
+            releases::lacking(slam.clone(), "gpxe"),
+            || releases::boots("gpxe", "8086100e.rom"),
         ),
         trial("slam_a_debian_kernel_prints_its_banner", guest, boot_debian),
         trial("an_interrupted_boot_leaves_nothing", here, interrupt),

@@ -112,7 +112,7 @@ fn added(ours: &[Size], stock: &[Size]) -> String {
         "firmware", "bytes", "stock", "added", "unpacked", "stock", "added",
     ]);
     for (ours, stock) in ours.iter().zip(stock) {
-        let difference = |ours: usize, stock: usize| ours as i64 - stock as i64;
+        let difference = |ours: usize, stock: usize| ours.cast_signed() - stock.cast_signed();
         table.row([
             ours.name.clone(),
             ours.bytes.to_string(),
@@ -284,13 +284,13 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
             file.report.slam.to_string(),
         ]);
     }
-    let size = |file: &package::Proven| Size {
+    let measured = |file: &package::Proven| Size {
         name: file.target.name().to_owned(),
         bytes: file.report.bytes,
         unpacked: file.report.unpacked,
     };
     Ok(Built {
-        sizes: proven.iter().map(size).collect(),
+        sizes: proven.iter().map(measured).collect(),
         table: table.to_string(),
         count: proven.len(),
         manifest,

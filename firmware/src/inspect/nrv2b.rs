@@ -160,7 +160,7 @@ mod tests {
 
         /// `value`'s digits below its leading one, each with its flag.
         fn number(&mut self, value: u32) {
-            let digits = 31 - value.leading_zeros();
+            let digits = value.ilog2();
             for digit in (0..digits).rev() {
                 self.bit(value >> digit & 1);
                 self.bit(u32::from(digit == 0));
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_block_is_found_among_other_bytes() {
         let mut program = vec![7; 3000];
-        program.extend((0..2000_u32).flat_map(|n| n.to_le_bytes()));
+        program.extend((0..2000_u32).flat_map(u32::to_le_bytes));
         let mut file = vec![0x90; 10 * ALIGN];
         file.extend(Packer::pack(&program));
         file.extend([0xff; 100]);
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn nothing_grows_past_its_limit() {
-        let packed = Packer::pack(&[1; 100_000]);
+        let packed = Packer::pack(&vec![1; 100_000]);
         assert!(packed.len() < 100);
         assert_eq!(unpack(&packed, 100_000).map(|out| out.len()), Some(100_000));
         assert_eq!(unpack(&packed, 99_999), None);
