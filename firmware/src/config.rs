@@ -230,6 +230,7 @@ mod tests {
     #[test]
     fn membership_is_linked_by_choice() {
         let mut firmware = Site::default().firmware;
+        firmware.client = Client::Stock;
         let with = headers(&firmware, &release("v2.0.0"));
         assert!(
             with[0].text.contains("REQUIRE_OBJECT ( mcast );\n")
