@@ -181,7 +181,7 @@ fn a_spoilt_sidecar_is_told_and_not_trusted() {
     let sidecar = room.path("disk.img.slam-partial");
     for spoil in [
         |text: String| text[..text.len() / 2].to_owned(),
-        |text: String| text.replace("\"format\":1", "\"format\":2"),
+        |text: String| text.replace("\"format\":2", "\"format\":3"),
         |text: String| text.replace("[[0,700]]", "[[0,70000]]"),
         |text: String| text.replace("\"total_bytes\":3000000", "\"total_bytes\":2000000"),
         |text: String| text.replace("\"block_size\":1451", "\"block_size\":0"),

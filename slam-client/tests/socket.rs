@@ -226,7 +226,7 @@ fn the_interface_can_be_chosen() {
     let server = TestServer::start(content(1000, 7), 7);
     for interface in ["lo", "127.0.0.1"] {
         let options = SocketOptions {
-            interface: Some(interface.into()),
+            interfaces: vec![interface.into()],
             ..SocketOptions::default()
         };
         let mut memory = Memory::default();
@@ -234,7 +234,7 @@ fn the_interface_can_be_chosen() {
         assert_eq!(ended, Ended::Complete, "{interface}");
     }
     let options = SocketOptions {
-        interface: Some("nosuch0".into()),
+        interfaces: vec!["nosuch0".into()],
         ..SocketOptions::default()
     };
     let error = Sockets::open(&uri(&server), &options).unwrap_err();
