@@ -55,6 +55,7 @@ fn main() -> ExitCode {
             message: format!("{error:#}"),
             exit: match error.downcast_ref::<TargetError>() {
                 Some(TargetError::Digest { .. } | TargetError::ReadBack { .. }) => EXIT_WRONG,
+                Some(TargetError::Stream(error)) => exit_of_sink(error),
                 _ => EXIT_OTHER,
             },
             network: false,
