@@ -2,6 +2,7 @@
 //! Real sockets, on loopback: the driver against a small server.
 #![cfg(feature = "socket")]
 
+#[expect(dead_code, reason = "shared with the tests of the command")]
 mod support;
 
 use std::io::{self, IoSlice};

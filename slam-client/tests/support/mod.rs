@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small SLAM server on loopback, which does as it is told.
 
-#[cfg(feature = "cli")]
-pub mod http;
-#[cfg(feature = "cli")]
-pub mod program;
-
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

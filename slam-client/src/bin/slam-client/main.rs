@@ -270,8 +270,8 @@ fn multicast(
     let mut message = format!("{}: {failure}", args.uri);
     if refusals > 0 {
         let server = sockets.server();
-        message += &format!(
-            "; {} answered {refusals} time(s) that nothing listens on UDP port {}",
+        message = format!(
+            "{message}; {} answered {refusals} time(s) that nothing listens on UDP port {}",
             server.ip(),
             server.port()
         );

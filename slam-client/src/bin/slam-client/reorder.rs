@@ -123,19 +123,12 @@ impl Blocks {
         let mut parts = parts.iter();
         while let Some(rest) = self.near(&mut at, parts.as_slice())? {
             parts = parts.as_slice()[rest..].iter();
-            if let Spill::Directory(directory) = &self.spill {
-                let file = match &self.file {
-                    Some(file) => Arc::clone(file),
-                    None => {
-                        let file = Arc::new(temporary(directory)?);
-                        self.shared.state().file = Some(Arc::clone(&file));
-                        Arc::clone(self.file.insert(file))
-                    }
-                };
+            if let Spill::Directory(directory) = self.spill.clone() {
+                let file = self.spill_file(&directory)?;
                 let start = at;
                 for part in parts.as_slice() {
                     file.write_all_at(part, at)
-                        .map_err(|error| explain(directory, &error))?;
+                        .map_err(|error| explain(&directory, &error))?;
                     at += part.len() as u64;
                 }
                 let mut state = self.shared.state();
@@ -155,6 +148,15 @@ impl Blocks {
             }
         }
         Ok(())
+    }
+
+    fn spill_file(&mut self, directory: &Path) -> io::Result<Arc<File>> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(temporary(directory)?);
+        self.shared.state().file = Some(Arc::clone(&file));
+        Ok(Arc::clone(self.file.insert(file)))
     }
 
     /// Puts into the ring what it takes; the number of the first part that it does not.

@@ -248,7 +248,7 @@ impl Outcome {
             0 => String::new(),
             bytes => format!(" ({} were there already)", size(bytes)),
         };
-        let mut text = format!(
+        let mut lines = vec![format!(
             "{}: {} bytes{resumed} in {:.2} s, {}, after waiting {:.2} s for the server\n\
              {} duplicate block(s), {} NACK(s) sent, {} of them solicited, {} datagram(s) ignored",
             self.path,
@@ -260,15 +260,15 @@ impl Outcome {
             self.nacks,
             self.solicits,
             self.ignored,
-        );
+        )];
         if self.http_bytes > 0 {
-            text += &format!("\n{} of it by HTTP", size(self.http_bytes));
+            lines.push(format!("{} of it by HTTP", size(self.http_bytes)));
         }
         if let Some(bytes) = self.unpacked_bytes {
-            text += &format!("\n{bytes} bytes after unpacking");
+            lines.push(format!("{bytes} bytes after unpacking"));
         }
         if self.verified {
-            text += "\nread back from the disk: it is what was received";
+            lines.push("read back from the disk: it is what was received".to_owned());
         }
         match &self.sha256 {
             Some(sha256) => {
@@ -277,11 +277,11 @@ impl Outcome {
                     "transaction" => ", which the transaction confirms",
                     _ => "",
                 };
-                text += &format!("\nsha256 {sha256}{agrees}");
+                lines.push(format!("sha256 {sha256}{agrees}"));
             }
-            None => text += "\nnot read back; --verify does that",
+            None => lines.push("not read back; --verify does that".to_owned()),
         }
-        text
+        lines.join("\n")
     }
 }
 

@@ -320,7 +320,8 @@ fn open(path: &Path, force: bool) -> Result<(Direct, Opened), TargetError> {
         Err(source) => return Err(failed(&path, "cannot find it", source)),
     };
     let is_device = found.file_type().is_block_device();
-    if !is_device && !(force && found.is_file()) {
+    let stands_for_one = force && found.is_file();
+    if !is_device && !stands_for_one {
         return Err(TargetError::NotADevice { path });
     }
     let uses = if is_device {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads and writes past the page cache (O_DIRECT, open(2)): buffers, offsets and lengths are
+//! Reads and writes past the page cache (`O_DIRECT`, open(2)): buffers, offsets and lengths are
 //! multiples of the device's logical block.
 
 use std::fs::{File, OpenOptions};
@@ -80,7 +80,7 @@ impl Direct {
         };
         let (file, uncached) = match open(flags | OFlags::DIRECT) {
             Ok(file) => (file, true),
-            // A filesystem without O_DIRECT.
+            // A filesystem without `O_DIRECT`.
             Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
                 (open(flags)?, false)
             }
@@ -123,7 +123,7 @@ impl Direct {
                     bytes = &mut bytes[read..];
                     offset += read as u64;
                     // Less than a block: the end of a file.
-                    if read == 0 || read as u64 % self.block != 0 {
+                    if read == 0 || !(read as u64).is_multiple_of(self.block) {
                         bytes.fill(0);
                         break;
                     }

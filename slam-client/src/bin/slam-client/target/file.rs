@@ -288,24 +288,22 @@ pub(super) fn explain(
     error: &io::Error,
     wanted: Option<(u64, Sparse)>,
 ) -> io::Error {
-    let mut message = format!("{}: {error}", path.display());
+    let mut message = vec![format!("{}: {error}", path.display())];
     match (error.kind(), wanted) {
         (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, wanted) => {
-            if let Some((wanted, _)) = wanted {
-                message += &format!(": needs {wanted} bytes");
-            }
-            if let Some(free) = free(file) {
-                message += &format!(", {free} are free");
-            }
+            message.extend(wanted.map(|(wanted, _)| format!(": needs {wanted} bytes")));
+            message.extend(free(file).map(|free| format!(", {free} are free")));
             if matches!(wanted, Some((_, Sparse::Auto))) {
-                message += " (--sparse always tries: what is all zeros takes no room)";
+                let hint = " (--sparse always tries: what is all zeros takes no room)";
+                message.push(hint.to_owned());
             }
         }
         (io::ErrorKind::FileTooLarge, Some((wanted, _))) => {
-            message += &format!(": this filesystem takes no file of {wanted} bytes");
+            message.push(format!(": this filesystem takes no file of {wanted} bytes"));
         }
         _ => {}
     }
+    let message = message.concat();
     io::Error::new(error.kind(), message)
 }
 

@@ -173,6 +173,7 @@ pub(super) fn digest(medium: &dyn Medium, len: u64) -> io::Result<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use super::Agreement::{Demanded, Doubtful, Transaction, Unknown};
     use super::*;
     use slam_client::wire::{BlockSize, VarInt};
     use std::fs::File;
@@ -229,7 +230,6 @@ mod tests {
             };
             demand.judge("x", header, sha256, mixed).ok()
         };
-        use Agreement::{Demanded, Doubtful, Transaction, Unknown};
         assert_eq!(judge(false, None, &ours, &sha256, true), Some(Transaction));
         assert_eq!(judge(false, None, &ours, &other, false), Some(Doubtful));
         assert_eq!(judge(false, None, &ours, &other, true), None);

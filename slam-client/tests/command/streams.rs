@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes in order: standard output, unpacking, and how much memory that takes.
-#![cfg(feature = "cli")]
-
-#[expect(dead_code, reason = "shared with other tests")]
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
+use crate::program::{PROGRAM, Room, outcome, run, spawn, watch};
+use crate::support::{TestServer, content};
 use sha2::{Digest, Sha256};
 use slam_client::Clock;
-use support::program::{PROGRAM, Room, outcome, run, spawn, watch};
-use support::{TestServer, content};
 
 /// An image that packs well, and not to nothing.
 fn image(len: usize) -> Vec<u8> {
@@ -128,7 +124,6 @@ fn packed_images_are_unpacked_on_the_way() {
         assert_eq!(last["verified"], true);
         let unpacked = (seed != 7).then(|| hex::encode(Sha256::digest(&image)));
         assert_eq!(last["unpacked_sha256"].as_str(), unpacked.as_deref());
-        use std::os::unix::fs::MetadataExt;
         let taken = fs::metadata(&output).unwrap().blocks() * 512;
         assert!(taken < image.len() as u64 / 2, "zeros are holes: {taken}");
         fs::remove_file(&output).unwrap();

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! HTTP, where multicast does not bring the image.
-#![cfg(feature = "cli")]
-
-#[expect(dead_code, reason = "shared with other tests")]
-mod support;
-
 use std::fs;
 
+use crate::http::{HttpServer, Site};
+use crate::program::{Room, run};
+use crate::support::{TestServer, content};
 use sha2::{Digest, Sha256};
 use slam_client::wire::TransactionId;
-use support::http::{HttpServer, Site};
-use support::program::{Room, run};
-use support::{TestServer, content};
 
 fn site(content: &[u8]) -> Site {
     Site {

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Disks as targets: loop devices, and files that stand for disks.
-#![cfg(feature = "cli")]
-
-#[expect(dead_code, reason = "shared with other tests")]
-mod support;
-
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::program::{Room, interrupt, outcome, poll, spawn};
+use crate::support::{TestServer, content};
 use sha2::{Digest, Sha256};
 use slam_client::wire::TransactionId;
-use support::program::{Room, interrupt, outcome, poll, spawn};
-use support::{TestServer, content};
 
 const DISK: usize = 16 << 20;
 
@@ -181,7 +176,7 @@ fn a_disk_in_use_is_refused() {
     let hidden = Command::new("unshare")
         .args(["--mount", "sh", "-c"])
         .arg("umount \"$1\"; shift; exec \"$@\"")
-        .args(["sh", place, support::program::PROGRAM, &server.uri()])
+        .args(["sh", place, crate::program::PROGRAM, &server.uri()])
         .args(["--to", device.name()])
         .output()
         .unwrap();

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command as its users run it, against a small server on loopback.
-#![cfg(feature = "cli")]
-
-#[expect(dead_code, reason = "shared with the tests of the library")]
-mod support;
-
+//! Files: received, interrupted, gone on with, refused.
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::program::{PROGRAM, Room, interrupt, outcome, poll, run, start};
+use crate::support::{TestServer, content};
 use sha2::{Digest, Sha256};
-use support::program::{PROGRAM, Room, interrupt, outcome, poll, run, start};
-use support::{TestServer, content};
 
 /// Stops a transfer after `blocks` blocks of the server's file, so that a later one can resume.
 fn leave_partial(server: &TestServer, output: &Path, blocks: u64) {
