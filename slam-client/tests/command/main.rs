@@ -6,6 +6,7 @@ mod device;
 mod fallback;
 mod files;
 mod http;
+mod interfaces;
 mod program;
 mod streams;
 #[path = "../support/mod.rs"]
