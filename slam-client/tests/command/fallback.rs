@@ -198,6 +198,14 @@ fn http_that_does_not_help_says_why() {
         stdout.contains("expected status 200 or 206, found 404"),
         "{stdout}"
     );
+    // A server that contradicts itself is not asked for ever.
+    http.site().status = Some(416);
+    let (code, stdout, _) = fetch(&uri, &room, &http, &[]);
+    assert_eq!(code, 3, "{stdout}");
+    assert!(
+        stdout.contains("sends nothing of what is missing"),
+        "{stdout}"
+    );
     *http.site() = site(&content(1000, 9));
     let (code, stdout, _) = fetch(&uri, &room, &http, &["--max-bytes", "999"]);
     assert_eq!(code, 4, "{stdout}");

@@ -109,7 +109,11 @@ fn converse(stream: &TcpStream, site: &Mutex<Site>) -> io::Result<()> {
             });
         let mut out = stream;
         if let Some(status) = site.status {
-            write!(out, "HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n")?;
+            write!(
+                out,
+                "HTTP/1.1 {status} No\r\nContent-Range: bytes */{total}\r\n\
+                 Content-Length: 0\r\n\r\n"
+            )?;
             continue;
         }
         let body = match bytes {

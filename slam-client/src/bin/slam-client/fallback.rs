@@ -50,6 +50,8 @@ pub(crate) enum FallbackError {
     Empty { url: String, source: WireError },
     #[error("{url}: expected at most {limit} bytes, found {found}")]
     TooLarge { url: String, limit: u64, found: u64 },
+    #[error("{url}: the server answers, and sends nothing of what is missing")]
+    Nothing { url: String },
     #[error("{url}: it breaks off: {source}")]
     Body { url: String, source: io::Error },
     #[error("cannot store what came: {0}")]
@@ -60,7 +62,7 @@ impl FallbackError {
     /// Whether it may pass by itself.
     fn is_passing(&self) -> bool {
         match self {
-            FallbackError::Body { .. } => true,
+            FallbackError::Body { .. } | FallbackError::Nothing { .. } => true,
             FallbackError::Request { source, .. } => matches!(
                 **source,
                 ureq::Error::Io(_)
@@ -122,10 +124,14 @@ pub(crate) fn fetch(
         let before = held(session);
         let failure = match source.attempt(session, clock) {
             Ok(Some(fetched)) => return Ok(fetched),
-            Ok(None) => {
+            // Something came, or all of it was dropped to start anew.
+            Ok(None) if held(session) != before => {
                 failures = 0;
                 continue;
             }
+            Ok(None) => FallbackError::Nothing {
+                url: url.to_owned(),
+            },
             Err(failure) => failure,
         };
         failures = if held(session) > before {
@@ -252,7 +258,9 @@ impl Source<'_> {
         let same = known.is_some_and(|known| {
             let changed = self.version.is_some() && self.version != version;
             let by_http = u64::from(known.block_size().get()) == HTTP_BLOCK;
-            !changed && known.total_bytes() == total && (!by_http || known == found)
+            // What an earlier run fetched may be another version, if nothing tells versions apart.
+            let told_apart = version.is_some() || session.has_begun();
+            !changed && known.total_bytes() == total && (!by_http || known == found && told_apart)
         });
         self.version = version;
         let begun = match known {
