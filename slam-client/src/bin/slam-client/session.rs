@@ -208,6 +208,10 @@ impl Sink for Session {
         self.target.write(offset, parts)
     }
 
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        self.target.read(offset, data)
+    }
+
     fn observe(&mut self, now: Timestamp, _receiver: &Receiver) -> ControlFlow<()> {
         self.tick(now)
     }

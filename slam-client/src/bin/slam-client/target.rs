@@ -74,6 +74,10 @@ pub(crate) trait Target {
     /// Takes whole blocks that follow each other, none of them taken before.
     fn write(&mut self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
 
+    /// Reads back what was taken; what was not may read as anything. Not where bytes are passed
+    /// on in order.
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()>;
+
     /// The blocks taken, by earlier runs too, and of what.
     fn taken(&self) -> Option<(&TransferHeader, &BlockSet)>;
 

@@ -174,6 +174,14 @@ impl Target for DeviceTarget {
         Ok(())
     }
 
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.chunks.flush()?;
+        }
+        let read = self.direct.read_all_at(data, offset);
+        read.map_err(|error| at(&self.path, &error))
+    }
+
     fn taken(&self) -> Option<(&TransferHeader, &BlockSet)> {
         self.transfer.as_ref().map(|it| (&it.header, &it.taken))
     }

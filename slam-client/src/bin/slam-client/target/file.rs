@@ -14,7 +14,7 @@ use slam_client::{BlockSet, Timestamp};
 
 use super::proof::{Fingerprint, digest, read_back};
 use super::{Delivered, Demand, Target, TargetError, failed};
-use crate::sidecar::{Remains, Sidecar, beside, bytes_in, remove_if_there, sync_directory};
+use crate::sidecar::{Medium, Remains, Sidecar, beside, bytes_in, remove_if_there, sync_directory};
 
 /// Whether blocks of zeros take room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -150,6 +150,11 @@ impl Target for FileTarget {
             held.insert_run(offset / block_size..next.div_ceil(block_size));
         }
         Ok(())
+    }
+
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        let read = self.file.read_all_at(data, offset);
+        read.map_err(|error| explain(&self.part, &self.file, &error, None))
     }
 
     fn taken(&self) -> Option<(&TransferHeader, &BlockSet)> {

@@ -321,6 +321,11 @@ impl Target for StreamTarget {
         Ok(())
     }
 
+    fn read(&mut self, _offset: u64, _data: &mut [u8]) -> io::Result<()> {
+        // No parity is taken, so nothing asks.
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn taken(&self) -> Option<(&TransferHeader, &BlockSet)> {
         self.pipe.as_ref().map(|pipe| (&pipe.header, &pipe.taken))
     }
