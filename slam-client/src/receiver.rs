@@ -4,10 +4,11 @@
 
 use crate::blocks::{BlockIndex, BlockSet};
 use crate::event::{Draft, Failure, Input, Output, Outputs, Rejection};
-use crate::parity::{ParityIndex, Rebuild};
+use crate::parity::Rebuild;
 use crate::patience::{Config, Patience};
 use crate::stash::{Kept, Stash, window_of};
 use crate::time::Timestamp;
+use crate::window::ParityIndex;
 use crate::wire::{ClientPacket, MAX_NACK_LEN, Nack, ServerPacket, TransferHeader};
 
 /// Receives one file.

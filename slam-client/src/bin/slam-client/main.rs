@@ -72,6 +72,9 @@ struct Unfinished {
     network: bool,
 }
 
+/// Most parity blocks to keep: 6 MiB.
+const MAX_PARITY: usize = 4096;
+
 fn run(args: &Args, results: Stream) -> anyhow::Result<ExitCode> {
     let stop = stop_on_signals().context("cannot handle signals")?;
     let progress = if args.json {
@@ -90,6 +93,11 @@ fn run(args: &Args, results: Stream) -> anyhow::Result<ExitCode> {
                 args.window as u64 - LARGEST_BLOCK
             }
             _ => u64::MAX,
+        },
+        // What is stored as it comes can be read back.
+        max_parity: match (args.place(), args.unpack) {
+            (Place::File(_) | Place::Device(_), Unpack::None) => MAX_PARITY,
+            _ => 0,
         },
         ..Config::default()
     };
