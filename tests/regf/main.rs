@@ -4,5 +4,6 @@
 
 mod fuzz;
 mod hives;
+mod judges;
 mod model;
 mod support;

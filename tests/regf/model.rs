@@ -44,6 +44,27 @@ impl Key {
         key
     }
 
+    /// Puts a subkey there.
+    pub fn add(&mut self, subkey: Key) {
+        self.subkeys.insert(fold(&subkey.name), subkey);
+    }
+
+    /// A subkey that is there.
+    pub fn subkey(&mut self, name: &str) -> &mut Key {
+        self.subkeys.get_mut(&fold(name)).unwrap()
+    }
+
+    /// Takes away a subkey that is there.
+    pub fn remove(&mut self, name: &str) {
+        self.subkeys.remove(&fold(name)).unwrap();
+    }
+
+    /// Sets a value.
+    pub fn set(&mut self, name: &str, kind: ValueType, data: &[u8]) {
+        let content = (name.to_owned(), kind, data.to_vec());
+        self.values.insert(fold(name), content);
+    }
+
     /// The key at the end of as many steps as lead somewhere, in a hive and here.
     fn walk<'a>(&'a mut self, hive: &Hive, path: &[prop::sample::Index]) -> (&'a mut Key, KeyId) {
         let (mut key, mut id) = (self, hive.root());
