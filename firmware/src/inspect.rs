@@ -255,15 +255,23 @@ fn report(
 }
 
 fn elf_report(file: &[u8], linked: &elf::Linked) -> Report {
-    let empty = Memory {
-        bytes: linked.textdata.as_deref().unwrap_or_default(),
-        word: Word::Four,
+    let memory = match (&linked.textdata, &linked.program) {
+        (None, Some(program)) => Memory {
+            bytes: program,
+            word: Word::Eight,
+        },
+        (textdata, _) => Memory {
+            bytes: textdata.as_deref().unwrap_or_default(),
+            word: Word::Four,
+        },
     };
-    let mut report = report(file, Kind::Elf, &empty, 0, Vec::new());
-    report.slam = if linked.slam {
-        ProtocolSupport::Linked
-    } else {
-        ProtocolSupport::Absent
-    };
+    let mut report = report(file, Kind::Elf, &memory, 0, Vec::new());
+    if linked.program.is_none() {
+        report.slam = if linked.slam {
+            ProtocolSupport::Linked
+        } else {
+            ProtocolSupport::Absent
+        };
+    }
     report
 }

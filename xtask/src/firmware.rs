@@ -179,7 +179,7 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
         Some(jobs) => jobs.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    for platform in [Platform::Bios, Platform::EfiX64] {
+    for platform in Platform::ALL {
         let of_platform = |target: &&Target| target.platform() == platform;
         let targets: Vec<&Target> = targets.iter().filter(of_platform).collect();
         if !targets.is_empty() {

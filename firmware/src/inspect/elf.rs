@@ -3,6 +3,10 @@
 //! was found to hold.
 
 use goblin::elf::Elf;
+use goblin::elf::header::ET_EXEC;
+use goblin::elf::program_header::PT_LOAD;
+
+use super::payload::UNPACKED_LIMIT;
 
 /// Opener, feature and object of upstream's client, and of ours.
 const CLIENTS: [[&str; 3]; 2] = [
@@ -13,6 +17,9 @@ const CLIENTS: [[&str; 3]; 2] = [
         "obj_slamboot_slam",
     ],
 ];
+
+/// What iPXE puts before each of its symbols where it is a Linux program (`Makefile.linux`).
+const LINUX_PREFIX: &str = "_ipxe__";
 
 /// What an iPXE ELF file says by symbols.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +32,8 @@ pub struct Linked {
     pub feature: Option<u64>,
     /// The bytes of `.textdata`, which the packed file must hold unchanged; BIOS builds only.
     pub textdata: Option<Vec<u8>>,
+    /// The memory of a 64-bit program, from address 0 on: Linux builds only.
+    pub program: Option<Vec<u8>>,
 }
 
 /// What is wrong with an ELF file.
@@ -38,7 +47,11 @@ pub fn read(file: &[u8]) -> Result<Linked, ElfError> {
     let symbol = |name: &str| {
         let mut symbols = elf.syms.iter();
         symbols
-            .find(|symbol| elf.strtab.get_at(symbol.st_name) == Some(name) && symbol.st_shndx != 0)
+            .find(|symbol| {
+                let found = elf.strtab.get_at(symbol.st_name);
+                let found = found.map(|found| found.strip_prefix(LINUX_PREFIX).unwrap_or(found));
+                found == Some(name) && symbol.st_shndx != 0
+            })
             .map(|symbol| symbol.st_value)
     };
     let textdata = elf.section_headers.iter().find_map(|section| {
@@ -57,5 +70,27 @@ pub fn read(file: &[u8]) -> Result<Linked, ElfError> {
         textdata: textdata
             .and_then(|range| file.get(range))
             .map(<[u8]>::to_vec),
+        program: program(file, &elf),
     })
+}
+
+/// Loads a program as the kernel would, but for what is zero at the end.
+fn program(file: &[u8], elf: &Elf<'_>) -> Option<Vec<u8>> {
+    if elf.header.e_type != ET_EXEC || !elf.is_64 {
+        return None;
+    }
+    let mut memory = Vec::new();
+    for segment in elf.program_headers.iter().filter(|s| s.p_type == PT_LOAD) {
+        let bytes = file.get(segment.file_range())?;
+        let start = usize::try_from(segment.p_vaddr).ok()?;
+        let end = start.checked_add(bytes.len())?;
+        if end > UNPACKED_LIMIT {
+            return None;
+        }
+        if memory.len() < end {
+            memory.resize(end, 0);
+        }
+        memory[start..end].copy_from_slice(bytes);
+    }
+    Some(memory)
 }
