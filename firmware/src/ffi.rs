@@ -21,6 +21,7 @@ pub const SLAM_CORE_TOO_LARGE: slam_core_rejection = 7;
 pub const SLAM_CORE_NO_MEMORY: slam_core_rejection = 8;
 pub const SLAM_CORE_SOLICIT_TO_GROUP: slam_core_rejection = 9;
 pub const SLAM_CORE_DATA_TO_CLIENT: slam_core_rejection = 10;
+pub const SLAM_CORE_FOREIGN: slam_core_rejection = 11;
 pub type slam_core_rejection = ::core::ffi::c_uint;
 pub const SLAM_CORE_RUNNING: slam_core_end = 0;
 pub const SLAM_CORE_COMPLETE: slam_core_end = 1;
@@ -109,6 +110,8 @@ pub struct slam_core {
     pub last_rejection: slam_core_rejection,
     pub refused_bytes: u64,
     pub restarts: u32,
+    pub server_heard: ::core::ffi::c_int,
+    pub foreign_taken: ::core::ffi::c_int,
     pub packet: [u8; 1472usize],
 }
 #[repr(C)]
@@ -134,6 +137,10 @@ unsafe extern "C" {
         now: u64,
     );
     pub fn slam_core_free(core: *mut slam_core);
+    pub fn slam_core_heed(
+        core: *mut slam_core,
+        from_server: ::core::ffi::c_int,
+    ) -> ::core::ffi::c_int;
     pub fn slam_core_input(
         core: *mut slam_core,
         kind: slam_core_kind,

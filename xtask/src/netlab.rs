@@ -39,6 +39,8 @@ pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const SWITCH: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 /// The server's only interface beside loopback, and every host's.
 pub const INTERFACE: &str = "eth0";
+/// The first host's address; each further one has the next.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, FIRST_HOST);
 /// First address of hosts; DHCP gives out 10 to 199.
 const FIRST_HOST: u8 = 201;
 const PREFIX: &str = "slamboot";

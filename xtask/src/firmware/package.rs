@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -309,6 +310,11 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
                 file.display()
             )
         })?;
+        if target.kind() == Kind::Elf {
+            let executable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&file, executable)
+                .with_context(|| format!("cannot make {} executable", file.display()))?;
+        }
         new.push(Artefact {
             slam: report.slam.works(),
             target: Some(target.name().to_owned()),

@@ -61,6 +61,8 @@ enum slam_core_rejection {
 	SLAM_CORE_SOLICIT_TO_GROUP,
 	/** A block to one client instead of to the group */
 	SLAM_CORE_DATA_TO_CLIENT,
+	/** It came from elsewhere, and the server was heard */
+	SLAM_CORE_FOREIGN,
 };
 
 /** How it ended */
@@ -195,6 +197,11 @@ struct slam_core {
 	/** How often the transfer changed */
 	uint32_t restarts;
 
+	/** Something came from the server's own address */
+	int server_heard;
+	/** Something that came from elsewhere was taken */
+	int foreign_taken;
+
 	/** The datagram to send */
 	uint8_t packet[SLAM_CORE_MAX_PACKET];
 };
@@ -224,6 +231,7 @@ extern void slam_core_init ( struct slam_core *core,
 			     const struct slam_core_hooks *hooks,
 			     uint64_t seed, uint64_t now );
 extern void slam_core_free ( struct slam_core *core );
+extern int slam_core_heed ( struct slam_core *core, int from_server );
 extern void slam_core_input ( struct slam_core *core,
 			      enum slam_core_kind kind, const uint8_t *data,
 			      size_t len, uint64_t now,
