@@ -56,6 +56,9 @@ pub fn headers(firmware: &Firmware, client: Client) -> Vec<Header> {
         Client::Stock => general.extend(STOCK),
         Client::Slamboot => general.extend(SLAMBOOT),
     }
+    if firmware.ipv6 {
+        general.push(Line::Define("NET_PROTO_IPV6", ""));
+    }
     if firmware.igmp {
         // By name: the client's weak stand-ins would satisfy whoever calls it, and a linker draws
         // nothing from an archive for a symbol that it has.

@@ -3,7 +3,7 @@
 //! What each thing is stands in `overlay/src/net/udp/slam_core.h`.
 
 pub const SLAM_CORE_MAX_INT: u32 = 7;
-pub const SLAM_CORE_MAX_PACKET: u32 = 1472;
+pub const SLAM_CORE_MAX_PACKET: u32 = 1452;
 pub const SLAM_CORE_MAX_BLOCK: u32 = 65507;
 pub const SLAM_CORE_MULTICAST: slam_core_kind = 0;
 pub const SLAM_CORE_UNICAST: slam_core_kind = 1;
@@ -112,7 +112,7 @@ pub struct slam_core {
     pub restarts: u32,
     pub server_heard: ::core::ffi::c_int,
     pub foreign_taken: ::core::ffi::c_int,
-    pub packet: [u8; 1472usize],
+    pub packet: [u8; 1452usize],
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

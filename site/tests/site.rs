@@ -122,7 +122,7 @@ fn the_last_ports_and_groups_can_be_used() {
 fn a_changed_site_is_checked_again() {
     let mut site = parse("[[image]]\nname = \"a\"\nkind = \"disk\"\npath = \"a\"\n");
     assert_eq!(site.check(), Ok(()));
-    site.slam.group = std::net::Ipv4Addr::LOCALHOST;
+    site.slam.group = site::Groups::V4(std::net::Ipv4Addr::LOCALHOST);
     assert_eq!(site.check().unwrap_err().key, Key::Group);
     site = Site::default();
     site.slam.block_size = site::MAX_BLOCK_SIZE + 1;

@@ -91,7 +91,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
         println!("\nskipped: {why}: no server and client in namespaces, no machine boots");
     }
     let dist = paths.dist.clone();
-    for name in ["lab", "boot", "hostile"] {
+    for name in ["lab", "boot", "tap"] {
         println!("\n== {name} ==");
         run_cargo_test(
             &paths,

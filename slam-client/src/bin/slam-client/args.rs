@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// Join the group on this interface (name or IPv4 address) instead of on the one that leads
+    /// Join the group on this interface (name or address) instead of on the one that leads
     /// to the server.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) interface: Option<String>,

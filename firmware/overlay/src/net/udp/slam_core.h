@@ -19,8 +19,8 @@
 /** Largest value of an Int */
 #define SLAM_CORE_INT_MAX ( ( ( ( uint64_t ) 1 ) << 53 ) - 1 )
 
-/** Longest datagram that is sent: what an MTU of 1,500 carries unfragmented over IPv4 */
-#define SLAM_CORE_MAX_PACKET 1472
+/** Longest datagram that is sent: what an MTU of 1,500 carries unfragmented, over IPv6 as well */
+#define SLAM_CORE_MAX_PACKET 1452
 
 /** Largest block: what UDP over IPv4 carries (RFC 768, RFC 791) */
 #define SLAM_CORE_MAX_BLOCK 65507

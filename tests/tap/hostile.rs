@@ -4,46 +4,33 @@
 //! Whatever they do, one of two things comes of it: the file, byte for byte, or a failure that says
 //! why, after which the script goes on.
 
-mod foe;
-mod rig;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use foe::{File, Foe};
-use rig::Rig;
-use support::{Outcome, trial};
-use xtask::host::Need;
 use xtask::netlab::{HOST, SERVER};
 
-type Test = fn() -> Outcome;
+use crate::Test;
+use crate::foe::{self, File, Foe};
+use crate::rig::{self, Rig};
+use crate::support::Outcome;
 
-fn main() -> ExitCode {
-    let tests: [(&str, Test); 14] = [
-        // The slow ones first: they wait for the client's patience to end.
-        ("a_server_that_goes_away_for_good", goes_away),
-        ("a_file_shorter_than_it_claims", claims_too_much),
-        ("no_server_at_all", no_server),
-        ("questions_but_no_multicast", no_multicast),
-        ("nothing_but_garbage", nothing_but_garbage),
-        ("more_blocks_than_there_is_memory_for", too_many_blocks),
-        ("a_server_that_stops_for_a_while", stops_for_a_while),
-        ("forged_truncated_oversized_and_replayed", noise),
-        ("a_file_that_changes", changes),
-        ("a_file_longer_than_it_claims", claims_too_little),
-        ("another_server_on_the_same_group", two_servers),
-        ("two_transfers_of_one_server_on_one_group", two_transfers),
-        ("a_group_that_is_no_group", no_group),
-        ("an_image_larger_than_memory", too_large),
-    ];
-    let skip = support::lacking(&[Need::Firmware, Need::Boot]).or_else(rig::lacking);
-    let trials = tests.map(|(name, test)| trial(name, skip.clone(), test));
-    // They wait more than they work.
-    support::run(trials.into(), 7)
-}
+/// The slow ones first: they wait for the client's patience to end.
+pub const TESTS: [(&str, Test); 14] = [
+    ("a_server_that_goes_away_for_good", goes_away),
+    ("a_file_shorter_than_it_claims", claims_too_much),
+    ("no_server_at_all", no_server),
+    ("questions_but_no_multicast", no_multicast),
+    ("nothing_but_garbage", nothing_but_garbage),
+    ("more_blocks_than_there_is_memory_for", too_many_blocks),
+    ("a_server_that_stops_for_a_while", stops_for_a_while),
+    ("forged_truncated_oversized_and_replayed", noise),
+    ("a_file_that_changes", changes),
+    ("a_file_longer_than_it_claims", claims_too_little),
+    ("another_server_on_the_same_group", two_servers),
+    ("two_transfers_of_one_server_on_one_group", two_transfers),
+    ("a_group_that_is_no_group", no_group),
+    ("an_image_larger_than_memory", too_large),
+];
 
 fn uri() -> String {
     format!("x-slam://{SERVER}")

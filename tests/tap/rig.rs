@@ -176,7 +176,7 @@ pub fn group() -> SocketAddr {
 /// A running `tap.linux`.
 pub struct Client {
     pub console: Console,
-    /// Its port on the switch.
+    /// Its port on the switch, for those who look there.
     pub port: String,
     _running: Running,
     _dhcp: xtask::netlab::Dhcp,
