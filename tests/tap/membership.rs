@@ -194,6 +194,10 @@ fn sum(parts: &[&[u8]]) -> u16 {
     sum as u16
 }
 
+/// The other querier's address: above the switch's, which so remains the one elected (RFC 2236
+/// section 3), and acts upon leaves.
+const QUERIER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+
 /// A querier that is not the switch: asks for `group`, or for all, as IGMPv2 or v3.
 fn ask(socket: &Socket, version: u8, group: Option<Ipv4Addr>) -> anyhow::Result<()> {
     let to = group.unwrap_or(Ipv4Addr::new(224, 0, 0, 1));
@@ -209,7 +213,7 @@ fn ask(socket: &Socket, version: u8, group: Option<Ipv4Addr>) -> anyhow::Result<
     packet.extend((24 + message.len() as u16).to_be_bytes());
     // The kernel fills in the header's checksum (raw(7)).
     packet.extend([0, 0, 0, 0, 1, 2, 0, 0]);
-    packet.extend(HOST.octets());
+    packet.extend(QUERIER.octets());
     packet.extend(to.octets());
     packet.extend([0x94, 4, 0, 0]);
     packet.extend(message);
