@@ -76,7 +76,7 @@ pub(super) struct ServeArgs {
     )]
     port: Option<u16>,
 
-    /// Multicast group of the first file, IPv4, IPv6 or one of each ("239.255.1.1, ff15::5a"); each
+    /// Multicast group of the first file, IPv4, IPv6 or one of each with a comma between; each
     /// further file takes the next [default: 239.255.1.1]
     #[arg(long, value_name = "GROUP", help_heading = "SLAM")]
     group: Option<Groups>,

@@ -18,7 +18,16 @@ type Test = fn() -> Outcome;
 fn main() -> ExitCode {
     let skip = support::lacking(&[Need::Firmware, Need::Boot]).or_else(rig::lacking);
     let tests = hostile::TESTS.into_iter().chain(membership::TESTS);
-    let trials = tests.map(|(name, test)| trial(name, skip.clone(), test));
+    let trials: Vec<_> = tests
+        .map(|(name, test)| trial(name, skip.clone(), test))
+        .collect();
+    let skip = skip.or_else(rig::lacking_uefi);
+    let uefi = trial(
+        "a_uefi_machine_fetches_from_both_families",
+        skip,
+        membership::uefi,
+    );
+    let trials = trials.into_iter().chain([uefi]);
     // They wait more than they work.
     support::run(trials.collect(), 7)
 }

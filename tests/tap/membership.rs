@@ -344,6 +344,25 @@ fn server6(rig: &Rig) -> anyhow::Result<Foe> {
     Foe::new(rig.lab.server(), address, SocketAddr::from((GROUP6, 10000)))
 }
 
+/// A real machine's UEFI, its own network driver in iPXE: IPv4 and IPv6 groups.
+pub fn uefi() -> Outcome {
+    for v6 in [false, true] {
+        let mut rig = Rig::new()?;
+        let file = File::new(23, 300);
+        let (server, uri, configure) = if v6 {
+            let uri = format!("x-slam://[{SERVER6}]/[{GROUP6}]");
+            (server6(&rig)?, uri, "ifconf --configurator ipv6 ||")
+        } else {
+            let uri = format!("x-slam://{}", xtask::netlab::SERVER);
+            (rig.server()?, uri, "")
+        };
+        let client = rig.uefi(configure, &uri)?;
+        server.serve(&file)?;
+        client.has(&file)?;
+    }
+    Ok(())
+}
+
 /// The switch itself asks, every 5 s.
 fn mld(version: u8) -> Outcome {
     let mut rig = Rig::new()?;

@@ -49,6 +49,29 @@ pub fn lacking() -> Option<String> {
     }
 }
 
+/// UEFI for QEMU (Debian: package ovmf).
+const OVMF: &str = "/usr/share/OVMF/OVMF_CODE.fd";
+/// From UEFI's start to iPXE's script, emulated on a busy machine.
+const UEFI_START: Duration = Duration::from_mins(3);
+
+/// Why no UEFI machine can be started here.
+pub fn lacking_uefi() -> Option<String> {
+    let there = std::path::Path::new(OVMF).exists();
+    (!there).then(|| format!("no {OVMF} (Debian: package ovmf)"))
+}
+
+/// `ipxe.efi`, built.
+fn efi() -> anyhow::Result<PathBuf> {
+    let dist = paths().target.join("test/tap");
+    Cmd::new("cargo")
+        .dir(&paths().root)
+        .args(["xtask", "firmware", "--target", "ipxe.efi"])
+        .env("SLAMBOOT_DIST", &dist)
+        .limit(BUILD_LIMIT)
+        .read()?;
+    Ok(dist.join("firmware/ipxe.efi"))
+}
+
 /// `tap.linux`, built once.
 fn program() -> anyhow::Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -122,6 +145,48 @@ impl Rig {
         console
             .wait_for("TEST begins", START)
             .with_context(|| dhcp.console().tail())?;
+        Ok(Client {
+            console,
+            port: tap.interface,
+            _running: running,
+            _dhcp: dhcp,
+        })
+    }
+
+    /// A UEFI machine in QEMU with the same script: iPXE lies on its disk.
+    pub fn uefi(&mut self, configure: &str, uri: &str) -> anyhow::Result<Client> {
+        let esp = self.dir.path().join("esp");
+        let boot = esp.join("EFI/BOOT");
+        fs::create_dir_all(&boot)?;
+        fs::copy(efi()?, boot.join("BOOTX64.EFI"))?;
+        let script = SCRIPT.replace("CONFIGURE", configure).replace("URI", uri);
+        self.hand_out(script)?;
+        let script = format!("http://{SERVER}:8080/boot.ipxe");
+        let dhcp = self.lab.dhcp(&script, self.dir.path())?;
+        let tap = self.lab.tap()?;
+        let console = Console::open("uefi", &self.dir.path().join("uefi.log"))?;
+        let (out, err) = (console.pipe("out")?, console.pipe("err")?);
+        let command = self.lab.switch().cmd(xtask::qemu::QEMU);
+        let running = command
+            .args(["-accel", "tcg", "-m", "512", "-nodefaults", "-no-reboot"])
+            .args(["-display", "none", "-serial", "stdio"])
+            .arg("-drive")
+            .arg(format!("if=pflash,format=raw,readonly=on,file={OVMF}"))
+            .arg("-drive")
+            .arg(format!(
+                "format=raw,if=none,id=esp,file=fat:rw:{}",
+                esp.display()
+            ))
+            .args(["-device", "virtio-blk-pci,drive=esp,bootindex=0"])
+            .arg("-netdev")
+            .arg(format!(
+                "tap,id=net,ifname={},script=no,downscript=no",
+                tap.interface
+            ))
+            .arg("-device")
+            .arg(format!("e1000,romfile=,netdev=net,mac={}", tap.mac))
+            .spawn_into(out, err)?;
+        console.wait_for("TEST begins", UEFI_START)?;
         Ok(Client {
             console,
             port: tap.interface,

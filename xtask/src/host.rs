@@ -131,6 +131,7 @@ const TOOLS: &[Tool] = tools![
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
+    Guest: "OVMF_CODE.fd" Probe::File(&["/usr/share/OVMF/OVMF_CODE.fd"]), "ovmf" "edk2-ovmf" "edk2-ovmf";
     Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
 ];
 
