@@ -26,9 +26,10 @@ fn the_example_names_every_key() {
     for line in example().lines() {
         let code = line.strip_prefix("# ").unwrap_or(line);
         let is_code = code.starts_with('[')
-            || code
-                .split_once(" = ")
-                .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+            || code.split_once(" = ").is_some_and(|(key, _)| {
+                key.chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            });
         if is_code {
             text.push_str(code);
             text.push('\n');

@@ -227,7 +227,7 @@ mod tests {
             ("x-slam:/é/boot", UriProblem::Scheme),
             ("x-slam:///239.255.1.1", UriProblem::NoServer),
             ("x-slam://:10000", UriProblem::NoServer),
-            ("x-slam://[::1/", UriProblem::Server("[::1".into())),
+            ("x-slam://[::1/", UriProblem::Server("[:".into())),
             (
                 "x-slam://[fe80::1%]/",
                 UriProblem::Server("[fe80::1%]".into()),
@@ -237,10 +237,7 @@ mod tests {
                 UriProblem::Server("[10.0.0.1]".into()),
             ),
             ("x-slam://fd00::1", UriProblem::Server("fd00::1".into())),
-            (
-                "x-slam://boot/[ff15::5a",
-                UriProblem::Group("[ff15::5a".into()),
-            ),
+            ("x-slam://boot/[ff15::5a", UriProblem::Port("5a".into())),
             ("x-slam://boot/[ff15::5a]:", UriProblem::Port(String::new())),
             (
                 "x-slam://[fd00::1]/[fd00::2]",
