@@ -623,3 +623,43 @@ fn a_file_beyond_what_32_bits_count_completes() {
     }
     assert_eq!(bytes, 5 << 30);
 }
+
+/// A neighbour that knows the transfer is believed only as long as the server was not heard, and
+/// what it sent is asked for again.
+#[test]
+fn nobody_but_the_server_is_believed_once_it_was_heard() {
+    let header = transfer(1, 3000, 1000);
+    let mut client = Client::new(0, &core::Config::default(), 3);
+    let forged = |block| {
+        let mut datagram = data(&header, block);
+        *datagram.last_mut().unwrap() ^= 1;
+        datagram
+    };
+    // The server may send from another of its addresses: until it is heard, all are one.
+    assert!(client.heed(false));
+    let first = forged(0);
+    assert!(client.handle(1, Input::Multicast(&first)).write.is_some());
+    assert!(client.heed(false));
+    let second = forged(1);
+    assert!(client.handle(1, Input::Multicast(&second)).write.is_some());
+    assert!(client.heed(true));
+    let last = data(&header, 2);
+    let actions = client.handle(2, Input::Multicast(&last));
+    assert_eq!(actions.end, None, "two of three blocks are the neighbour's");
+    assert!(!client.heed(false));
+    assert_eq!(client.rejected(), (1, Some(Rejection::Foreign)));
+    let mut written = Vec::new();
+    for block in [0, 1] {
+        assert!(client.heed(true));
+        let honest = data(&header, block);
+        let actions = client.handle(3, Input::Multicast(&honest));
+        written.extend(
+            actions
+                .write
+                .map(|(offset, bytes)| (offset, bytes.to_vec())),
+        );
+        assert_eq!(actions.end, (block == 1).then_some(End::Complete));
+    }
+    let block = |number: u64| data(&header, number).split_off(data(&header, 0).len() - 1000);
+    assert_eq!(written, [(0, block(0)), (1000, block(1))]);
+}

@@ -13,7 +13,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
@@ -106,9 +106,9 @@ impl Stock {
         let server = SocketAddrV4::new(uri.server.parse().context("an address")?, uri.port);
         let unicast = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         unicast.connect(server)?;
-        let local = match unicast.local_addr()? {
-            std::net::SocketAddr::V4(local) => *local.ip(),
-            std::net::SocketAddr::V6(_) => bail!("IPv4 only"),
+        let (local, address) = match (unicast.local_addr()?.ip(), uri.group.ip()) {
+            (IpAddr::V4(local), IpAddr::V4(group)) => (local, group),
+            _ => bail!("IPv4 only"),
         };
         unicast.set_nonblocking(true)?;
         let group = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
@@ -118,7 +118,7 @@ impl Stock {
             SocketOptions::default().receive_buffer,
         )?;
         group.bind(&uri.group.into())?;
-        group.join_multicast_v4(uri.group.ip(), &local)?;
+        group.join_multicast_v4(&address, &local)?;
         let group: UdpSocket = group.into();
         let batching = UdpSocketState::new((&group).into())?;
         Ok(Stock {

@@ -77,7 +77,7 @@ pub(crate) struct Args {
     )]
     pub(crate) sparse: Sparse,
 
-    /// Join the group on this interface (name or IPv4 address) instead of on the one that leads
+    /// Join the group on this interface (name or address) instead of on the one that leads
     /// to the server. Several may be given: then data is taken from any of them.
     #[arg(
         short,
