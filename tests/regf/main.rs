@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Registry hives from the outside: other people's tools read what we write, we read what they
+//! write, and bad input is met with good errors.
+
+mod hives;
+mod support;
