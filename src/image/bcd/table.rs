@@ -8,7 +8,7 @@
 mod entries;
 
 use super::alias::{hint, nearest};
-use super::element::{Class, ElementCode, Format};
+use super::element::{ElementCode, Format};
 use super::object::{Application, ObjectType};
 
 /// An element that has a name.
@@ -177,6 +177,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::alias;
+    use super::super::element::Class;
     use super::*;
 
     const BOOTMGR: ObjectType = ObjectType(0x1010_0002);
