@@ -26,7 +26,11 @@ fn real_hives() {
                 while let Some(key) = left.pop() {
                     keys += 1;
                     for sub in hive.subkeys(key) {
-                        assert_eq!(hive.find(key, &hive.key_name(sub)), Some(sub));
+                        // Half a surrogate pair is no text to search for.
+                        let name = hive.key_name(sub);
+                        if !name.contains(char::REPLACEMENT_CHARACTER) {
+                            assert_eq!(hive.find(key, &name), Some(sub), "{name:?}");
+                        }
                         left.push(sub);
                     }
                     values += hive.values(key).count();

@@ -2,5 +2,8 @@
 //! Registry hives from the outside: other people's tools read what we write, we read what they
 //! write, and bad input is met with good errors.
 
+mod fuzz;
 mod hives;
+mod judges;
+mod model;
 mod support;

@@ -131,6 +131,9 @@ const TOOLS: &[Tool] = tools![
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
+    Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
+    Test: "hivexregedit" Probe::Program, "libwin-hivex-perl" "perl-hivex" "hivex";
+    Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
     Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
 ];
 

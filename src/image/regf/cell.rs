@@ -94,6 +94,8 @@ impl Cells {
             return;
         }
         let size = data as u32 + 4;
+        // Known before this cell is one of them.
+        self.free_cells();
         // Its own size as well: a remnant inside a free cell must not look allocated.
         self.set_size(offset, size, false);
         let (offset, size) = self.free_cells().merge(offset, size);
@@ -293,5 +295,34 @@ mod tests {
         let moved = cells.resize(cell, 100);
         assert_eq!(cells.get(moved)[..12], [7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0]);
         assert_eq!(cells.get(moved).len(), 100);
+    }
+
+    /// What is kept of free cells is what a scan finds, after anything.
+    #[test]
+    fn free_cells_are_kept_as_they_are() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut cells = empty();
+        let mut live = Vec::new();
+        for _ in 0..2000 {
+            if random.u8(0..8) == 0 {
+                // As in a hive that was just read.
+                cells.free = None;
+            }
+            let most = if random.u8(0..20) == 0 { 6000 } else { 40 };
+            let size = random.usize(1..most);
+            match random.u8(0..5) {
+                0..3 => live.push(cells.allocate(size)),
+                _ if live.is_empty() => {}
+                3 => cells.free(live.swap_remove(random.usize(0..live.len()))),
+                _ => {
+                    let at = random.usize(0..live.len());
+                    live[at] = cells.resize(live[at], size);
+                }
+            }
+            let scanned = FreeCells::of(&cells.bytes, cells.bins_size);
+            let kept = cells.free_cells();
+            assert_eq!(scanned.by_place, kept.by_place);
+            assert_eq!(scanned.by_size, kept.by_size);
+        }
     }
 }

@@ -300,8 +300,9 @@ fn store_big(cells: &mut Cells, data: &[u8]) -> u32 {
     let big = cells.allocate(field::BIG_SIZE);
     let list = cells.allocate(4 * count);
     for (at, part) in data.chunks(SEGMENT).enumerate() {
-        // As Windows has it, each but the last in a cell for 16344 bytes and four more.
-        let segment = cells.allocate(part.len());
+        // The last one is as large as the others, as Windows makes it: hivex takes the last four
+        // bytes of each for padding.
+        let segment = cells.allocate(SEGMENT);
         put(cells.get_mut(segment), 0, part);
         put_u32(cells.get_mut(list), 4 * at, segment);
     }
@@ -317,7 +318,7 @@ pub(super) fn needs(name: Name, data: usize) -> (usize, usize) {
     let segments = data.div_ceil(SEGMENT);
     (
         segments + 3,
-        data.saturating_add(name.raw.len() + 12 * segments + 64),
+        segments.saturating_mul(SEGMENT + 4) + name.raw.len() + 64,
     )
 }
 
