@@ -66,7 +66,10 @@ impl DriveArgs {
                 anyhow!("--drive {drive}: expected LETTER:=DEVICE, such as C:=boot")
             })?;
             let letter: Letter = letter.parse().with_context(|| format!("--drive {drive}"))?;
-            set(letter, device_of(device).with_context(|| format!("--drive {drive}"))?)?;
+            set(
+                letter,
+                device_of(device).with_context(|| format!("--drive {drive}"))?,
+            )?;
         }
         if let (Some(signature), Some(offset)) = (self.signature, self.offset) {
             set(

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::drives::{device_of, of_disk};
-use crate::image::bcd::winpe::{self, BootDevice, Firmware, Style, WinPe};
 use crate::image::bcd::file::StoreFile;
+use crate::image::bcd::winpe::{self, BootDevice, Firmware, Style, WinPe};
 use crate::image::bcd::{Descriptor, Store};
 
 /// Make a store: an empty one, or the one that boots WinPE from a WIM.
@@ -35,11 +35,21 @@ pub(super) struct CreateArgs {
     winpe: bool,
 
     /// The WIM's path on the device.
-    #[arg(long, value_name = "PATH", default_value = "\\winpe.wim", requires = "winpe")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "\\winpe.wim",
+        requires = "winpe"
+    )]
     wim: String,
 
     /// boot.sdi's path on the device; it must be where the file is.
-    #[arg(long, value_name = "PATH", default_value = "\\boot.sdi", requires = "winpe")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "\\boot.sdi",
+        requires = "winpe"
+    )]
     sdi: String,
 
     /// Which loader the WIM has for the machines: winload.exe or winload.efi.
@@ -47,7 +57,13 @@ pub(super) struct CreateArgs {
     firmware: FirmwareArg,
 
     /// What the menu says.
-    #[arg(short, long, value_name = "TEXT", default_value = "WinPE", requires = "winpe")]
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        default_value = "WinPE",
+        requires = "winpe"
+    )]
     description: String,
 
     /// Seconds that the menu waits.
@@ -65,7 +81,12 @@ pub(super) struct CreateArgs {
     device: Option<String>,
 
     /// The files are on the active partition of this disk or disk image.
-    #[arg(long, value_name = "FILE", requires = "winpe", conflicts_with = "device")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "winpe",
+        conflicts_with = "device"
+    )]
     disk: Option<PathBuf>,
 
     /// Make exactly the elements that the old recipe makes: no displayorder, no timeout, and a

@@ -116,7 +116,10 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
         if done.commands == 1 { "" } else { "s" },
         match done.skipped {
             0 => String::new(),
-            n => format!("; {n} other line{} passed over", if n == 1 { "" } else { "s" }),
+            n => format!(
+                "; {n} other line{} passed over",
+                if n == 1 { "" } else { "s" }
+            ),
         }
     );
     for (path, store) in done.exported {
@@ -209,5 +212,8 @@ fn point(path: &Path, script: &str, error: &ScriptError) -> String {
     } else {
         String::new()
     };
-    format!("{}: {error}; the store was not written{mark}", path.display())
+    format!(
+        "{}: {error}; the store was not written{mark}",
+        path.display()
+    )
 }

@@ -22,12 +22,7 @@ pub struct WellKnown {
     pub heading: &'static str,
 }
 
-const fn known(
-    digits: u128,
-    name: &'static str,
-    kind: u32,
-    heading: &'static str,
-) -> WellKnown {
+const fn known(digits: u128, name: &'static str, kind: u32, heading: &'static str) -> WellKnown {
     WellKnown {
         guid: Guid::from_u128(digits),
         name,
@@ -38,20 +33,90 @@ const fn known(
 
 /// The well-known objects. Of two names for one object the first is shown.
 pub const WELL_KNOWN: &[WellKnown] = &[
-    known(0x9dea862c_5cdd_4e70_acc1_f32b344d4795, "bootmgr", 0x1010_0002, "Windows Boot Manager"),
-    known(0xa5a30fa2_3d06_4e9f_b5f4_a01df9d1fcba, "fwbootmgr", 0x1010_0001, "Firmware Boot Manager"),
-    known(0xb2721d73_1db4_4c62_bf78_c548a880142d, "memdiag", 0x1020_0005, "Windows Memory Tester"),
-    known(0x466f5a88_0af2_4f76_9038_095b170dc21c, "ntldr", 0x1030_0006, "Windows Legacy OS Loader"),
-    known(0x466f5a88_0af2_4f76_9038_095b170dc21c, "legacy", 0x1030_0006, "Windows Legacy OS Loader"),
-    known(0xae5534e0_a924_466c_b836_758539a3ee3a, "ramdiskoptions", 0x3000_0000, "Setup Ramdisk Options"),
-    known(0x4636856e_540f_4170_a130_a84776f4c654, "dbgsettings", 0x2010_0000, "Debugger Settings"),
-    known(0x0ce4991b_e6b3_4b16_b23c_5e0d9250e5d9, "emssettings", 0x2010_0000, "EMS Settings"),
-    known(0x5189b25c_5558_4bf2_bca4_289b11bd29e2, "badmemory", 0x2010_0000, "RAM Defects"),
-    known(0x7ea2e1ac_2e61_4728_aaa3_896d9d0a9f0e, "globalsettings", 0x2010_0000, "Global Settings"),
-    known(0x6efb52bf_1766_41db_a6b3_0ee5eff72bd7, "bootloadersettings", 0x2020_0003, "Boot Loader Settings"),
-    known(0x7ff607e0_4395_11db_b0de_0800200c9a66, "hypervisorsettings", 0x2020_0003, "Hypervisor Settings"),
-    known(0x313e8eed_7098_4586_a9bf_309c61f8d449, "kerneldbgsettings", 0x2020_0003, "Kernel Debugger Settings"),
-    known(0x1afa9c49_16ab_4a5c_901b_212802da9460, "resumeloadersettings", 0x2020_0004, "Resume Loader Settings"),
+    known(
+        0x9dea862c_5cdd_4e70_acc1_f32b344d4795,
+        "bootmgr",
+        0x1010_0002,
+        "Windows Boot Manager",
+    ),
+    known(
+        0xa5a30fa2_3d06_4e9f_b5f4_a01df9d1fcba,
+        "fwbootmgr",
+        0x1010_0001,
+        "Firmware Boot Manager",
+    ),
+    known(
+        0xb2721d73_1db4_4c62_bf78_c548a880142d,
+        "memdiag",
+        0x1020_0005,
+        "Windows Memory Tester",
+    ),
+    known(
+        0x466f5a88_0af2_4f76_9038_095b170dc21c,
+        "ntldr",
+        0x1030_0006,
+        "Windows Legacy OS Loader",
+    ),
+    known(
+        0x466f5a88_0af2_4f76_9038_095b170dc21c,
+        "legacy",
+        0x1030_0006,
+        "Windows Legacy OS Loader",
+    ),
+    known(
+        0xae5534e0_a924_466c_b836_758539a3ee3a,
+        "ramdiskoptions",
+        0x3000_0000,
+        "Setup Ramdisk Options",
+    ),
+    known(
+        0x4636856e_540f_4170_a130_a84776f4c654,
+        "dbgsettings",
+        0x2010_0000,
+        "Debugger Settings",
+    ),
+    known(
+        0x0ce4991b_e6b3_4b16_b23c_5e0d9250e5d9,
+        "emssettings",
+        0x2010_0000,
+        "EMS Settings",
+    ),
+    known(
+        0x5189b25c_5558_4bf2_bca4_289b11bd29e2,
+        "badmemory",
+        0x2010_0000,
+        "RAM Defects",
+    ),
+    known(
+        0x7ea2e1ac_2e61_4728_aaa3_896d9d0a9f0e,
+        "globalsettings",
+        0x2010_0000,
+        "Global Settings",
+    ),
+    known(
+        0x6efb52bf_1766_41db_a6b3_0ee5eff72bd7,
+        "bootloadersettings",
+        0x2020_0003,
+        "Boot Loader Settings",
+    ),
+    known(
+        0x7ff607e0_4395_11db_b0de_0800200c9a66,
+        "hypervisorsettings",
+        0x2020_0003,
+        "Hypervisor Settings",
+    ),
+    known(
+        0x313e8eed_7098_4586_a9bf_309c61f8d449,
+        "kerneldbgsettings",
+        0x2020_0003,
+        "Kernel Debugger Settings",
+    ),
+    known(
+        0x1afa9c49_16ab_4a5c_901b_212802da9460,
+        "resumeloadersettings",
+        0x2020_0004,
+        "Resume Loader Settings",
+    ),
 ];
 
 /// {bootmgr}.
@@ -95,7 +160,10 @@ pub(super) fn hint(nearest: Option<&str>) -> String {
 }
 
 /// The candidate nearest to `word`, if it is near enough to have been meant.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     // Longer than any name there is: nothing is near, and the distance costs time.
     if word.len() > 64 {
         return None;

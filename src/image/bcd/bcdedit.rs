@@ -30,7 +30,9 @@ pub enum Fault {
     #[error("expected a quotation mark that closes this one, found the end of the line")]
     Unclosed,
     /// cmd.exe would start other programs or files here.
-    #[error("expected words of bcdedit, found {found:?}, which is for cmd.exe; quote it if it is meant as it stands")]
+    #[error(
+        "expected words of bcdedit, found {found:?}, which is for cmd.exe; quote it if it is meant as it stands"
+    )]
     Operator {
         /// The character.
         found: char,
@@ -91,13 +93,17 @@ pub enum Fault {
     #[error(transparent)]
     Change(#[from] ChangeError),
     /// `/createstore` would empty a store.
-    #[error("/createstore would empty the store, which has {objects} objects; add --replace if that is meant")]
+    #[error(
+        "/createstore would empty the store, which has {objects} objects; add --replace if that is meant"
+    )]
     NotEmpty {
         /// How many.
         objects: usize,
     },
     /// Another store than the one that is edited.
-    #[error("{path:?} is a second store beside {first:?}; say which file it is with --map \"{path}=FILE\"")]
+    #[error(
+        "{path:?} is a second store beside {first:?}; say which file it is with --map \"{path}=FILE\""
+    )]
     SecondStore {
         /// Its path.
         path: String,

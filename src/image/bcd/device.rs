@@ -207,7 +207,10 @@ impl Descriptor {
 
     fn understand(bytes: &[u8], depth: usize) -> Option<Self> {
         let depth = depth.checked_sub(1)?;
-        match (u32_at(bytes, field::KIND)?, u32_at(bytes, field::LOCAL_KIND)) {
+        match (
+            u32_at(bytes, field::KIND)?,
+            u32_at(bytes, field::LOCAL_KIND),
+        ) {
             (BOOT, _) => Some(Descriptor::Boot),
             (PARTITION, _) => match u32_at(bytes, field::SCHEME)? {
                 SCHEME_MBR => Some(Descriptor::Mbr(MbrPartition {

@@ -111,10 +111,9 @@ pub enum DiskError {
 
 /// The active partition of a disk, from its first sector.
 pub fn active_partition(sector: &[u8]) -> Result<MbrPartition, DiskError> {
-    let sector: &[u8; SECTOR as usize] =
-        sector.first_chunk().ok_or(DiskError::Short {
-            found: sector.len(),
-        })?;
+    let sector: &[u8; SECTOR as usize] = sector.first_chunk().ok_or(DiskError::Short {
+        found: sector.len(),
+    })?;
     let magic = [sector[0x1FE], sector[0x1FF]];
     if magic != [0x55, 0xAA] {
         return Err(DiskError::Magic { found: magic });
@@ -129,7 +128,9 @@ pub fn active_partition(sector: &[u8]) -> Result<MbrPartition, DiskError> {
             found: active.len(),
         });
     };
-    let start = Lba(u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]]));
+    let start = Lba(u32::from_le_bytes([
+        entry[8], entry[9], entry[10], entry[11],
+    ]));
     if start.0 == 0 {
         return Err(DiskError::Start);
     }

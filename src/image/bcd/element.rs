@@ -103,7 +103,9 @@ pub enum ElementError {
         length: usize,
     },
     /// A string has no other NUL.
-    #[error("expected the string to end at its NUL at offset {offset}, found {after} bytes after it")]
+    #[error(
+        "expected the string to end at its NUL at offset {offset}, found {after} bytes after it"
+    )]
     AfterNul {
         /// Where the NUL is, in bytes.
         offset: usize,
@@ -241,8 +243,10 @@ impl Value {
             Value::String(text) => (ValueType::Sz, utf16(text)),
             Value::Object(guid) => (ValueType::Sz, utf16(&guid.to_string())),
             Value::ObjectList(list) => {
-                let mut bytes: Vec<u8> =
-                    list.iter().flat_map(|guid| utf16(&guid.to_string())).collect();
+                let mut bytes: Vec<u8> = list
+                    .iter()
+                    .flat_map(|guid| utf16(&guid.to_string()))
+                    .collect();
                 bytes.extend([0, 0]);
                 (ValueType::MultiSz, bytes)
             }
@@ -250,18 +254,16 @@ impl Value {
             Value::Boolean(yes) => (ValueType::Binary, vec![u8::from(*yes)]),
             Value::IntegerList(list) => (
                 ValueType::Binary,
-                list.iter().flat_map(|number| number.to_le_bytes()).collect(),
+                list.iter()
+                    .flat_map(|number| number.to_le_bytes())
+                    .collect(),
             ),
             Value::Raw { kind, bytes } => (*kind, bytes.clone()),
         }
     }
 
     /// What an element's bytes mean.
-    pub fn decode(
-        code: ElementCode,
-        kind: ValueType,
-        bytes: &[u8],
-    ) -> Result<Self, ElementError> {
+    pub fn decode(code: ElementCode, kind: ValueType, bytes: &[u8]) -> Result<Self, ElementError> {
         let format = code.format();
         match format.registry_type() {
             Some(expected) if expected != kind => {
@@ -401,21 +403,49 @@ mod tests {
     fn every_format_lies_as_documented() {
         let guid = "{9dea862c-5cdd-4e70-acc1-f32b344d4795}";
         for (code, value, kind, bytes) in [
-            (STRING, Value::String("WinPE".into()), ValueType::Sz, b"W\0i\0n\0P\0E\0\0\0".to_vec()),
+            (
+                STRING,
+                Value::String("WinPE".into()),
+                ValueType::Sz,
+                b"W\0i\0n\0P\0E\0\0\0".to_vec(),
+            ),
             (OBJECT, Value::Object(BOOTMGR), ValueType::Sz, utf16(guid)),
             (
                 LIST,
                 Value::ObjectList(vec![BOOTMGR, MEMDIAG]),
                 ValueType::MultiSz,
-                [utf16(guid), utf16("{b2721d73-1db4-4c62-bf78-c548a880142d}"), vec![0, 0]].concat(),
+                [
+                    utf16(guid),
+                    utf16("{b2721d73-1db4-4c62-bf78-c548a880142d}"),
+                    vec![0, 0],
+                ]
+                .concat(),
             ),
-            (LIST, Value::ObjectList(vec![]), ValueType::MultiSz, vec![0, 0]),
-            (INTEGER, Value::Integer(30), ValueType::Binary, vec![30, 0, 0, 0, 0, 0, 0, 0]),
+            (
+                LIST,
+                Value::ObjectList(vec![]),
+                ValueType::MultiSz,
+                vec![0, 0],
+            ),
+            (
+                INTEGER,
+                Value::Integer(30),
+                ValueType::Binary,
+                vec![30, 0, 0, 0, 0, 0, 0, 0],
+            ),
             (BOOLEAN, Value::Boolean(true), ValueType::Binary, vec![1]),
-            (INTEGERS, Value::IntegerList(vec![1, 2]), ValueType::Binary, vec![1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]),
+            (
+                INTEGERS,
+                Value::IntegerList(vec![1, 2]),
+                ValueType::Binary,
+                vec![1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0],
+            ),
             (
                 ElementCode(0x2900_0001),
-                Value::Raw { kind: ValueType::Qword, bytes: vec![1, 2, 3] },
+                Value::Raw {
+                    kind: ValueType::Qword,
+                    bytes: vec![1, 2, 3],
+                },
                 ValueType::Qword,
                 vec![1, 2, 3],
             ),
@@ -431,7 +461,14 @@ mod tests {
         assert_eq!(ElementCode::from_key("12000004"), Some(STRING));
         assert_eq!(STRING.to_string(), "12000004");
         assert_eq!(ElementCode::from_key("1700000A"), Some(INTEGERS));
-        for bad in ["", "1200004", "120000041", "+2000004", "0x120004", "1200000g"] {
+        for bad in [
+            "",
+            "1200004",
+            "120000041",
+            "+2000004",
+            "0x120004",
+            "1200000g",
+        ] {
             assert_eq!(ElementCode::from_key(bad), None, "{bad}");
         }
         assert_eq!(STRING.class(), Class::Library);
@@ -486,7 +523,9 @@ mod tests {
         assert!(error(LIST, ValueType::MultiSz, b"").contains("NUL"));
         assert!(error(LIST, ValueType::MultiSz, &utf16(&BOOTMGR.to_string())).contains("NUL"));
         assert!(error(LIST, ValueType::MultiSz, &[0; 6]).contains("after it"));
-        assert!(error(ElementCode(0x1100_0001), ValueType::Binary, &[0; 31]).contains("found 31 bytes"));
+        assert!(
+            error(ElementCode(0x1100_0001), ValueType::Binary, &[0; 31]).contains("found 31 bytes")
+        );
     }
 
     #[test]
@@ -502,7 +541,10 @@ mod tests {
         let device = Value::Device(Device::plain(Descriptor::Boot));
         assert!(device.fits(ElementCode(0x1100_0001)));
         assert!(!device.fits(STRING));
-        let raw = Value::Raw { kind: ValueType::Sz, bytes: vec![] };
+        let raw = Value::Raw {
+            kind: ValueType::Sz,
+            bytes: vec![],
+        };
         assert!(!raw.fits(STRING));
         assert!(raw.fits(ElementCode(0x1000_0001)));
     }

@@ -61,11 +61,16 @@ pub fn parse(
         Format::Integer => {
             let known = table::words(code, kind);
             let word = one(words, "a number")?;
-            if let Some(value) = known.iter().position(|name| name.eq_ignore_ascii_case(word)) {
+            if let Some(value) = known
+                .iter()
+                .position(|name| name.eq_ignore_ascii_case(word))
+            {
                 return Ok(Value::Integer(value as u64));
             }
             let expected = || match known {
-                [] => format!("expected a number (decimal, or hexadecimal after 0x), found {word:?}"),
+                [] => {
+                    format!("expected a number (decimal, or hexadecimal after 0x), found {word:?}")
+                }
                 known => format!("expected {} or a number, found {word:?}", known.join(", ")),
             };
             number(word)
@@ -106,28 +111,21 @@ pub fn parse(
 }
 
 /// Shows the value of an element of such an object: a line each for the items of a list.
-pub fn display(
-    code: ElementCode,
-    kind: ObjectType,
-    value: &Value,
-    drives: &Drives,
-) -> Vec<String> {
+pub fn display(code: ElementCode, kind: ObjectType, value: &Value, drives: &Drives) -> Vec<String> {
     let entry = table::entry(code, kind);
     match value {
         Value::Device(device) => vec![notation::display(device, drives)],
         Value::String(text) => vec![text.clone()],
         Value::Object(guid) => vec![alias::display(*guid)],
         Value::ObjectList(list) => list.iter().map(|guid| alias::display(*guid)).collect(),
-        Value::Integer(number) => vec![
-            match usize::try_from(*number)
-                .ok()
-                .and_then(|at| table::words(code, kind).get(at))
-            {
-                Some(word) => (*word).to_owned(),
-                None if entry.is_none_or(table::Entry::is_address) => format!("{number:#x}"),
-                None => number.to_string(),
-            },
-        ],
+        Value::Integer(number) => vec![match usize::try_from(*number)
+            .ok()
+            .and_then(|at| table::words(code, kind).get(at))
+        {
+            Some(word) => (*word).to_owned(),
+            None if entry.is_none_or(table::Entry::is_address) => format!("{number:#x}"),
+            None => number.to_string(),
+        }],
         Value::Boolean(yes) => vec![if *yes { "Yes" } else { "No" }.to_owned()],
         Value::IntegerList(list) => list.iter().map(|number| format!("{number:#x}")).collect(),
         Value::Raw { kind, bytes } => {
@@ -174,8 +172,14 @@ mod tests {
 
     fn reads(name: &str, words: &[&str]) -> Result<Value, LiteralError> {
         let kind = ObjectType(0x1010_0002);
-        let code = table::find(name, kind).or_else(|_| table::find(name, LOADER)).unwrap();
-        let kind = if table::entry(code, kind).is_some() { kind } else { LOADER };
+        let code = table::find(name, kind)
+            .or_else(|_| table::find(name, LOADER))
+            .unwrap();
+        let kind = if table::entry(code, kind).is_some() {
+            kind
+        } else {
+            LOADER
+        };
         parse(code, kind, words, &Names::of_drives(&Drives::none()))
     }
 
@@ -211,7 +215,10 @@ mod tests {
             assert!(error.what.contains(&format!("{bad:?}")), "{error}");
         }
         let error = reads("nx", &["never"]).unwrap_err();
-        assert!(error.what.contains("OptIn, OptOut, AlwaysOff, AlwaysOn"), "{error}");
+        assert!(
+            error.what.contains("OptIn, OptOut, AlwaysOff, AlwaysOn"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -66,7 +66,10 @@ const DEPTH: usize = 4;
 /// Reads a device.
 pub fn parse(text: &str, names: &Names<'_>) -> Result<Device, NotationError> {
     if text.len() > LONGEST {
-        return Err(error(0, format!("expected a device, found {} bytes", text.len())));
+        return Err(error(
+            0,
+            format!("expected a device, found {} bytes", text.len()),
+        ));
     }
     let (device, options) = match split_options(text) {
         Some((device, options)) => {
@@ -132,13 +135,20 @@ fn descriptor(
         return raw(digits, at + 4);
     }
     let Some((form, value)) = text.split_once('=') else {
-        return Err(error(at, format!("expected a device ({FORMS}), found {text:?}")));
+        return Err(error(
+            at,
+            format!("expected a device ({FORMS}), found {text:?}"),
+        ));
     };
     let value_at = at + form.len() + 1;
     match form.to_ascii_lowercase().as_str() {
         "partition" | "hd_partition" => partition(value, value_at, names.drives),
-        "file" => Ok(Descriptor::File(Box::new(file(value, value_at, names, depth)?))),
-        "ramdisk" => Ok(Descriptor::Ramdisk(Box::new(file(value, value_at, names, depth)?))),
+        "file" => Ok(Descriptor::File(Box::new(file(
+            value, value_at, names, depth,
+        )?))),
+        "ramdisk" => Ok(Descriptor::Ramdisk(Box::new(file(
+            value, value_at, names, depth,
+        )?))),
         "locate" | "vhd" | "udp" => Err(error(
             at,
             format!(
@@ -146,7 +156,10 @@ fn descriptor(
                  a store that has it, as hex:BYTES"
             ),
         )),
-        _ => Err(error(at, format!("expected a device ({FORMS}), found {text:?}"))),
+        _ => Err(error(
+            at,
+            format!("expected a device ({FORMS}), found {text:?}"),
+        )),
     }
 }
 
@@ -203,12 +216,7 @@ fn partition(text: &str, at: usize, drives: &Drives) -> Result<Descriptor, Notat
 }
 
 /// `[device]\path`.
-fn file(
-    text: &str,
-    at: usize,
-    names: &Names<'_>,
-    depth: usize,
-) -> Result<FilePath, NotationError> {
+fn file(text: &str, at: usize, names: &Names<'_>, depth: usize) -> Result<FilePath, NotationError> {
     let expected = || {
         error(
             at,
@@ -315,7 +323,11 @@ fn place(descriptor: &Descriptor, drives: &Drives) -> String {
             format!("mbr:{:08x}@{}", partition.signature, partition.offset)
         }
         Descriptor::Gpt(partition) => {
-            format!("gpt:{}/{}", partition.disk.bare(), partition.partition.bare())
+            format!(
+                "gpt:{}/{}",
+                partition.disk.bare(),
+                partition.partition.bare()
+            )
         }
         other => words(other, drives),
     }
@@ -406,8 +418,16 @@ mod tests {
             ("ramdisk", 0, "expected a device"),
             ("partition=", 10, "drive letter"),
             ("partition=D:", 10, "--disk D:=FILE"),
-            ("ramdisk=[C:]\\winpe.wim,{ramdiskoptions}", 9, "--drive C:=DEVICE"),
-            ("ramdisk=[boot]\\x,{ramdiskoption}", 17, "did you mean {ramdiskoptions}?"),
+            (
+                "ramdisk=[C:]\\winpe.wim,{ramdiskoptions}",
+                9,
+                "--drive C:=DEVICE",
+            ),
+            (
+                "ramdisk=[boot]\\x,{ramdiskoption}",
+                17,
+                "did you mean {ramdiskoptions}?",
+            ),
             ("ramdisk=C:\\x", 8, "[DEVICE]\\PATH"),
             ("ramdisk=[boot", 8, "[DEVICE]\\PATH"),
             ("ramdisk=[boot]", 8, "[DEVICE]\\PATH"),

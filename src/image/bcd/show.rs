@@ -155,7 +155,9 @@ ramdisksdipath          \\boot\\boot.sdi
         let object = store.objects.remove(&derived).unwrap();
         store.objects.insert(loader, object);
         let bootmgr = store.objects.get_mut(&BOOTMGR).unwrap();
-        bootmgr.elements.insert(code::DEFAULT, Value::Object(loader));
+        bootmgr
+            .elements
+            .insert(code::DEFAULT, Value::Object(loader));
         bootmgr.elements.insert(
             code::DISPLAY_ORDER,
             Value::ObjectList(vec![loader, alias::MEMDIAG]),

@@ -245,12 +245,11 @@ fn read_object(hive: &Hive, at: KeyId, path: &str) -> Result<Object, StoreError>
                 path: path(),
                 name: key::ELEMENT,
             })?;
-        let value = Value::decode(code, value.kind, &value.data).map_err(|source| {
-            StoreError::Element {
+        let value =
+            Value::decode(code, value.kind, &value.data).map_err(|source| StoreError::Element {
                 path: path(),
                 source,
-            }
-        })?;
+            })?;
         object.elements.insert(code, value);
     }
     Ok(object)

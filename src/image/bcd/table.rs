@@ -242,7 +242,11 @@ mod tests {
     #[test]
     fn what_is_shown_is_found_again() {
         let kinds = alias::WELL_KNOWN.iter().map(|known| known.kind);
-        for kind in kinds.chain([ObjectType::OS_LOADER, ObjectType(0), ObjectType(0x1020_0004)]) {
+        for kind in kinds.chain([
+            ObjectType::OS_LOADER,
+            ObjectType(0),
+            ObjectType(0x1020_0004),
+        ]) {
             for (_, section) in SECTIONS {
                 for entry in *section {
                     assert_eq!(find(&name(entry.code, kind), kind), Ok(entry.code));
@@ -251,13 +255,19 @@ mod tests {
             let custom = ElementCode(0x5400_0001);
             assert_eq!(find(&name(custom, kind), kind), Ok(custom));
         }
-        assert_eq!(find("CUSTOM:0x54000001", BOOTMGR), Ok(ElementCode(0x5400_0001)));
+        assert_eq!(
+            find("CUSTOM:0x54000001", BOOTMGR),
+            Ok(ElementCode(0x5400_0001))
+        );
     }
 
     #[test]
     fn unknown_names_are_told_with_the_nearest() {
         let error = find("ramdisksdipth", ObjectType::DEVICE).unwrap_err();
-        assert!(error.to_string().ends_with("did you mean ramdisksdipath?"), "{error}");
+        assert!(
+            error.to_string().ends_with("did you mean ramdisksdipath?"),
+            "{error}"
+        );
         let error = find("custom:12", BOOTMGR).unwrap_err();
         assert!(matches!(error, NameError::Unknown { .. }), "{error}");
         let error = find("winpe", BOOTMGR).unwrap_err();

@@ -459,10 +459,21 @@ mod tests {
                 element: "device".into()
             }
         );
-        for path in ["boot.sdi", "C:\\boot.sdi", "/boot.sdi", "\\boot\\", "\\a?", "\\\\x", ""] {
+        for path in [
+            "boot.sdi",
+            "C:\\boot.sdi",
+            "/boot.sdi",
+            "\\boot\\",
+            "\\a?",
+            "\\\\x",
+            "",
+        ] {
             let value = Value::String(path.into());
             let found = with(RAMDISK_OPTIONS, code::RAMDISK_SDI_PATH, Some(value));
-            assert!(matches!(&found[..], [Warning::OddPath { .. }]), "{path}: {found:?}");
+            assert!(
+                matches!(&found[..], [Warning::OddPath { .. }]),
+                "{path}: {found:?}"
+            );
         }
         let device = Device::ramdisk(Descriptor::Boot, "\\winpe.iso", RAMDISK_OPTIONS);
         let found = with(guid, code::OS_DEVICE, Some(Value::Device(device)));
@@ -470,9 +481,14 @@ mod tests {
         let device = Device::decode(&[8; 40]).unwrap();
         let found = with(BOOTMGR, code::DEVICE, Some(Value::Device(device)));
         assert!(
-            found
-                .iter()
-                .any(|warning| matches!(warning, Warning::DeviceSize { claimed: 0x0808_0808, found: 24, .. })),
+            found.iter().any(|warning| matches!(
+                warning,
+                Warning::DeviceSize {
+                    claimed: 0x0808_0808,
+                    found: 24,
+                    ..
+                }
+            )),
             "{found:?}"
         );
     }

@@ -113,17 +113,41 @@ pub enum Kind {
 }
 
 const COMMANDS: [&str; 21] = [
-    "createstore", "import", "export", "create", "copy", "delete", "set", "deletevalue",
-    "displayorder", "toolsdisplayorder", "bootsequence", "default", "timeout", "enum", "v", "ems",
-    "bootems", "debug", "bootdebug", "store", "application",
+    "createstore",
+    "import",
+    "export",
+    "create",
+    "copy",
+    "delete",
+    "set",
+    "deletevalue",
+    "displayorder",
+    "toolsdisplayorder",
+    "bootsequence",
+    "default",
+    "timeout",
+    "enum",
+    "v",
+    "ems",
+    "bootems",
+    "debug",
+    "bootdebug",
+    "store",
+    "application",
 ];
 
 const UNSUPPORTED: [(&str, &str); 7] = [
-    ("sysstore", "there is no system store here; the store is the file that --store names"),
+    (
+        "sysstore",
+        "there is no system store here; the store is the file that --store names",
+    ),
     ("mirror", "the firmware's own entries are not here"),
     ("dbgsettings", "set the elements of {dbgsettings} with /set"),
     ("emssettings", "set the elements of {emssettings} with /set"),
-    ("hypervisorsettings", "set the elements of {hypervisorsettings} with /set"),
+    (
+        "hypervisorsettings",
+        "set the elements of {hypervisorsettings} with /set",
+    ),
     ("event", "set the element event with /set"),
     ("?", "see `slamboot bcd run --help`"),
 ];
@@ -158,11 +182,7 @@ impl Words {
     }
 
     /// Takes an option and the word after it away.
-    fn valued(
-        &mut self,
-        name: &str,
-        expected: &'static str,
-    ) -> Result<Option<Word>, ScriptError> {
+    fn valued(&mut self, name: &str, expected: &'static str) -> Result<Option<Word>, ScriptError> {
         let Some((at, _)) = self.flag(name) else {
             return Ok(None);
         };

@@ -161,7 +161,7 @@ fn classify(line: Vec<Char>, end: Position) -> Option<Line> {
         }
         _ => Some(Line::Other {
             at,
-            text: rest.trim_end().to_owned(),
+            text: text.trim().to_owned(),
             nearest: nearest(&name, ["bcdedit"].into_iter()),
         }),
     }
@@ -291,7 +291,10 @@ pub fn words(line: &[Char]) -> Result<Vec<Word>, ScriptError> {
                     .map(str::len)
                     .ok_or_else(|| place.error(Fault::Operator { found: '>' }))?;
                 at += spaces + length;
-                if word.as_ref().is_some_and(|word| word.text == "1" || word.text == "2") {
+                if word
+                    .as_ref()
+                    .is_some_and(|word| word.text == "1" || word.text == "2")
+                {
                     word = None;
                 }
                 words.extend(word.take());
@@ -357,7 +360,10 @@ mod tests {
             ("x >nul", &["x"]),
             ("x 2>nul", &["x"]),
             ("x > NUL 2>&1", &["x"]),
-            ("[C:]\\winpe.wim,{ramdiskoptions}", &["[C:]\\winpe.wim,{ramdiskoptions}"]),
+            (
+                "[C:]\\winpe.wim,{ramdiskoptions}",
+                &["[C:]\\winpe.wim,{ramdiskoptions}"],
+            ),
             ("ü \"日本 語\"", &["ü", "日本 語"]),
         ] {
             assert_eq!(split(line), words, "{line}");
@@ -393,7 +399,9 @@ mod tests {
             .collect();
         assert_eq!(
             kinds,
-            ["other", "bcdedit", "bcdedit", "bcdedit", "bcdedit", "set", "other", "near"]
+            [
+                "other", "bcdedit", "bcdedit", "bcdedit", "bcdedit", "set", "other", "near"
+            ]
         );
         let Line::Assignment { name, value } = &lines[5] else {
             panic!()

@@ -127,7 +127,9 @@ impl<'a> Runner<'a> {
                     }));
                 }
                 self.done.skipped += 1;
-                self.note(at, format!("passed over, not for bcdedit: {text}"));
+                let start: String = text.chars().take(60).collect();
+                let more = if start.len() < text.len() { "..." } else { "" };
+                self.note(at, format!("passed over, not for bcdedit: {start}{more}"));
             }
         }
         Ok(())
@@ -152,7 +154,10 @@ impl<'a> Runner<'a> {
                 }
                 self.done.store = Store::new();
                 self.done.created = true;
-                self.note(at, format!("made an empty store, which the script calls {}", path.text));
+                self.note(
+                    at,
+                    format!("made an empty store, which the script calls {}", path.text),
+                );
             }
             Command::Import(path) => match self.mapped(&path.text) {
                 Some(Some(store)) => {
@@ -162,7 +167,10 @@ impl<'a> Runner<'a> {
                 Some(None) => unmapped(path)?,
                 None => {
                     self.this_store(path)?;
-                    self.note(at, format!("{} is this store already: nothing to import", path.text));
+                    self.note(
+                        at,
+                        format!("{} is this store already: nothing to import", path.text),
+                    );
                 }
             },
             Command::Export(path) => {
@@ -178,7 +186,10 @@ impl<'a> Runner<'a> {
                             first: first.to_owned(),
                         }));
                     }
-                    self.note(at, format!("{} is this store already: nothing to export", path.text));
+                    self.note(
+                        at,
+                        format!("{} is this store already: nothing to export", path.text),
+                    );
                 }
             }
             Command::Enum { what, full } => self.enumerate(what.as_ref(), *full)?,
@@ -196,7 +207,11 @@ impl<'a> Runner<'a> {
                 description,
                 kind,
             } => {
-                let guid = if id.is_none() { self.guids.next() } else { None };
+                let guid = if id.is_none() {
+                    self.guids.next()
+                } else {
+                    None
+                };
                 let new = New {
                     id: id.as_ref().map(|id| id.text.as_str()),
                     kind: match kind {
@@ -222,7 +237,13 @@ impl<'a> Runner<'a> {
                         _ => None,
                     })
                 })?;
-                self.made(at, guid, id.is_none(), new.description.unwrap_or_default(), "made");
+                self.made(
+                    at,
+                    guid,
+                    id.is_none(),
+                    new.description.unwrap_or_default(),
+                    "made",
+                );
             }
             Command::Copy { id, description } => {
                 let guid = self.guids.next();
@@ -303,8 +324,7 @@ impl<'a> Runner<'a> {
         if element == code::DEFAULT {
             // `/default` asks for an object that is there, which `/set` does not.
             for id in values {
-                change::object(store, &id.text)
-                    .map_err(|error| place(at, error, |_| Some(id)))?;
+                change::object(store, &id.text).map_err(|error| place(at, error, |_| Some(id)))?;
             }
         }
         let texts = texts(values);

@@ -41,7 +41,8 @@ impl<'a> Variables<'a> {
 
     /// `set NAME=VALUE`; without a value, the variable is gone.
     pub fn assign(&mut self, name: &str, value: String) {
-        self.assigned.retain(|known, _| !known.eq_ignore_ascii_case(name));
+        self.assigned
+            .retain(|known, _| !known.eq_ignore_ascii_case(name));
         if !value.is_empty() {
             self.assigned.insert(name.to_owned(), value);
         }
