@@ -331,7 +331,7 @@ fn bad_input_is_explained() {
         ),
         (
             &["run", "recipe.txt", "--store", "BCD"],
-            "line 15, column 42: which partition C: is",
+            "line 15, column 41: which partition C: is",
         ),
         (
             &[

@@ -7,6 +7,7 @@ mod command;
 mod faults;
 mod fuzz;
 mod judges;
+mod names;
 mod random;
 mod recipe;
 mod round_trip;

@@ -80,10 +80,14 @@ pub fn guid(random: &mut Rng) -> Guid {
 
 pub fn value(code: ElementCode, random: &mut Rng) -> Value {
     match code.format() {
-        Format::Device => Value::Device(Device {
-            options: random.bool().then(|| guid(random)),
-            descriptor: descriptor(3, random),
-        }),
+        // As it would be read: random bytes within a device may be no device of their own.
+        Format::Device => {
+            let device = Device {
+                options: random.bool().then(|| guid(random)),
+                descriptor: descriptor(3, random),
+            };
+            Value::Device(Device::decode(&device.encode()).unwrap())
+        }
         Format::String => Value::String(text(random)),
         Format::Object => Value::Object(guid(random)),
         Format::ObjectList => {

@@ -30,8 +30,8 @@ pub(super) struct SetArgs {
     /// The element: a name of bcdedit's, or custom:CODE.
     element: String,
 
-    /// Its value; a list has several.
-    #[arg(value_name = "VALUE", required = true, allow_hyphen_values = true)]
+    /// Its value; a list has several. Put -- before one that begins with a dash.
+    #[arg(value_name = "VALUE", required = true)]
     values: Vec<String>,
 
     /// Add to a list, at its front.
@@ -102,8 +102,14 @@ pub(super) struct CreateObjectArgs {
     application: Option<String>,
 
     /// Settings to inherit, by any object or by applications of one type.
-    #[arg(long, value_name = "TYPE", num_args = 0..=1, conflicts_with = "device")]
-    inherit: Option<Option<String>>,
+    #[arg(
+        long,
+        value_name = "TYPE",
+        num_args = 0..=1,
+        default_missing_value = "",
+        conflicts_with = "device"
+    )]
+    inherit: Option<String>,
 
     /// Options of a device.
     #[arg(long)]
@@ -174,7 +180,7 @@ pub(super) fn create_object(args: &CreateObjectArgs) -> Result<()> {
         id: args.id.as_deref(),
         kind: match (&args.application, &args.inherit, args.device) {
             (Some(kind), ..) => NewKind::Application(kind),
-            (_, Some(kind), _) => NewKind::Inherit(kind.as_deref()),
+            (_, Some(kind), _) => NewKind::Inherit(Some(&**kind).filter(|kind| !kind.is_empty())),
             (.., true) => NewKind::Device,
             _ => NewKind::OfIdentifier,
         },

@@ -85,6 +85,11 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
         mapped,
     };
     let there = args.store.symlink_metadata().is_ok();
+    // Told before the script is run, which would complain of objects that are missing.
+    let lower = script.to_ascii_lowercase();
+    if !there && lower.contains("bcdedit") && !lower.contains("createstore") {
+        return Err(no_store(&args.store));
+    }
     let mut file = if there {
         StoreFile::open(&args.store)?
     } else {
@@ -99,12 +104,7 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
         );
     }
     if !there && !done.created {
-        bail!(
-            "{}: no such store; begin the script with bcdedit /createstore, or make the store \
-             first: slamboot bcd create {}",
-            args.store.display(),
-            args.store.display()
-        );
+        return Err(no_store(&args.store));
     }
     for note in &done.notes {
         println!("line {:>3}:    {}", note.at.line, note.what);
@@ -142,6 +142,14 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
         file.store = done.store;
     }
     super::finish(file)
+}
+
+fn no_store(path: &Path) -> anyhow::Error {
+    let path = path.display();
+    anyhow!(
+        "{path}: no such store; begin the script with bcdedit /createstore, or make the store \
+         first: slamboot bcd create {path}"
+    )
 }
 
 fn pairs(option: &str, form: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {

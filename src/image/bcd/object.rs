@@ -104,6 +104,7 @@ impl ObjectType {
     }
 
     /// The settings that an application may inherit: `/create /inherit osloader`.
+    #[must_use]
     pub fn inherited_by(self) -> ObjectType {
         ObjectType(0x2020_0000 | self.0 & 0xF_FFFF)
     }

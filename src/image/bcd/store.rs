@@ -100,7 +100,8 @@ impl Store {
 
     /// An identifier that is free, the same for the same store, type and description.
     pub fn free_guid(&self, kind: ObjectType, description: &str) -> Guid {
-        (0u32..)
+        // More than can be taken.
+        (0..=self.objects.len() + alias::WELL_KNOWN.len())
             .map(|number| {
                 let seed = format!(
                     "slamboot bcd object\0{:08x}\0{number}\0{description}",
@@ -109,7 +110,6 @@ impl Store {
                 Guid::derived(seed.as_bytes())
             })
             .find(|guid| !self.objects.contains_key(guid) && alias::by_guid(*guid).is_none())
-            // Of 2^32 numbers some are free.
             .unwrap_or(Guid::ZERO)
     }
 

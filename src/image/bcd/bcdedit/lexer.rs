@@ -104,10 +104,11 @@ pub fn lines(script: &str) -> Vec<Line> {
         if continues(&line) {
             line.pop();
         } else {
-            lines.extend(classify(std::mem::take(&mut line), end));
+            lines.extend(classify(&line, end));
+            line.clear();
         }
     }
-    lines.extend(classify(line, end));
+    lines.extend(classify(&line, end));
     lines
 }
 
@@ -126,7 +127,7 @@ fn continues(line: &[Char]) -> bool {
     escape
 }
 
-fn classify(line: Vec<Char>, end: Position) -> Option<Line> {
+fn classify(line: &[Char], end: Position) -> Option<Line> {
     let text: String = line.iter().map(|char| char.c).collect();
     let blank = |c: char| c.is_whitespace();
     let mut rest = text.trim_start_matches(blank);

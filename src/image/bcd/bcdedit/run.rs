@@ -271,7 +271,7 @@ impl<'a> Runner<'a> {
                     |error| {
                         place(at, error, |part| match part {
                             Part::Id => Some(id),
-                            Part::Value(number) => values.get(number).or(values.last()),
+                            Part::Value(number) => values.get(number).or(Some(element)),
                             _ => Some(element),
                         })
                     },
@@ -340,11 +340,11 @@ impl<'a> Runner<'a> {
     }
 
     /// The content of a store that is mapped to a file, if this path is.
-    fn mapped(&self, path: &str) -> Option<Option<&'a Store>> {
+    fn mapped(&self, path: &str) -> Option<&'a Option<Store>> {
         let mut mapped = self.context.mapped.iter();
         mapped
             .find(|(known, _)| known.eq_ignore_ascii_case(path))
-            .map(|(_, store)| store.as_ref())
+            .map(|(_, store)| store)
     }
 
     /// Takes a path for the store that is edited: there is but one, whatever it is called.
