@@ -32,10 +32,14 @@ mod hive;
 mod key;
 mod le;
 mod list;
+mod log;
+mod marvin;
 mod name;
+mod recover;
 mod security;
 mod value;
 
 pub use error::{Dirt, EditError, Error};
 pub use hive::{Hive, KeyId, SaveError, Subkeys};
+pub use recover::Recovery;
 pub use value::{Value, ValueType, Values};

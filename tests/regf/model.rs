@@ -8,11 +8,18 @@ use slamboot::image::regf::{EditError, Hive, KeyId, ValueType};
 
 use crate::support::{cells, empty, u32_at};
 
-/// Upper case of names made of [`letters`], which is that of Unicode.
+/// Upper case of a name: Unicode's, as far as both letters are one UTF-16 unit.
 type Folded = Vec<u16>;
 
 fn fold(name: &str) -> Folded {
-    name.to_uppercase().encode_utf16().collect()
+    let mut folded = Vec::new();
+    for letter in name.chars() {
+        let mut upper = letter.to_uppercase();
+        let folds = letter.len_utf16() == 1 && upper.len() == 1;
+        let letter = upper.next().filter(|_| folds).unwrap_or(letter);
+        folded.extend(letter.encode_utf16(&mut [0; 2]).iter());
+    }
+    folded
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -24,7 +24,7 @@ mod field {
     pub const CHECKSUM: usize = 508;
 }
 
-pub(super) use field::{BINS_SIZE, PRIMARY, ROOT, SECONDARY, WRITTEN};
+pub(super) use field::{BINS_SIZE, CHECKSUM, KIND, PRIMARY, ROOT, SECONDARY, WRITTEN};
 
 /// What the base block says of the rest, proven as far as it can be without the rest.
 #[derive(Clone, Copy, Debug)]
