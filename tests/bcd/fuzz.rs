@@ -31,13 +31,14 @@ fn fuzz(name: &str, live: impl Fn(&mut Rng) -> bool + std::panic::RefUnwindSafe)
     let (mut lives, mut good) = (0, 0);
     while lives < 200 || start.elapsed() < time {
         let seed = first + lives;
-        match std::panic::catch_unwind(|| live(&mut Rng::with_seed(seed))) {
-            Ok(was_good) => good += u64::from(was_good),
-            Err(_) => panic!(
+        let was_good = std::panic::catch_unwind(|| live(&mut Rng::with_seed(seed)));
+        let Ok(was_good) = was_good else {
+            panic!(
                 "seed {seed}: SLAMBOOT_FUZZ_SECONDS=0 SLAMBOOT_FUZZ_SEED={seed} \
                  cargo test --test bcd fuzz::{name}"
-            ),
-        }
+            );
+        };
+        good += u64::from(was_good);
         lives += 1;
     }
     println!(

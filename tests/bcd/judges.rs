@@ -76,7 +76,9 @@ fn exported(text: &str) -> BTreeMap<String, (u32, Vec<u8>)> {
     let mut key = String::new();
     for line in text.lines() {
         if let Some(path) = line.strip_prefix('[') {
-            key = path.trim_end_matches(']').trim_end_matches('\\').to_owned();
+            path.trim_end_matches(']')
+                .trim_end_matches('\\')
+                .clone_into(&mut key);
         } else if let Some((name, value)) = line.split_once("\"=") {
             let name = name.trim_start_matches('"');
             let value = if let Some(number) = value.strip_prefix("dword:") {

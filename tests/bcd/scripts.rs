@@ -380,6 +380,11 @@ fn errors_name_line_and_column_and_what_to_do() {
         ("bcdedit /enum | more", (1, 15), "'|'"),
         ("bcdeit /enum", (1, 1), "did you mean bcdedit?"),
         (
+            " for /f %%i in ('bcdedit.exe /create /d x') do echo",
+            (1, 2),
+            "found \"for\" before it",
+        ),
+        (
             "bcdedit /set {bootmgr} default {default",
             (1, 32),
             "unknown identifier",

@@ -59,6 +59,14 @@ pub enum Fault {
         /// `bcdedit`, where that may have been meant.
         nearest: Option<&'static str>,
     },
+    /// A command within a line for cmd.exe.
+    #[error(
+        "expected bcdedit at the beginning of its line, found {found:?} before it, which is for cmd.exe; write the command on a line of its own"
+    )]
+    Within {
+        /// The first word of the line.
+        found: String,
+    },
     /// A command that bcdedit does not have.
     #[error("unknown command {found:?}: expected one of bcdedit's, such as /create or /set{}", hint(nearest.as_deref()))]
     Command {

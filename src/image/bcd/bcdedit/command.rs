@@ -418,9 +418,9 @@ fn create(mut words: Words) -> Result<Command, ScriptError> {
 fn list(element: ElementCode, mut words: Words) -> Result<Command, ScriptError> {
     let edit = words.edit();
     let mut values = vec![words.need(ID)?];
-    while let Some(id) = words.plain() {
-        values.push(id);
-    }
+    let more = words.words.iter().take_while(|word| option(word).is_none());
+    let more = more.count();
+    values.extend(words.words.drain(..more));
     words.done(Command::BootManager {
         element,
         values,

@@ -90,6 +90,8 @@ pub fn lines(script: &str) -> Vec<Line> {
     let mut end = Position { line: 1, column: 1 };
     for (number, text) in script.split('\n').enumerate() {
         let text = text.strip_suffix('\r').unwrap_or(text);
+        // A line that goes on ends outside quotation marks, so each part stands for itself.
+        let part = line.len();
         line.extend(text.chars().enumerate().map(|(column, c)| Char {
             c,
             at: Position {
@@ -101,7 +103,7 @@ pub fn lines(script: &str) -> Vec<Line> {
             line: number + 1,
             column: text.chars().count() + 1,
         };
-        if continues(&line) {
+        if continues(&line[part..]) {
             line.pop();
         } else {
             lines.extend(classify(&line, end));
@@ -279,7 +281,7 @@ pub fn words(line: &[Char]) -> Result<Vec<Word>, ScriptError> {
             }
             '>' => {
                 // `>nul`, `1>nul`, `2>nul`, `2>&1` change nothing that matters here.
-                let target: String = line[at..].iter().map(|char| char.c).collect();
+                let target: String = line[at..].iter().take(64).map(|char| char.c).collect();
                 let spaces = target.chars().take_while(|c| *c == ' ').count();
                 let target = target.trim_start_matches(' ').to_ascii_lowercase();
                 let length = ["nul", "&1", "&2"]

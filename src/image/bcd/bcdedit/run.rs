@@ -119,12 +119,17 @@ impl<'a> Runner<'a> {
                 self.variables.assign(&name, value);
             }
             Line::Other { at, text, nearest } => {
+                let found = || {
+                    let first = text.split_whitespace().next();
+                    first.unwrap_or_default().to_owned()
+                };
                 if self.context.strict || nearest.is_some() {
-                    let found = text.split_whitespace().next().unwrap_or_default();
-                    return Err(at.error(Fault::NotBcdedit {
-                        found: found.to_owned(),
-                        nearest,
-                    }));
+                    let found = found();
+                    return Err(at.error(Fault::NotBcdedit { found, nearest }));
+                }
+                // `if`, `for`, `start`: passed over, what they do would be missing.
+                if has_command(&text) {
+                    return Err(at.error(Fault::Within { found: found() }));
                 }
                 self.done.skipped += 1;
                 let start: String = text.chars().take(60).collect();
@@ -398,6 +403,21 @@ impl<'a> Runner<'a> {
         self.done.shown.push_str(&text);
         Ok(())
     }
+}
+
+/// `bcdedit` and an option stand somewhere in it.
+fn has_command(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    lower.match_indices("bcdedit").any(|(at, name)| {
+        let rest = &lower[at + name.len()..];
+        let rest = rest.strip_prefix(".exe").unwrap_or(rest);
+        let rest = rest.trim_start_matches('"');
+        let option = rest.trim_start();
+        let mut option = option.chars();
+        rest.starts_with(char::is_whitespace)
+            && matches!(option.next(), Some('/' | '-'))
+            && option.next().is_some_and(char::is_alphabetic)
+    })
 }
 
 fn unmapped(path: &Word) -> Result<(), ScriptError> {
