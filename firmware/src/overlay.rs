@@ -13,7 +13,7 @@ const EXPLICIT_GROUPS: (&str, &str) = (
 );
 
 /// slamboot's own client: what decides, and what ties that to iPXE.
-const CLIENT: [(&str, &str); 3] = [
+const CLIENT: [(&str, &str); 5] = [
     (
         "src/net/udp/slam_core.c",
         include_str!("../overlay/src/net/udp/slam_core.c"),
@@ -21,6 +21,14 @@ const CLIENT: [(&str, &str); 3] = [
     (
         "src/net/udp/slam_core.h",
         include_str!("../overlay/src/net/udp/slam_core.h"),
+    ),
+    (
+        "src/net/udp/slam_parity.c",
+        include_str!("../overlay/src/net/udp/slam_parity.c"),
+    ),
+    (
+        "src/net/udp/slam_parity.h",
+        include_str!("../overlay/src/net/udp/slam_parity.h"),
     ),
     (
         "src/net/udp/slamboot_slam.c",

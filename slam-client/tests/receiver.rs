@@ -49,6 +49,7 @@ enum Seen {
     Started(TransferHeader),
     Restarted(TransferHeader),
     Write(u64, usize),
+    Rebuild(u64),
     Nack(Nack),
     Disconnect,
     Complete,
@@ -78,6 +79,7 @@ impl Bench {
                 Output::Started { header } => Seen::Started(header),
                 Output::Restarted { header } => Seen::Restarted(header),
                 Output::Write { offset, payload } => Seen::Write(offset, payload.len()),
+                Output::Rebuild(rebuild) => Seen::Rebuild(rebuild.blocks()),
                 Output::Send(bytes) => {
                     assert!(bytes.len() <= MAX_NACK_LEN);
                     match ClientPacket::decode(&bytes).expect("valid") {
@@ -437,7 +439,7 @@ fn what_is_not_slam_is_counted_and_changes_nothing() {
             Input::Multicast(&[0x00, 0x20]),
             WireError::IntLength { offset: 0 }.into(),
         ),
-        // No bytes; a block size of 0; a block beyond the end.
+        // No bytes; a block size of 0; a block beyond the end and its parity.
         (
             Input::Multicast(&[0x21, 0x20, 0x21, 0x20]),
             WireError::EmptyTransfer.into(),
@@ -447,8 +449,12 @@ fn what_is_not_slam_is_counted_and_changes_nothing() {
             WireError::BlockSize { found: 0 }.into(),
         ),
         (
-            Input::Multicast(&[0x21, 0x21, 0x21, 0x21, 0xff]),
-            WireError::BlockNumber { count: 1, found: 1 }.into(),
+            Input::Multicast(&[0x21, 0x21, 0x21, 0x40, 0x81, 0xff]),
+            WireError::BlockNumber {
+                count: 1,
+                found: 129,
+            }
+            .into(),
         ),
         // The last block, too long and too short.
         (

@@ -49,6 +49,11 @@ impl Sink for Memory {
         Ok(())
     }
 
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        data.copy_from_slice(&self.bytes[offset as usize..][..data.len()]);
+        Ok(())
+    }
+
     fn observe(&mut self, _: Timestamp, _: &Receiver) -> ControlFlow<()> {
         if self.stop {
             ControlFlow::Break(())

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use site::{Slam, Transfer};
+use slam_client::parity::{self, ParityIndex};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
 use slam_client::{BlockIndex, Timestamp};
 
@@ -303,7 +304,23 @@ impl Driver {
 }
 
 impl Endpoint {
+    /// Reads blocks, or what makes sums of them.
     fn read_run(&mut self, run: &Range<u64>) -> Result<(), ContentError> {
+        let count = self.header.block_count();
+        let Some(first) = ParityIndex::of_number(run.start, count) else {
+            return self.read_blocks(run);
+        };
+        self.read_blocks(&parity::blocks_of(first.window, count))?;
+        let size = usize::from(self.header.block_size().get());
+        let blocks = std::mem::take(&mut self.read);
+        self.read.resize((run.end - run.start) as usize * size, 0);
+        for (row, sum) in (first.row..).zip(self.read.chunks_mut(size)) {
+            parity::encode(row, blocks.chunks(size), sum);
+        }
+        Ok(())
+    }
+
+    fn read_blocks(&mut self, run: &Range<u64>) -> Result<(), ContentError> {
         let from = self.header.block_offset(BlockIndex(run.start));
         let to = self
             .header

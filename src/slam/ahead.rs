@@ -3,90 +3,168 @@
 //!
 //! A stock client names its first gap alone, at most four blocks of it (iPXE `slam.c`,
 //! `SLAM_MAX_BLOCKS_PER_NACK`), and speaks again only when solicited. A server that sent just
-//! that would spend a round trip on every four blocks. The gap is a hint of what is missing, so
-//! it is continued: where the gap has moved exactly to the end of what was sent, all of that
-//! arrived and the next run is longer; where it stopped short, the gap is a loss and is sent as
-//! it was named.
+//! that would spend a round trip on every four blocks. So the gap is taken as a hint:
+//!
+//! - it begins at a block that was not sent when the question was: all that was sent arrived, and
+//!   sending goes on, further each time;
+//! - it begins at a block that was: that one is lost, everything before it is not. It is repaired
+//!   as named; where four are named, there may be more, and if the next gap begins just where the
+//!   repair ended, there were. What was to be sent ahead goes on meanwhile, so that a round trip
+//!   costs nobody time.
 
 use std::ops::Range;
 
 use slam_client::BlockSet;
 use slam_client::wire::Nack;
 
+use super::demand::Demand;
+use super::sent::{Sent, Serial};
+
 /// First run for a client of whom nothing is known.
 const FIRST_RUN: u64 = 32;
-/// Growth of the run while everything arrives.
+/// Growth of the run while everything arrives, and of a repair while its hole goes on.
 const GROWTH: u64 = 4;
+/// Growth of the run while losses are repaired.
+const SLOW_GROWTH: u64 = 2;
 /// A stock client's longest gap: a shorter one is known to end at a block that it holds.
 const STOCK_GAP: u64 = 4;
+/// How many windows may be sent beyond a block that a client misses. Beyond, it is not ready for
+/// more at this rate.
+const MAX_LAG: u64 = 8;
 
-/// How much to send for one NACK, in blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Length {
-    /// No more than this, so that the client is heard again before much is sent at a rate that it
-    /// cannot take.
-    pub(crate) longest: u64,
-    /// A gap that may go on is continued for at least so many blocks: they cost no more time than
-    /// asking whether it does.
+/// What a NACK is to be held against.
+pub(crate) struct Context<'c> {
+    pub(crate) sent: &'c Sent,
+    pub(crate) demand: &'c Demand,
+    /// What this client has been there for.
+    pub(crate) joined: Serial,
+    /// Batches from here on cannot have been known to the client when it spoke.
+    pub(crate) asked: Serial,
+    /// Blocks in the transfer.
+    pub(crate) count: u64,
+    /// How many blocks to have ready to be sent.
+    pub(crate) window: u64,
+    /// Blocks that could be sent while a question is under way; 0 where others are to be sent
+    /// meanwhile. A hole that may go on is repaired for at least so many.
     pub(crate) worth_a_question: u64,
+}
+
+/// What follows from a NACK.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Want {
+    /// Sent before, and lost.
+    pub(crate) repairs: BlockSet,
+    /// Not sent yet since the client joined.
+    pub(crate) fresh: BlockSet,
 }
 
 /// What has been sent ahead for one client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ahead {
-    /// One past the last block that was ever sent ahead for this client.
+    /// One past the last block that was ever asked ahead for this client.
     frontier: u64,
-    /// Length of the run that ended at the frontier.
+    /// Length of the last run that was.
     run: u64,
-    /// The hole behind the frontier that was last sent.
+    /// The hole that was last repaired.
     hole: Range<u64>,
+    /// How long holes that go on were of late, the last one from its beginning.
+    hole_began: u64,
+    typical_hole: u64,
 }
 
 impl Ahead {
-    /// What to send for `nack` in a transfer of `count` blocks.
-    pub(crate) fn want(&mut self, nack: &Nack, count: u64, length: Length) -> BlockSet {
-        let longest = length.longest.max(FIRST_RUN);
+    /// What to send for `nack`.
+    pub(crate) fn want(&mut self, nack: &Nack, context: &Context<'_>) -> Want {
+        let Context {
+            sent, asked, count, ..
+        } = *context;
         let Some(gap) = nack.missing().runs().next().filter(|gap| gap.start < count) else {
-            return BlockSet::new();
+            return Want::default();
         };
+        let sent_to_it = context.joined..asked;
         if is_open_ended(nack, &gap, count) {
-            return BlockSet::from_run(self.continue_gap(&gap, count, length));
+            let lost = sent
+                .last(gap.start)
+                .is_some_and(|last| sent_to_it.contains(&last));
+            if lost && !context.demand.contains(gap.start) {
+                return Want {
+                    repairs: self.repair_hole(&gap, context),
+                    fresh: self.go_on(gap.start, false, context),
+                };
+            }
+            return Want {
+                repairs: BlockSet::new(),
+                fresh: self.go_on(gap.start, true, context),
+            };
         }
-        let want = first_blocks(nack.missing(), count, longest);
-        let end = want.runs().last().map_or(0, |run| run.end);
-        self.frontier = self.frontier.max(end);
-        want
+        let missing: BlockSet = nack
+            .missing()
+            .runs()
+            .map(|run| run.start.min(count)..run.end.min(count))
+            .collect();
+        let repairs = sent.pick(&missing, sent_to_it);
+        let mut fresh = sent.pick(&missing, Serial::NEVER..context.joined);
+        if nack.extent() >= count {
+            // Everything is named.
+            self.frontier = count;
+        } else if self.frontier > 0 {
+            let lost = !repairs.is_empty();
+            fresh.union_with(&self.go_on(gap.start, !lost, context));
+        }
+        Want { repairs, fresh }
     }
 
-    fn continue_gap(&mut self, gap: &Range<u64>, count: u64, length: Length) -> Range<u64> {
-        let longest = length.longest.max(FIRST_RUN);
-        if gap.start >= self.frontier {
-            let all_arrived = self.frontier > 0 && gap.start == self.frontier;
-            self.run = if all_arrived {
-                self.run.saturating_mul(GROWTH)
-            } else {
-                FIRST_RUN
-            };
-            self.run = self
-                .run
-                .max(length.worth_a_question)
-                .clamp(FIRST_RUN, longest);
-            self.frontier = (gap.start + self.run).min(count);
-            return gap.start..self.frontier;
+    /// Whether this client must be asked before more than it has named can be sent.
+    pub(crate) fn is_followed(&self, count: u64) -> bool {
+        self.frontier > 0 && self.frontier < count
+    }
+
+    /// More to be sent ahead for a client whose first gap begins at `first`, if not enough is.
+    fn go_on(&mut self, first: u64, all_well: bool, context: &Context<'_>) -> BlockSet {
+        let waiting = context.demand.len();
+        let sent_to_it = |block| context.sent.last(block) >= Some(context.joined);
+        if first < self.frontier && !sent_to_it(first) && !context.demand.contains(first) {
+            // It has forgotten what it held: it has met another content before this.
+            self.frontier = first;
+            self.run = 0;
+        } else if first >= self.frontier {
+            // If it holds what was never sent since it joined, it may hold more.
+            let next = context.sent.unsent(self.frontier, context.joined, 1);
+            let skipped = next.runs().next().is_some_and(|run| run.start < first);
+            self.frontier = first;
+            if skipped {
+                self.run = 0;
+            }
+        } else if waiting > context.window / 2 || self.frontier - first > context.window * MAX_LAG {
+            return BlockSet::new();
         }
+        let growth = if all_well { GROWTH } else { SLOW_GROWTH };
+        self.run = (self.run * growth).clamp(FIRST_RUN, context.window.max(FIRST_RUN));
+        let more = context.sent.unsent(self.frontier, context.joined, self.run);
+        self.frontier = more.runs().last().map_or(context.count, |run| run.end);
+        more
+    }
+
+    /// The part of a hole beginning with `gap` that is to be repaired.
+    fn repair_hole(&mut self, gap: &Range<u64>, context: &Context<'_>) -> BlockSet {
         let continues = gap.start == self.hole.end && !self.hole.is_empty();
         let named = gap.end - gap.start;
-        let grown = if continues {
-            (self.hole.end - self.hole.start) * GROWTH
+        let len = if continues {
+            ((self.hole.end - self.hole.start) * GROWTH).max(self.typical_hole / 2)
         } else {
-            named
+            if !self.hole.is_empty() {
+                self.typical_hole = self.hole.end - self.hole_began;
+            }
+            self.hole_began = gap.start;
+            named.max(self.typical_hole / 4)
         };
-        let len = grown.max(length.worth_a_question);
-        let end = (gap.start + len.clamp(named, longest))
-            .min(self.frontier.max(gap.end))
-            .min(count);
+        let len = len
+            .max(context.worth_a_question)
+            .min(context.window.max(named));
+        let end = (gap.start + len).min(context.count);
         self.hole = gap.start..end;
-        self.hole.clone()
+        let hole = BlockSet::from_run(self.hole.clone());
+        context.sent.pick(&hole, context.joined..context.asked)
     }
 }
 
@@ -98,30 +176,51 @@ fn is_open_ended(nack: &Nack, gap: &Range<u64>, count: u64) -> bool {
     ends_there && (gap.end - gap.start >= STOCK_GAP || knows_nothing)
 }
 
-fn first_blocks(missing: &BlockSet, count: u64, longest: u64) -> BlockSet {
-    let mut room = longest;
-    let mut want = BlockSet::new();
-    for run in missing.runs() {
-        let end = run.end.min(count).min(run.start.saturating_add(room));
-        if run.start >= end {
-            break;
-        }
-        room -= end - run.start;
-        want.insert_run(run.start..end);
-    }
-    want
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use slam_client::Timestamp;
     use slam_client::wire::{ClientPacket, MAX_NACK_LEN};
 
     const COUNT: u64 = 100_000;
-    const SOME: Length = Length {
-        longest: 1000,
-        worth_a_question: 1,
-    };
+
+    /// A server that has one client.
+    struct Server {
+        sent: Sent,
+        demand: Demand,
+        ahead: Ahead,
+    }
+
+    impl Server {
+        fn new() -> Self {
+            Server {
+                sent: Sent::of(COUNT),
+                demand: Demand::default(),
+                ahead: Ahead::default(),
+            }
+        }
+
+        /// What is sent for a NACK that speaks of all that was sent; it is then sent.
+        fn want(&mut self, nack: &Nack) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
+            let want = self.ahead.want(
+                nack,
+                &Context {
+                    sent: &self.sent,
+                    demand: &self.demand,
+                    joined: Serial::NEVER.after(),
+                    asked: self.sent.next(),
+                    count: COUNT,
+                    window: 1000,
+                    worth_a_question: 0,
+                },
+            );
+            let runs = |set: &BlockSet| set.runs().collect::<Vec<_>>();
+            for run in want.repairs.runs().chain(want.fresh.runs()) {
+                self.sent.note(&run, Timestamp::ZERO);
+            }
+            (runs(&want.repairs), runs(&want.fresh))
+        }
+    }
 
     fn stock(gap: Range<u64>) -> Nack {
         let held = [0..gap.start, gap.end..gap.end + 1].into_iter().collect();
@@ -133,63 +232,56 @@ mod tests {
         nack
     }
 
-    fn runs(set: &BlockSet) -> Vec<Range<u64>> {
-        set.runs().collect()
-    }
-
     #[test]
     fn runs_grow_while_everything_arrives() {
-        let mut ahead = Ahead::default();
-        assert_eq!(runs(&ahead.want(&Nack::initial(), COUNT, SOME)), [0..32]);
-        assert_eq!(runs(&ahead.want(&stock(32..36), COUNT, SOME)), [32..160]);
-        assert_eq!(runs(&ahead.want(&stock(160..164), COUNT, SOME)), [160..672]);
-        assert_eq!(
-            runs(&ahead.want(&stock(672..676), COUNT, SOME)),
-            [672..1672]
-        );
+        let mut server = Server::new();
+        assert_eq!(server.want(&Nack::initial()).1, [0..32]);
+        assert_eq!(server.want(&stock(32..36)).1, [32..160]);
+        assert_eq!(server.want(&stock(160..164)).1, [160..672]);
+        assert_eq!(server.want(&stock(672..676)), (vec![], vec![672..1672]));
     }
 
     #[test]
-    fn a_loss_is_sent_as_named_and_growth_goes_on_at_the_frontier() {
-        let mut ahead = Ahead::default();
-        ahead.want(&Nack::initial(), COUNT, SOME);
-        ahead.want(&stock(32..36), COUNT, SOME);
-        assert_eq!(runs(&ahead.want(&stock(40..41), COUNT, SOME)), [40..41]);
-        assert_eq!(runs(&ahead.want(&stock(50..54), COUNT, SOME)), [50..54]);
+    fn a_loss_is_repaired_as_named_while_sending_goes_on() {
+        let mut server = Server::new();
+        server.want(&Nack::initial());
+        server.want(&stock(32..36));
+        assert_eq!(server.want(&stock(40..41)).0, [40..41]);
+        assert_eq!(server.want(&stock(50..54)).0, [50..54]);
         // The hole goes on beyond the four blocks that were named.
-        assert_eq!(runs(&ahead.want(&stock(54..58), COUNT, SOME)), [54..70]);
-        assert_eq!(runs(&ahead.want(&stock(70..74), COUNT, SOME)), [70..134]);
-        assert_eq!(runs(&ahead.want(&stock(160..164), COUNT, SOME)), [160..672]);
+        assert_eq!(server.want(&stock(54..58)).0, [54..70]);
+        assert_eq!(server.want(&stock(70..74)).0, [70..134]);
+        let (repairs, fresh) = server.want(&stock(134..138));
+        assert!(repairs[0].start == 134 && !fresh.is_empty());
     }
 
     #[test]
-    fn a_hole_never_runs_into_what_is_beyond_the_frontier() {
-        let mut ahead = Ahead::default();
-        ahead.want(&Nack::initial(), COUNT, SOME);
-        assert_eq!(runs(&ahead.want(&stock(26..30), COUNT, SOME)), [26..30]);
-        assert_eq!(runs(&ahead.want(&stock(30..34), COUNT, SOME)), [30..34]);
+    fn a_client_that_holds_what_it_was_not_sent_is_not_hurried() {
+        let mut server = Server::new();
+        server.want(&Nack::initial());
+        server.want(&stock(32..36));
+        assert_eq!(server.want(&stock(5000..5004)).1, [5000..5032]);
+        assert_eq!(server.want(&stock(5032..5036)).1, [5032..5160]);
     }
 
     #[test]
-    fn a_hole_is_continued_as_far_as_the_round_trip_would_take() {
-        let far = Length {
-            longest: 1000,
-            worth_a_question: 200,
-        };
-        let mut ahead = Ahead::default();
-        assert_eq!(runs(&ahead.want(&Nack::initial(), COUNT, far)), [0..200]);
-        assert_eq!(runs(&ahead.want(&stock(20..24), COUNT, far)), [20..200]);
-        assert_eq!(runs(&ahead.want(&stock(40..43), COUNT, far)), [40..43]);
+    fn a_client_that_begins_again_is_sent_everything() {
+        let mut server = Server::new();
+        assert_eq!(server.want(&stock(900..904)).1, [900..932]);
+        assert_eq!(server.want(&stock(0..4)).1, [0..32]);
+        assert_eq!(server.want(&stock(32..36)).1, [32..160]);
     }
 
     #[test]
-    fn a_complete_list_is_taken_as_it_is_but_for_its_length() {
+    fn a_complete_list_is_taken_as_it_is() {
         let held: BlockSet = [0..10, 12..20, 30..COUNT].into_iter().collect();
         let nack = Nack::for_gaps(&held, COUNT, MAX_NACK_LEN);
-        let mut ahead = Ahead::default();
-        assert_eq!(runs(&ahead.want(&nack, COUNT, SOME)), [10..12, 20..30]);
+        let mut server = Server::new();
+        assert_eq!(server.want(&nack), (vec![], vec![10..12, 20..30]));
+        assert_eq!(server.want(&nack), (vec![10..12, 20..30], vec![]));
         let nothing_held = Nack::for_gaps(&BlockSet::new(), COUNT, MAX_NACK_LEN);
-        assert_eq!(runs(&ahead.want(&nothing_held, COUNT, SOME)), [0..1000]);
+        let mut server = Server::new();
+        assert_eq!(server.want(&nothing_held).1, vec![0..COUNT]);
     }
 
     #[test]
@@ -199,7 +291,10 @@ mod tests {
         else {
             panic!("a well-formed NACK");
         };
-        assert!(Ahead::default().want(&past, COUNT, SOME).is_empty());
-        assert_eq!(runs(&Ahead::default().want(&stock(0..4), 2, SOME)), [0..2]);
+        assert_eq!(Server::new().want(&past), (vec![], vec![]));
+        assert_eq!(
+            Server::new().want(&stock(COUNT - 1..COUNT + 3)).1,
+            vec![COUNT - 1..COUNT]
+        );
     }
 }

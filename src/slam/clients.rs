@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use slam_client::{BlockSet, Timestamp};
+use slam_client::Timestamp;
 
 use super::ahead::Ahead;
+use super::rate::Evidence;
+use super::sent::Serial;
 
 /// Bound on memory: a client costs a few hundred bytes and the runs last sent for it.
 pub(crate) const MAX_CLIENTS: usize = 4096;
@@ -18,7 +20,7 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(10);
 /// A lost solicit must be repeated long before the stock client's own retry after 250 ms.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(4);
 /// A client that does not answer is asked this often at least.
-const LONGEST_PATIENCE: Duration = Duration::from_millis(500);
+const LONGEST_PATIENCE: Duration = Duration::from_millis(200);
 /// A stock client dies of 15 s without multicast (iPXE `slam.c`, `SLAM_SLAVE_TIMEOUT` retried);
 /// nobody who has been silent for longer is still there.
 pub(crate) const SILENCE: Duration = Duration::from_secs(16);
@@ -28,18 +30,39 @@ const STUCK: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 /// Round trip assumed of a client that has not been measured.
 const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(5);
+/// A client that speaks unasked does so after some 100 ms of silence; sooner, it is the second
+/// answer to a solicit that was repeated, or a flood.
+const SHORTEST_UNASKED: Duration = Duration::from_millis(50);
+
+/// What a run of a [`BlockSet`] takes in memory, its share of a B-tree's node included.
+pub(crate) const BYTES_PER_RUN: usize = 32;
 
 /// One client, known by the address that it speaks from.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) joined: Timestamp,
     pub(crate) ahead: Ahead,
-    /// What was last put into the demand for it.
-    pub(crate) last_want: BlockSet,
+    /// What it shows of the rate.
+    pub(crate) evidence: Evidence,
+    /// It hears what was sent from this batch on.
+    pub(crate) since: Serial,
     first_missing: Option<u64>,
+    /// Batches before this one were known to it when it last spoke.
+    known_until: Serial,
     fruitless: u32,
     round_trip: Option<RoundTrip>,
+    heard_at: Timestamp,
     turn: Turn,
+    takes_parity: bool,
+}
+
+/// What a NACK speaks of: the batches that left before this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Horizon {
+    /// It answers the solicit that left before this batch.
+    Asked(Serial),
+    /// It was not asked for, or one does not know: it spoke at this moment.
+    Spoke(Timestamp),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,11 +73,17 @@ struct RoundTrip {
 
 #[derive(Clone, Copy, Debug)]
 enum Turn {
-    /// It has spoken. Once what it wants is sent it is asked again, but not before a moment.
-    Served { not_before: Timestamp },
+    /// It has spoken, and is asked again: when nothing is left to send, but not before a moment,
+    /// and while there is, at another.
+    Served {
+        not_before: Timestamp,
+        due: Timestamp,
+    },
     /// It was asked and has not answered yet.
     Asked {
         first: Timestamp,
+        /// The batch that left after the first solicit.
+        horizon: Serial,
         last: Timestamp,
         tries: u32,
         again: Timestamp,
@@ -65,8 +94,12 @@ enum Turn {
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     by_address: BTreeMap<SocketAddr, Client>,
+    /// How many of them did not say that they take parity.
+    without_parity: usize,
     /// Served clients by the moment before which they are not asked.
     served: BTreeSet<(Timestamp, SocketAddr)>,
+    /// Served clients by the moment when they are asked while there is something to send.
+    due: BTreeSet<(Timestamp, SocketAddr)>,
     /// Asked clients by the moment when they are asked again.
     asked: BTreeSet<(Timestamp, SocketAddr)>,
 }
@@ -74,6 +107,13 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn len(&self) -> usize {
         self.by_address.len()
+    }
+
+    /// Bytes taken, roughly.
+    pub(crate) fn memory(&self) -> usize {
+        // In the map, and in two of the sets at most, each with a node's slack.
+        let places = size_of::<Client>() + 3 * size_of::<(Timestamp, SocketAddr)>();
+        self.len() * places * 3 / 2
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -84,71 +124,127 @@ impl Clients {
         self.by_address.contains_key(&address)
     }
 
+    /// Notes whether a client said that it takes parity.
+    pub(crate) fn note_parity(&mut self, address: SocketAddr, takes_parity: bool) {
+        if let Some(client) = self.by_address.get_mut(&address) {
+            self.without_parity -= usize::from(!client.takes_parity);
+            self.without_parity += usize::from(!takes_parity);
+            client.takes_parity = takes_parity;
+        }
+    }
+
+    /// Whether parity serves more than one client, and everybody. Beside clients that know nothing
+    /// of it, a block that all of them lost would be sent twice: as itself and as a sum.
+    pub(crate) fn share_parity(&self) -> bool {
+        self.without_parity == 0 && self.by_address.len() > 1
+    }
+
     pub(crate) fn get_mut(&mut self, address: SocketAddr) -> Option<&mut Client> {
         self.by_address.get_mut(&address)
     }
 
-    pub(crate) fn add(&mut self, address: SocketAddr, now: Timestamp) {
+    /// Adds a client that hears what is sent from `since` on.
+    pub(crate) fn add(&mut self, address: SocketAddr, since: Serial, now: Timestamp) {
+        let turn = Turn::Served {
+            not_before: now,
+            due: now,
+        };
         let client = Client {
             joined: now,
             ahead: Ahead::default(),
-            last_want: BlockSet::new(),
+            evidence: Evidence::default(),
+            since,
             first_missing: None,
+            known_until: since,
             fruitless: 0,
             round_trip: None,
-            turn: Turn::Served { not_before: now },
+            heard_at: Timestamp::ZERO,
+            turn,
+            takes_parity: false,
         };
-        self.served.insert((now, address));
+        self.without_parity += 1;
         self.by_address.insert(address, client);
+        self.enter(address, turn);
     }
 
     pub(crate) fn remove(&mut self, address: SocketAddr) -> Option<Client> {
         let client = self.by_address.remove(&address)?;
-        match client.turn {
-            Turn::Served { not_before } => self.served.remove(&(not_before, address)),
-            Turn::Asked { again, .. } => self.asked.remove(&(again, address)),
-        };
+        self.without_parity -= usize::from(!client.takes_parity);
+        self.leave(address, client.turn);
         Some(client)
     }
 
-    /// Notes that `address` spoke, its first missing block being `first_missing`; since when
-    /// whatever was sent cannot have been known to it.
-    pub(crate) fn heard(
+    /// Notes that `address` spoke; what it can have known of when it did. `None` if it speaks so
+    /// soon again that there is nothing to learn.
+    pub(crate) fn heard(&mut self, address: SocketAddr, now: Timestamp) -> Option<Horizon> {
+        let client = self.by_address.get_mut(&address)?;
+        let unasked = matches!(client.turn, Turn::Served { .. });
+        if unasked
+            && client.heard_at > Timestamp::ZERO
+            && now.since(client.heard_at) < SHORTEST_UNASKED
+        {
+            return None;
+        }
+        client.heard_at = now;
+        Some(client.measure(now))
+    }
+
+    /// Notes what `address` said: its first missing block, which was last sent by `last_sent`, and
+    /// what it knew of. It is asked again after `interval` at the latest.
+    pub(crate) fn served(
         &mut self,
         address: SocketAddr,
         first_missing: Option<u64>,
+        last_sent: Option<Serial>,
+        horizon: Serial,
+        interval: Duration,
         now: Timestamp,
-    ) -> Timestamp {
+    ) {
         let Some(client) = self.by_address.get_mut(&address) else {
-            return now;
+            return;
         };
-        let unknown_since = client.measure(now);
-        client.fruitless = match client.first_missing {
-            before if before == first_missing => client.fruitless.saturating_add(1),
-            _ => 0,
-        };
+        // Sent again since it last spoke, and still missing: that was in vain.
+        let in_vain = |sent| (client.known_until..horizon).contains(&sent);
+        if client.first_missing != first_missing {
+            client.fruitless = 0;
+        } else if last_sent.is_some_and(in_vain) {
+            client.fruitless = client.fruitless.saturating_add(1);
+        }
         client.first_missing = first_missing;
+        client.known_until = client.known_until.max(horizon);
         let pause = match client.fruitless {
             0 => Duration::ZERO,
             times => Duration::from_millis(1u64 << times.min(16)).min(LONGEST_PAUSE),
         };
         let turn = Turn::Served {
             not_before: now + pause,
+            due: now + pause.max(interval),
         };
         self.set_turn(address, turn);
-        unknown_since
     }
 
-    /// The next client to ask now that nothing is left to send.
-    pub(crate) fn ask_next(&mut self, now: Timestamp) -> Option<SocketAddr> {
+    /// The next client to ask: of all where nothing is left to send, otherwise of those whose
+    /// moment has come. What leaves from `next` on, it cannot answer for.
+    pub(crate) fn ask_next(
+        &mut self,
+        nothing_to_send: bool,
+        next: Serial,
+        now: Timestamp,
+    ) -> Option<SocketAddr> {
         if self.asked.len() >= MAX_ASKED {
             return None;
         }
-        let &(not_before, address) = self.served.first()?;
-        (not_before <= now).then(|| {
-            let patience = self.by_address[&address].patience();
+        let order = if nothing_to_send {
+            &self.served
+        } else {
+            &self.due
+        };
+        let &(moment, address) = order.first()?;
+        (moment <= now).then(|| {
+            let patience = self.by_address[&address].patience(nothing_to_send);
             let turn = Turn::Asked {
                 first: now,
+                horizon: next,
                 last: now,
                 tries: 1,
                 again: now + patience,
@@ -159,21 +255,32 @@ impl Clients {
     }
 
     /// The next client to ask again: it, or our solicit, or its answer got lost.
-    pub(crate) fn ask_again(&mut self, now: Timestamp) -> Option<SocketAddr> {
+    pub(crate) fn ask_again(
+        &mut self,
+        nothing_to_send: bool,
+        now: Timestamp,
+    ) -> Option<SocketAddr> {
         let &(again, address) = self.asked.first()?;
         if again > now {
             return None;
         }
         let client = &self.by_address[&address];
-        let Turn::Asked { first, tries, .. } = client.turn else {
+        let Turn::Asked {
+            first,
+            horizon,
+            tries,
+            ..
+        } = client.turn
+        else {
             return None;
         };
         let patience = client
-            .patience()
+            .patience(nothing_to_send)
             .saturating_mul(1 << tries.min(10))
             .min(LONGEST_PATIENCE);
         let turn = Turn::Asked {
             first,
+            horizon,
             last: now,
             tries: tries + 1,
             again: now + patience,
@@ -206,15 +313,33 @@ impl Clients {
         let Some(client) = self.by_address.get_mut(&address) else {
             return;
         };
-        match client.turn {
-            Turn::Served { not_before } => self.served.remove(&(not_before, address)),
-            Turn::Asked { again, .. } => self.asked.remove(&(again, address)),
-        };
+        let before = std::mem::replace(&mut client.turn, turn);
+        self.leave(address, before);
+        self.enter(address, turn);
+    }
+
+    fn enter(&mut self, address: SocketAddr, turn: Turn) {
         match turn {
-            Turn::Served { not_before } => self.served.insert((not_before, address)),
-            Turn::Asked { again, .. } => self.asked.insert((again, address)),
-        };
-        client.turn = turn;
+            Turn::Served { not_before, due } => {
+                self.served.insert((not_before, address));
+                self.due.insert((due, address));
+            }
+            Turn::Asked { again, .. } => {
+                self.asked.insert((again, address));
+            }
+        }
+    }
+
+    fn leave(&mut self, address: SocketAddr, turn: Turn) {
+        match turn {
+            Turn::Served { not_before, due } => {
+                self.served.remove(&(not_before, address));
+                self.due.remove(&(due, address));
+            }
+            Turn::Asked { again, .. } => {
+                self.asked.remove(&(again, address));
+            }
+        }
     }
 }
 
@@ -235,31 +360,47 @@ impl Client {
         self.first_missing
     }
 
-    /// Learns from an answer; since when whatever was sent cannot have been known to the client.
+    /// Learns from an answer; what it can speak of.
     ///
     /// Datagrams arrive in order, so an answer speaks of all that was sent before its solicit. If
-    /// it comes too soon to be an answer to the last solicit, or unasked, a round trip is taken.
-    fn measure(&mut self, now: Timestamp) -> Timestamp {
+    /// it comes too soon to be an answer to that, or unasked, a round trip is taken.
+    fn measure(&mut self, now: Timestamp) -> Horizon {
         let known = self.round_trip;
-        if let Turn::Asked { last, tries, .. } = self.turn {
+        if let Turn::Asked {
+            last,
+            horizon,
+            tries,
+            ..
+        } = self.turn
+        {
             let took = now.since(last);
             let too_soon = known.is_some_and(|known| took < known.shortest.mul_f64(0.8));
+            // A repeated solicit's answer may be to the earlier one (Karn's rule): it certainly
+            // speaks of what left before that.
+            if tries > 1 {
+                return Horizon::Asked(horizon);
+            }
             if !too_soon {
-                // A repeated solicit's answer may be to the earlier one (Karn's rule).
-                if tries == 1 {
-                    let smoothed = known.map_or(took, |known| (known.smoothed * 7 + took) / 8);
-                    let shortest = known.map_or(took, |known| known.shortest.min(took));
-                    self.round_trip = Some(RoundTrip { smoothed, shortest });
-                }
-                return last;
+                let smoothed = known.map_or(took, |known| (known.smoothed * 7 + took) / 8);
+                let shortest = known.map_or(took, |known| known.shortest.min(took));
+                self.round_trip = Some(RoundTrip { smoothed, shortest });
+                return Horizon::Asked(horizon);
             }
         }
-        now - known.map_or(ASSUMED_ROUND_TRIP, |known| known.smoothed)
+        Horizon::Spoke(now - known.map_or(ASSUMED_ROUND_TRIP, |known| known.smoothed))
     }
 
-    fn patience(&self) -> Duration {
+    /// How long to wait for an answer before asking again. Where nothing else is to be done, a
+    /// question too many costs next to nothing, and the silence after a lost one costs time.
+    fn patience(&self, nothing_to_send: bool) -> Duration {
         self.round_trip
-            .map_or(FIRST_PATIENCE, |known| known.smoothed * 3)
+            .map_or(FIRST_PATIENCE, |known| {
+                if nothing_to_send {
+                    known.shortest * 2
+                } else {
+                    known.smoothed * 3
+                }
+            })
             .clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
     }
 }
@@ -267,6 +408,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slam::sent::Sent;
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_start(Duration::from_millis(ms))
@@ -276,22 +418,36 @@ mod tests {
         SocketAddr::from(([10, 0, 0, 1], number))
     }
 
+    const LATER: Duration = Duration::from_secs(1);
+
+    /// `address` says that `missing` is missing, which was just sent by `sent`.
+    fn answer(clients: &mut Clients, address: SocketAddr, missing: u64, now: Timestamp) {
+        let mut sent = Sent::of(10);
+        sent.note(&(0..10), now);
+        clients.heard(address, now);
+        let (missing, horizon) = (Some(missing), sent.next());
+        clients.served(address, missing, sent.last(0), horizon, LATER, now);
+    }
+
     #[test]
     fn a_lost_solicit_is_repeated_soon_and_silence_ends_it() {
         let mut clients = Clients::default();
-        clients.add(address(1), at(0));
-        assert_eq!(clients.ask_next(at(0)), Some(address(1)));
-        assert_eq!(clients.ask_again(at(9)), None);
+        clients.add(address(1), Serial::NEVER, at(0));
+        assert_eq!(
+            clients.ask_next(true, Serial::NEVER, at(0)),
+            Some(address(1))
+        );
+        assert_eq!(clients.ask_again(true, at(9)), None);
         assert_eq!(clients.next_deadline(true), Some(at(10)));
-        assert_eq!(clients.ask_again(at(10)), Some(address(1)));
-        assert_eq!(clients.ask_again(at(29)), None);
-        assert_eq!(clients.ask_again(at(30)), Some(address(1)));
+        assert_eq!(clients.ask_again(true, at(10)), Some(address(1)));
+        assert_eq!(clients.ask_again(true, at(29)), None);
+        assert_eq!(clients.ask_again(true, at(30)), Some(address(1)));
         let mut asked = 0;
         let mut now = at(30);
         while clients.find_silent(now).is_none() {
             now = clients.next_deadline(true).unwrap();
             if clients.find_silent(now).is_none() {
-                assert_eq!(clients.ask_again(now), Some(address(1)));
+                assert_eq!(clients.ask_again(true, now), Some(address(1)));
                 asked += 1;
             }
         }
@@ -299,47 +455,92 @@ mod tests {
             (16_000..17_000).contains(&now.since_start().as_millis()),
             "{now:?}"
         );
-        assert!((30..40).contains(&asked), "{asked}");
+        assert!((75..90).contains(&asked), "{asked}");
     }
 
     #[test]
     fn few_are_asked_at_a_time() {
         let mut clients = Clients::default();
         for number in 0..100 {
-            clients.add(address(number), at(0));
+            clients.add(address(number), Serial::NEVER, at(0));
         }
-        let asked = std::iter::from_fn(|| clients.ask_next(at(1))).count();
+        let asked = std::iter::from_fn(|| clients.ask_next(true, Serial::NEVER, at(1))).count();
         assert_eq!(asked, MAX_ASKED);
-        clients.heard(address(0), Some(5), at(2));
-        assert_eq!(std::iter::from_fn(|| clients.ask_next(at(2))).count(), 1);
+        answer(&mut clients, address(0), 5, at(2));
+        assert_eq!(
+            std::iter::from_fn(|| clients.ask_next(true, Serial::NEVER, at(2))).count(),
+            1
+        );
     }
 
     #[test]
-    fn an_answer_speaks_of_all_before_its_solicit() {
+    fn while_something_is_sent_only_those_are_asked_whose_moment_has_come() {
         let mut clients = Clients::default();
-        clients.add(address(1), at(0));
-        clients.ask_next(at(100));
-        assert_eq!(clients.heard(address(1), Some(1), at(102)), at(100));
-        clients.ask_next(at(200));
+        clients.add(address(1), Serial::NEVER, at(0));
+        assert!(clients.ask_next(false, Serial::NEVER, at(0)).is_some());
+        answer(&mut clients, address(1), 5, at(1));
+        assert_eq!(clients.ask_next(false, Serial::NEVER, at(2)), None);
+        assert!(
+            clients
+                .ask_next(false, Serial::NEVER, at(1) + LATER)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn an_answer_speaks_of_all_before_its_first_solicit() {
+        let mut sent = Sent::of(10);
+        let mut clients = Clients::default();
+        clients.add(address(1), Serial::NEVER, at(0));
+        clients.ask_next(true, sent.next(), at(100));
+        let asked = Horizon::Asked(sent.next());
+        sent.note(&(0..1), at(101));
+        assert_eq!(clients.heard(address(1), at(102)), Some(asked));
+        clients.served(address(1), Some(1), None, sent.next(), LATER, at(102));
+        // Twice: there is nothing to learn.
+        assert_eq!(clients.heard(address(1), at(103)), None);
+
+        clients.ask_next(true, sent.next(), at(200));
         // Too soon: this answers an earlier solicit, so a round trip (2 ms) is taken.
         let now = at(200) + Duration::from_micros(500);
-        assert_eq!(
-            clients.heard(address(1), Some(2), now),
-            now - Duration::from_millis(2)
-        );
+        let spoke = Horizon::Spoke(now - Duration::from_millis(2));
+        assert_eq!(clients.heard(address(1), now), Some(spoke));
+        clients.served(address(1), Some(2), None, sent.next(), LATER, now);
+
+        clients.ask_next(true, sent.next(), at(300));
+        let asked = Horizon::Asked(sent.next());
+        sent.note(&(0..1), at(301));
+        assert!(clients.ask_again(true, at(310)).is_some());
+        assert_eq!(clients.heard(address(1), at(313)), Some(asked));
     }
 
     #[test]
     fn a_client_that_gets_nowhere_is_asked_less_and_less_often() {
         let mut clients = Clients::default();
-        clients.add(address(1), at(0));
+        clients.add(address(1), Serial::NEVER, at(0));
         let mut now = at(0);
+        let mut sent = Sent::of(10);
         for _ in 0..20 {
             now = clients.next_deadline(true).unwrap().max(now);
-            assert_eq!(clients.ask_next(now), Some(address(1)));
+            sent.note(&(0..1), now);
+            assert_eq!(clients.ask_next(true, sent.next(), now), Some(address(1)));
             now += Duration::from_micros(100);
-            clients.heard(address(1), Some(0), now);
+            clients.heard(address(1), now);
+            clients.served(address(1), Some(0), sent.last(0), sent.next(), LATER, now);
         }
         assert!(now.since_start() > Duration::from_secs(2), "{now:?}");
+        assert!(clients.get_mut(address(1)).unwrap().is_stuck());
+    }
+
+    #[test]
+    fn waiting_for_what_was_not_sent_is_not_getting_nowhere() {
+        let mut clients = Clients::default();
+        clients.add(address(1), Serial::NEVER, at(0));
+        for ms in (100..2000).step_by(100) {
+            clients.ask_next(true, Serial::NEVER, at(ms));
+            clients.heard(address(1), at(ms));
+            clients.served(address(1), Some(0), None, Serial::NEVER, LATER, at(ms));
+        }
+        assert!(!clients.get_mut(address(1)).unwrap().is_stuck());
     }
 }

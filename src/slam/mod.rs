@@ -5,7 +5,7 @@
 //! datagram ─→ Server ─→ Session ─→ Clients   who is there, who was asked what and when
 //!                          │   └──→ Ahead     how far beyond a client's first gap to send
 //!                          ├──────→ Demand    what is to be sent, in which order
-//!                          ├──────→ Recent    what was sent that a client cannot have heard yet
+//!                          ├──────→ Sent      when each block left, which tells loss from flight
 //!                          └──────→ Pacer     when; at the rate that RateControl finds
 //! ```
 
@@ -14,7 +14,8 @@ mod clients;
 mod demand;
 mod pacer;
 mod rate;
-mod recent;
+mod repair;
+mod sent;
 mod server;
 mod session;
 

@@ -50,10 +50,15 @@ impl Pacer {
             .max(1)
     }
 
+    /// How long `blocks` take at `rate`.
+    pub(crate) fn time_for(&self, blocks: u64, rate: BitRate) -> Duration {
+        rate.time_for(blocks.saturating_mul(self.block_on_wire))
+    }
+
     /// Notes that `blocks` leave now.
     pub(crate) fn sent(&mut self, blocks: u64, rate: BitRate, now: Timestamp) {
         let from = self.next.max(now - CATCH_UP);
-        self.next = from + rate.time_for(blocks.saturating_mul(self.block_on_wire));
+        self.next = from + self.time_for(blocks, rate);
     }
 }
 

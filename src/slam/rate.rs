@@ -1,29 +1,42 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The rate of a session: as fast as its clients can take, and no faster than configured.
-
-use std::time::Duration;
+//!
+//! Each client's answers are evidence of how much of what was sent at the present rate it lost.
+//! Where there is enough of it, the client has a verdict; when enough clients have, they vote.
+//! Loss that a lower rate does not lower has another cause than the rate, and is put up with.
 
 use site::BitRate;
 
-/// Below this share of lost blocks the rate rises.
+use super::sent::Serial;
+
+/// Below this share of lost blocks a client votes for a higher rate.
 const LOW_LOSS: f64 = 0.015;
-/// Above this share of lost blocks the rate falls.
+/// Above this share of lost blocks a client votes for a lower rate.
 const HIGH_LOSS: f64 = 0.03;
-/// Full steps; each of N clients has a vote of 1/N of a step, so that one bad client among many
-/// does not slow the others.
+/// Full steps, if all vote for them; so one bad client among many does not slow the others.
 const RISE: f64 = 0.5;
 const FALL: f64 = 0.3;
+/// Close to a rate at which blocks were lost, the rate rises by this step only.
+const CAREFUL_RISE: f64 = 0.03;
+/// How close that is.
+const CLOSE: f64 = 0.9;
+/// The deepest fall at once.
+const DEEPEST_FALL: f64 = 0.5;
 /// Evidence for a verdict: so many losses, or so many blocks. One loss alone says little, since a
 /// stock client tells only where its first one is.
-const ENOUGH_LOSSES: f64 = 4.0;
-const ENOUGH_BLOCKS: f64 = 400.0;
-/// Runs shorter than this say nothing about the rate.
-pub(crate) const SHORTEST_SAMPLE: u64 = 32;
-/// How much is sent for a client before it is heard again. While the rate still rises: little.
-const SHORT_RUN: Duration = Duration::from_millis(10);
-/// Once it has settled: enough that the round trip costs little, little enough that a wrong rate
-/// does.
-const LONG_RUN: Duration = Duration::from_millis(50);
+const ENOUGH_LOSSES: u64 = 16;
+const ENOUGH_BLOCKS: u64 = 400;
+/// Until the rate has first fallen, this is enough: a run that arrived whole, or so many losses.
+const FEWEST_BLOCKS: u64 = 24;
+const FEWEST_LOSSES: u64 = 4;
+/// How much of what is known of loss at any rate a verdict of less changes.
+const FORGET: f64 = 0.1;
+/// So many verdicts make a vote, or those of all clients if they are fewer.
+const QUORUM: usize = 8;
+/// A rate that lost goodput by falling as much as this was not the cause of the loss.
+const IN_VAIN: f64 = 0.9;
+/// How far the rate must have fallen to tell.
+const FALLEN: f64 = 0.8;
 
 /// What a session's rate moves between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +61,8 @@ impl RateLimits {
     }
 }
 
-/// What a client's answer shows of a run that was sent for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a client's answer shows of what was sent at the present rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sample {
     /// Blocks of which the answer speaks.
     pub(crate) blocks: u64,
@@ -57,13 +70,63 @@ pub(crate) struct Sample {
     pub(crate) lost: u64,
 }
 
+/// What a client has shown of the present rate, not judged yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Evidence {
+    sum: Sample,
+    /// Batches before this one are judged, or were sent at another rate.
+    pub(crate) until: Serial,
+}
+
+impl Evidence {
+    /// Adds a sample; the share lost, if that is enough to tell.
+    pub(crate) fn add(&mut self, sample: Sample, rising: bool) -> Option<f64> {
+        self.sum.blocks += sample.blocks;
+        self.sum.lost += sample.lost;
+        let Sample { blocks, lost } = self.sum;
+        let enough = match lost {
+            0 if rising => blocks >= FEWEST_BLOCKS,
+            _ if rising && lost >= FEWEST_LOSSES => true,
+            _ => lost >= ENOUGH_LOSSES || blocks >= ENOUGH_BLOCKS,
+        };
+        enough.then(|| {
+            self.sum = Sample::default();
+            lost as f64 / blocks.max(1) as f64
+        })
+    }
+
+    /// Forgets what was sent before `epoch`.
+    pub(crate) fn start_at(&mut self, epoch: Serial) {
+        if self.until < epoch {
+            self.until = epoch;
+            self.sum = Sample::default();
+        }
+    }
+}
+
 /// The rate in force.
 #[derive(Debug)]
 pub(crate) struct RateControl {
     limits: RateLimits,
     rate: BitRate,
-    rising: bool,
-    blocks: f64,
+    /// The first batch at this rate.
+    epoch: Serial,
+    votes: Votes,
+    has_fallen: bool,
+    /// Share that is lost at any rate.
+    background: f64,
+    /// A rate at which blocks were lost.
+    troubled: Option<f64>,
+    /// Where the present fall began: the rate, and the share lost there.
+    fell_from: Option<(f64, f64)>,
+}
+
+#[derive(Debug, Default)]
+struct Votes {
+    higher: usize,
+    lower: usize,
+    neither: usize,
+    /// Sum of the shares lost by those who vote for lower.
     lost: f64,
 }
 
@@ -73,9 +136,12 @@ impl RateControl {
         RateControl {
             limits,
             rate,
-            rising: true,
-            blocks: 0.0,
-            lost: 0.0,
+            epoch: Serial::NEVER,
+            votes: Votes::default(),
+            has_fallen: false,
+            background: 0.0,
+            troubled: None,
+            fell_from: None,
         }
     }
 
@@ -83,36 +149,89 @@ impl RateControl {
         self.rate
     }
 
-    /// How long to send for a client before it is asked again.
-    pub(crate) fn run_time(&self) -> Duration {
-        if self.rising && self.rate < self.limits.ceiling {
-            SHORT_RUN
-        } else {
-            LONG_RUN
+    /// The first batch that was sent at the present rate.
+    pub(crate) fn epoch(&self) -> Serial {
+        self.epoch
+    }
+
+    /// Whether the rate has not fallen yet.
+    pub(crate) fn is_rising(&self) -> bool {
+        !self.has_fallen
+    }
+
+    /// Those who voted are gone, and batches are counted anew. What was learnt stays.
+    pub(crate) fn forget_votes(&mut self) {
+        self.votes = Votes::default();
+        self.epoch = Serial::NEVER;
+    }
+
+    /// One of `clients` clients has lost this share of what was sent at the present rate. The next
+    /// batch is `next`.
+    pub(crate) fn vote(&mut self, lost: f64, clients: usize, next: Serial) {
+        self.background -= (self.background - lost).max(0.0) * FORGET;
+        let votes = &mut self.votes;
+        match lost - self.background {
+            excess if excess > HIGH_LOSS => {
+                votes.lower += 1;
+                votes.lost += lost;
+            }
+            excess if excess < LOW_LOSS => votes.higher += 1,
+            _ => votes.neither += 1,
+        }
+        let count = votes.higher + votes.lower + votes.neither;
+        if count >= clients.clamp(1, QUORUM) {
+            self.decide(count as f64);
+            self.epoch = next;
         }
     }
 
-    /// One of `clients` clients has answered.
-    pub(crate) fn on_sample(&mut self, sample: Sample, clients: usize) {
-        self.blocks += sample.blocks as f64;
-        self.lost += sample.lost as f64;
-        // A run that arrived whole is a verdict of its own: that is how a rate starts to rise.
-        let clean = self.lost == 0.0;
-        if !clean && self.lost < ENOUGH_LOSSES && self.blocks < ENOUGH_BLOCKS {
-            return;
-        }
-        let loss = self.lost / self.blocks.max(1.0);
-        (self.blocks, self.lost) = (0.0, 0.0);
-        let vote = 1.0 / clients.max(1) as f64;
-        let factor = match loss {
-            loss if loss > HIGH_LOSS => 1.0 - FALL * vote,
-            loss if loss < LOW_LOSS => 1.0 + RISE * vote,
-            _ => 1.0,
+    fn decide(&mut self, count: f64) {
+        let votes = std::mem::take(&mut self.votes);
+        let rise = RISE * votes.higher as f64 / count;
+        let fall = FALL * votes.lower as f64 / count;
+        let rate = self.rate.bits_per_second() as f64;
+        let next = if fall > rise {
+            self.fall(
+                rate,
+                votes.lost / votes.lower as f64,
+                votes.lower as f64 / count,
+            )
+        } else if rise > fall {
+            self.fell_from = None;
+            self.rise(rate, rise - fall)
+        } else {
+            rate
         };
-        self.rising = factor > 1.0;
-        let bits = self.rate.bits_per_second() as f64 * factor;
-        self.rate = BitRate::from_bits_per_second(bits as u64)
+        self.rate = BitRate::from_bits_per_second(next as u64)
             .clamp(self.limits.floor, self.limits.ceiling);
+    }
+
+    fn fall(&mut self, rate: f64, lost: f64, share: f64) -> f64 {
+        self.has_fallen = true;
+        let (from, lost_there) = *self.fell_from.get_or_insert((rate, lost));
+        let goodput = rate * (1.0 - lost);
+        if rate <= from * FALLEN && goodput < from * (1.0 - lost_there) * IN_VAIN {
+            self.background = lost;
+            self.fell_from = None;
+            self.troubled = None;
+            return from;
+        }
+        self.troubled = Some(rate);
+        // What arrives is what they can take.
+        let excess = (lost - self.background).clamp(0.0, DEEPEST_FALL);
+        rate * (1.0 - excess * share) * (1.0 - CAREFUL_RISE)
+    }
+
+    fn rise(&mut self, rate: f64, step: f64) -> f64 {
+        let quick = rate * (1.0 + step);
+        let Some(troubled) = self.troubled else {
+            return quick;
+        };
+        if rate > troubled {
+            // It was the moment, not the rate.
+            self.troubled = None;
+        }
+        quick.min((troubled * CLOSE).max(rate * (1.0 + CAREFUL_RISE)))
     }
 }
 
@@ -126,44 +245,99 @@ mod tests {
         )))
     }
 
-    fn sample(blocks: u64, lost: u64) -> Sample {
-        Sample { blocks, lost }
+    fn bits(control: &RateControl) -> u64 {
+        control.rate().bits_per_second()
+    }
+
+    fn vote(control: &mut RateControl, lost: f64, clients: usize) {
+        control.vote(lost, clients, Serial::NEVER);
     }
 
     #[test]
-    fn rises_to_the_ceiling_and_falls_to_the_floor() {
+    fn rises_to_the_ceiling() {
         let mut control = control();
-        assert_eq!(control.run_time(), SHORT_RUN);
-        for _ in 0..10 {
-            control.on_sample(sample(100, 0), 1);
+        for _ in 0..4 {
+            vote(&mut control, 0.0, 1);
         }
-        assert_eq!(control.rate().bits_per_second(), 900_000_000);
-        assert_eq!(control.run_time(), LONG_RUN);
-        for _ in 0..20 {
-            control.on_sample(sample(100, 50), 1);
-        }
-        assert_eq!(control.rate().bits_per_second(), 20_000_000);
+        assert_eq!(bits(&control), 900_000_000);
     }
 
     #[test]
-    fn one_loss_is_no_verdict_and_some_loss_holds_the_rate() {
+    fn finds_what_a_ring_can_take_and_stays_there() {
         let mut control = control();
-        control.on_sample(sample(10, 1), 1);
-        assert_eq!(control.rate().bits_per_second(), 200_000_000);
-        control.on_sample(sample(400, 7), 1);
-        assert_eq!(control.rate().bits_per_second(), 200_000_000);
+        let capacity = 387_000_000.0;
+        let (mut lost_bits, mut all) = (0.0, 0.0);
+        for round in 0..200 {
+            let rate = bits(&control) as f64;
+            let lost = (1.0 - capacity / rate).max(0.0);
+            if round > 5 {
+                lost_bits += lost * rate;
+                all += rate;
+            }
+            vote(&mut control, lost, 1);
+        }
+        assert!(lost_bits < 0.04 * all, "{lost_bits} of {all}");
+        assert!(all / 194.0 > 0.9 * capacity, "{all}");
+    }
+
+    #[test]
+    fn loss_that_has_nothing_to_do_with_the_rate_is_put_up_with() {
+        for lost in [0.05, 0.4] {
+            let mut control = control();
+            for _ in 0..40 {
+                vote(&mut control, lost, 1);
+            }
+            assert_eq!(bits(&control), 900_000_000);
+            // Until it ends.
+            for _ in 0..40 {
+                vote(&mut control, 0.0, 1);
+            }
+            vote(&mut control, lost, 1);
+            assert!(bits(&control) < 900_000_000);
+        }
+    }
+
+    #[test]
+    fn a_client_far_too_slow_is_not_taken_for_one_with_loss() {
+        let mut control = control();
+        let capacity = 30_000_000.0;
+        for _ in 0..40 {
+            let lost = 1.0 - capacity / bits(&control) as f64;
+            vote(&mut control, lost.max(0.0), 1);
+        }
+        assert!(bits(&control) < 36_000_000, "{}", bits(&control));
+    }
+
+    #[test]
+    fn some_loss_holds_the_rate() {
+        let mut control = control();
+        vote(&mut control, 0.02, 1);
+        assert_eq!(bits(&control), 200_000_000);
+    }
+
+    #[test]
+    fn one_loss_is_no_verdict() {
+        let mut evidence = Evidence::default();
+        let sample = |blocks, lost| Sample { blocks, lost };
+        assert_eq!(evidence.add(sample(10, 1), true), None);
+        assert_eq!(evidence.add(sample(389, 0), true), None);
+        assert_eq!(evidence.add(sample(1, 0), true), Some(1.0 / 400.0));
+        assert_eq!(evidence.add(sample(FEWEST_BLOCKS, 0), true), Some(0.0));
+        assert_eq!(evidence.add(sample(8, 4), true), Some(0.5));
+        assert_eq!(evidence.add(sample(8, 4), false), None);
+        assert_eq!(evidence.add(sample(24, 12), false), Some(0.5));
     }
 
     #[test]
     fn one_bad_client_of_thirty_is_outvoted() {
         let mut control = control();
         for _ in 0..10 {
-            control.on_sample(sample(100, 10), 30);
+            vote(&mut control, 0.1, 30);
             for _ in 0..29 {
-                control.on_sample(sample(100, 0), 30);
+                vote(&mut control, 0.0, 30);
             }
         }
-        assert_eq!(control.rate().bits_per_second(), 900_000_000);
+        assert_eq!(bits(&control), 900_000_000);
     }
 
     #[test]

@@ -6,20 +6,30 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use slam_client::Timestamp;
 use slam_client::wire::{
     ClientPacket, EncodedHeader, MAX_INT_LEN, Nack, TransferHeader, WireError,
 };
-use slam_client::{BlockSet, Timestamp};
 
-use super::ahead::Length;
-use super::clients::{Clients, MAX_CLIENTS};
+use super::ahead::{Context, Want};
+use super::clients::{Clients, Horizon, MAX_CLIENTS};
 use super::demand::Demand;
 use super::pacer::Pacer;
-use super::rate::{RateControl, RateLimits, SHORTEST_SAMPLE, Sample};
-use super::recent::Recent;
+use super::rate::{RateControl, RateLimits};
+use super::repair::Repair;
+use super::sent::Sent;
 
 /// Events that wait to be drained; beyond, rejections are counted but no longer told.
 const MAX_EVENTS: usize = 1024;
+/// How often a client is asked while blocks are sent: often enough to find the rate quickly and
+/// to have more ready before what is to be sent runs out.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// All clients of a large room together are asked no more often than once for so many blocks.
+const BLOCKS_PER_QUESTION: u64 = 40;
+/// Blocks are ready for so many intervals.
+const WINDOW: u32 = 2;
+/// A client that has just joined heard what was sent so shortly before.
+const JOINING: Duration = Duration::from_millis(5);
 
 /// What a session is made of.
 #[derive(Clone, Debug)]
@@ -33,7 +43,8 @@ pub struct SessionConfig {
 /// What to do next. Drain [`Session::poll`] until it says [`Output::Timeout`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// Send these blocks to the group, in this order, at once.
+    /// Send these to the group, in this order, at once: blocks, or sums over the blocks of one window
+    /// ([`ParityIndex::of_number`](slam_client::parity::ParityIndex::of_number)).
     Send(Range<u64>),
     /// Send the header alone to this client.
     Solicit(SocketAddr),
@@ -130,9 +141,12 @@ pub struct Session {
     encoded: EncodedHeader,
     clients: Clients,
     demand: Demand,
-    recent: Recent,
+    sent: Sent,
+    repair: Repair,
     rate: RateControl,
     pacer: Pacer,
+    /// Whether a client may be asked before more blocks leave.
+    may_ask: bool,
     /// Since when somebody has been there.
     active_since: Option<Timestamp>,
     totals: SessionTotals,
@@ -150,9 +164,11 @@ impl Session {
             encoded,
             clients: Clients::default(),
             demand: Demand::default(),
-            recent: Recent::default(),
+            sent: Sent::default(),
+            repair: Repair::default(),
             rate: RateControl::new(config.rate),
             pacer: Pacer::new(datagram),
+            may_ask: true,
             active_since: None,
             totals: SessionTotals::default(),
             events: VecDeque::new(),
@@ -167,6 +183,11 @@ impl Session {
     /// What is transferred.
     pub fn header(&self) -> &TransferHeader {
         &self.header
+    }
+
+    /// Bytes of memory that this session takes, roughly.
+    pub fn memory(&self) -> usize {
+        self.clients.memory() + self.demand.memory() + self.sent.memory() + self.repair.memory()
     }
 
     /// Whether a client is there.
@@ -194,75 +215,128 @@ impl Session {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        if let Some(client) = self.clients.ask_again(now) {
+        if let Some(client) = self.clients.ask_again(self.demand.is_empty(), now) {
             return Output::Solicit(client);
         }
         if self.pacer.next_batch() <= now {
             let rate = self.rate.rate();
-            if let Some(run) = self.demand.take(self.pacer.batch_blocks(rate)) {
+            if let Some(run) = self
+                .demand
+                .take(self.pacer.batch_blocks(rate), self.header.block_count())
+            {
                 let blocks = run.end - run.start;
                 self.pacer.sent(blocks, rate, now);
-                self.recent.note(&run, now);
+                self.repair.note(&run, self.sent.next());
+                self.sent.note(&run, now);
                 self.totals.sent_blocks += blocks;
                 self.totals.sent_bytes += self.bytes_in(&run);
+                self.may_ask = true;
                 return Output::Send(run);
             }
         }
-        if self.demand.is_empty()
-            && let Some(client) = self.clients.ask_next(now)
+        // While blocks are sent, one solicit for each batch of them: neither the link nor the
+        // socket is to be full of questions and answers.
+        let idle = self.demand.is_empty();
+        if (idle || self.may_ask && !self.demand.has_repairs())
+            && let Some(client) = self.clients.ask_next(idle, self.sent.next(), now)
         {
+            self.may_ask = false;
             return Output::Solicit(client);
         }
-        let batch = (!self.demand.is_empty()).then(|| self.pacer.next_batch());
-        let ask = self.clients.next_deadline(self.demand.is_empty());
+        let batch = (!idle).then(|| self.pacer.next_batch());
+        let ask = self.clients.next_deadline(idle);
         Output::Timeout(batch.into_iter().chain(ask).min())
     }
 
     fn handle_nack(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) {
         let count = self.header.block_count();
         let first = nack.missing().runs().next().map(|run| run.start);
-        if let Some(found) = first.filter(|&first| first >= count) {
-            // A client of an earlier, longer content must learn of the new header; a stranger
-            // costs us nothing.
-            if !self.clients.contains(from) {
+        if !self.clients.contains(from) {
+            if let Some(found) = first.filter(|&first| first >= count) {
+                // A client of an earlier, longer content must learn of the new header; a stranger
+                // costs us nothing.
                 self.reject(from, Rejection::PastTheEnd { found, count });
                 return;
             }
-        }
-        if !self.clients.contains(from) {
             if self.clients.len() >= MAX_CLIENTS {
                 self.reject(from, Rejection::TooManyClients);
                 return;
             }
             if self.active_since.is_none() {
                 self.active_since = Some(now);
+                self.sent = Sent::of(count);
+                self.repair = Repair::of(count);
                 self.tell(SessionEvent::Started);
             }
-            self.clients.add(from, now);
+            let since = self.sent.since(now - JOINING);
+            self.clients.add(from, since, now);
             self.tell(SessionEvent::ClientJoined(from));
         }
-        let unknown_since = self.clients.heard(from, first, now);
+        let asked = match self.clients.heard(from, now) {
+            None => return,
+            Some(Horizon::Asked(serial)) => serial,
+            Some(Horizon::Spoke(moment)) => self.sent.since(moment),
+        };
         let present = self.clients.len();
-        let longest = self.pacer.blocks_in(self.rate.rate(), self.rate.run_time());
+        self.clients.note_parity(from, nack.takes_parity());
+        let share_parity = self.clients.share_parity();
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
-        if let Some(sample) = sample(&client.last_want, nack, count) {
-            self.rate.on_sample(sample, present);
+        client
+            .evidence
+            .start_at(self.rate.epoch().max(client.since));
+        if let Some((sample, until)) = self.sent.sample(nack, client.evidence.until, asked, count) {
+            client.evidence.until = until;
+            if let Some(lost) = client.evidence.add(sample, self.rate.is_rising()) {
+                self.rate.vote(lost, present, self.sent.next());
+            }
         }
-        // Half a round trip of blocks that it may hold costs what asking would; but the link is
-        // everybody's.
-        let idle = self
+        let rate = self.rate.rate();
+        let interval = self
             .pacer
-            .blocks_in(self.rate.rate(), client.round_trip() / 2);
-        let length = Length {
-            longest,
-            worth_a_question: idle / present as u64,
+            .time_for(BLOCKS_PER_QUESTION * present as u64, rate)
+            .max(INTERVAL);
+        let round_trip = client.round_trip();
+        let window = self.pacer.blocks_in(rate, (interval + round_trip) * WINDOW);
+        // While nothing else is sent, half a round trip of blocks that it may hold costs what
+        // asking would; but the link is everybody's.
+        let worth_a_question = if self.demand.is_empty() {
+            self.pacer.blocks_in(rate, round_trip / 2) / present as u64
+        } else {
+            0
         };
-        let mut want = client.ahead.want(nack, count, length);
-        self.recent.subtract_since(&mut want, unknown_since);
-        self.demand.add(&want);
-        client.last_want = want;
+        let Want { mut repairs, fresh } = client.ahead.want(
+            nack,
+            &Context {
+                sent: &self.sent,
+                demand: &self.demand,
+                joined: client.since,
+                asked,
+                count,
+                window,
+                worth_a_question,
+            },
+        );
+        let followed = client.ahead.is_followed(count);
+        if share_parity {
+            self.repair.replace(&mut repairs, nack, asked, &self.demand);
+        }
+        self.demand.repair(&repairs);
+        self.demand.add(&fresh);
+        let again = if !repairs.is_empty() {
+            // As soon as that is sent.
+            Duration::ZERO
+        } else if followed {
+            // Before what is ready for it is sent.
+            let half = self.pacer.time_for(self.demand.len() / 2, rate);
+            half.min(interval)
+        } else {
+            interval
+        };
+        let last_sent = first.and_then(|first| self.sent.last(first));
+        self.clients
+            .served(from, first, last_sent, asked, again, now);
     }
 
     fn handle_disconnect(&mut self, client: SocketAddr, now: Timestamp) {
@@ -301,6 +375,9 @@ impl Session {
 
     fn end(&mut self, now: Timestamp) {
         self.demand.clear();
+        self.sent = Sent::default();
+        self.repair = Repair::default();
+        self.rate.forget_votes();
         let mut totals = std::mem::take(&mut self.totals);
         totals.took = self
             .active_since
@@ -324,45 +401,19 @@ impl Session {
     fn bytes_in(&self, run: &Range<u64>) -> u64 {
         let total = self.header.total_bytes();
         let size = u64::from(self.header.block_size().get());
+        if run.start >= self.header.block_count() {
+            return (run.end - run.start).saturating_mul(size);
+        }
         run.end.saturating_mul(size).min(total) - run.start.saturating_mul(size).min(total)
     }
-}
-
-/// What `nack` shows of `want`, which was sent since; `None` where it cannot tell.
-fn sample(want: &BlockSet, nack: &Nack, count: u64) -> Option<Sample> {
-    let end = want.runs().last()?.end;
-    if want.len() < SHORTEST_SAMPLE {
-        return None;
-    }
-    let first_missing = nack.missing().runs().next().map_or(count, |run| run.start);
-    if first_missing >= end {
-        return Some(Sample {
-            blocks: want.len(),
-            lost: 0,
-        });
-    }
-    if nack.extent() >= end {
-        let mut arrived = want.clone();
-        arrived.subtract(nack.missing());
-        return Some(Sample {
-            blocks: want.len(),
-            lost: want.len() - arrived.len(),
-        });
-    }
-    // All that is known is how many arrived before the first that did not.
-    let before = |run: Range<u64>| run.end.min(first_missing).saturating_sub(run.start);
-    Some(Sample {
-        blocks: want.runs().map(before).sum::<u64>() + 1,
-        lost: 1,
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use site::BitRate;
-    use slam_client::BlockIndex;
     use slam_client::wire::{BlockSize, MAX_NACK_LEN, TransactionId, VarInt};
+    use slam_client::{BlockIndex, BlockSet};
 
     const BLOCK: u64 = 1000;
 
@@ -579,38 +630,5 @@ mod tests {
         assert!(session.is_active());
         session.handle(address(1), &[0], Timestamp::ZERO);
         assert!(!session.is_active());
-    }
-
-    #[test]
-    fn loss_is_read_from_both_kinds_of_lists() {
-        let want = BlockSet::from_run(0..100);
-        let missing: BlockSet = [10..20].into_iter().collect();
-        let mut held = BlockSet::from_run(0..100);
-        held.subtract(&missing);
-        let full = Nack::for_gaps(&held, 100, MAX_NACK_LEN);
-        assert_eq!(
-            sample(&want, &full, 100),
-            Some(Sample {
-                blocks: 100,
-                lost: 10
-            })
-        );
-        let stock = Nack::for_gaps(&BlockSet::from_run(0..49), 53, MAX_NACK_LEN);
-        assert_eq!(
-            sample(&want, &stock, 200),
-            Some(Sample {
-                blocks: 50,
-                lost: 1
-            })
-        );
-        let beyond = Nack::for_gaps(&BlockSet::from_run(0..100), 104, MAX_NACK_LEN);
-        assert_eq!(
-            sample(&want, &beyond, 200),
-            Some(Sample {
-                blocks: 100,
-                lost: 0
-            })
-        );
-        assert_eq!(sample(&BlockSet::from_run(0..4), &full, 100), None);
     }
 }

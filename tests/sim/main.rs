@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server core against many clients on a virtual network, in virtual time.
 //!
-//! Bound: the time that the file alone occupies the link. A stock client listens for a second
-//! before it first speaks, which is taken off.
+//! Bound: the time that the file alone occupies the link. Time counts from the first word that
+//! reaches the server: a stock client listens for a second before, ours for up to 100 ms.
 
+mod adversary;
+mod client;
+mod figures;
 mod network;
+mod world;
+mod worlds;
 
 use std::time::Duration;
 
-use network::{Guest, Kind, Report, World, run};
+use network::{Report, run};
+use world::{Guest, Kind, Loss, World};
 
 const MIB: u64 = 1 << 20;
-const LIMIT: Duration = Duration::from_mins(2);
+const LIMIT: Duration = Duration::from_mins(3);
 const LISTENS: Duration = Duration::from_secs(1);
 
+/// What a world came to.
 struct Figures {
     /// From the first client's first word to the last one's last block, over the bound.
     time: f64,
@@ -22,13 +29,10 @@ struct Figures {
     report: Report,
 }
 
+/// Runs a world in which everybody who lives is to complete.
 fn figures(world: &World) -> Figures {
+    let wall = Wall::start();
     let report = run(world, LIMIT);
-    let first = world.guests.iter().map(|guest| guest.begins).min().unwrap();
-    let listens = match world.guests[0].kind {
-        Kind::Stock => LISTENS,
-        Kind::Ours | Kind::Firmware => Duration::ZERO,
-    };
     let live = world.guests.iter().zip(&report.done).enumerate();
     let last = live
         .filter(|(_, (guest, _))| guest.dies.is_none())
@@ -42,19 +46,42 @@ fn figures(world: &World) -> Figures {
         })
         .max()
         .unwrap();
-    let time = last.saturating_sub(first + listens).as_secs_f64() / world.bound().as_secs_f64();
-    let sent = report.totals.sent_bytes as f64 / world.bytes as f64;
+    let first = report.first_heard.unwrap_or_default();
+    let time = last.saturating_sub(first).as_secs_f64() / world.bound().as_secs_f64();
+    let sent = report.totals.sent_bytes as f64 / world.content().bytes as f64;
     println!(
-        "seed {}: {time:.3} x the bound, {sent:.3} x the file, {} solicits, {} heard",
-        world.seed, report.solicits, report.heard
+        "seed {}: {time:.3} x the bound, {sent:.3} x the file, {} solicits, {} heard, \
+         {} KiB of server memory, {:.1} s to simulate",
+        world.seed,
+        report.solicits,
+        report.heard,
+        report.memory >> 10,
+        wall.seconds(),
     );
     Figures { time, sent, report }
+}
+
+/// How long the simulation itself takes.
+struct Wall(std::time::Instant);
+
+impl Wall {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what a simulation costs is told in real time; nothing is decided by it"
+    )]
+    fn start() -> Wall {
+        Wall(std::time::Instant::now())
+    }
+
+    fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
 }
 
 fn room(kind: Kind, clients: usize, loss: f64) -> Vec<Guest> {
     (0..clients)
         .map(|_| Guest {
-            loss,
+            loss: Loss::Independent(loss),
             ..Guest::new(kind)
         })
         .collect()
@@ -85,7 +112,6 @@ fn a_stock_client_with_one_percent_loss_is_repaired_quickly() {
 #[test]
 fn our_clients_repair_their_losses_together() {
     let figures = figures(&World::gigabit(4, 32 * MIB, room(Kind::Ours, 4, 0.01)));
-    // Up to 100 ms of it, 0.37 of the bound, the first client waits before it speaks.
     assert!(figures.time < 2.0, "{}", figures.time);
     assert!(figures.sent < 1.06, "{}", figures.sent);
 }
@@ -161,10 +187,10 @@ fn late_joiners_are_served_by_the_carousel() {
 
 #[test]
 fn a_dead_client_costs_the_others_nothing() {
-    let alive = figures(&World::gigabit(7, 32 * MIB, room(Kind::Ours, 4, 0.0)));
+    let alive = figures(&World::gigabit(7, 64 * MIB, room(Kind::Ours, 4, 0.0)));
     let mut guests = room(Kind::Ours, 5, 0.0);
-    guests[4].dies = Some(Duration::from_millis(200));
-    let with_dead = figures(&World::gigabit(7, 32 * MIB, guests));
+    guests[4].dies = Some(Duration::from_millis(350));
+    let with_dead = figures(&World::gigabit(7, 64 * MIB, guests));
     assert_eq!(with_dead.report.totals.silent, 1);
     assert!(
         with_dead.time < alive.time * 1.1,
@@ -172,70 +198,4 @@ fn a_dead_client_costs_the_others_nothing() {
         with_dead.time,
         alive.time
     );
-}
-
-#[test]
-fn an_adversary_harms_nobody() {
-    let mut random = fastrand::Rng::with_seed(8);
-    let mut world = World::gigabit(8, 16 * MIB, room(Kind::Stock, 2, 0.0));
-    let quiet = figures(&world);
-    for number in 0..3000u64 {
-        let when = Duration::from_micros(900_000 + number * 200);
-        let datagram = match number % 3 {
-            // What mini-slamd never recovers from: a block past the end.
-            0 => vec![0x9f, 0xff, 0xff, 0xff, 0x21, 0],
-            // A disconnect of somebody else.
-            1 => vec![0],
-            _ => (0..random.usize(0..40)).map(|_| random.u8(..)).collect(),
-        };
-        world.attacks.push((when, random.u16(..), datagram));
-    }
-    let attacked = figures(&world);
-    assert!(
-        attacked.report.totals.rejected > 500,
-        "{:?}",
-        attacked.report.totals
-    );
-    assert!(
-        attacked.time < quiet.time * 1.5,
-        "{} and {}",
-        attacked.time,
-        quiet.time
-    );
-}
-
-#[test]
-fn everybody_completes_in_any_world() {
-    // One failing seed: SLAMBOOT_SIM_SEED=N cargo test --test sim everybody
-    let seeds = match std::env::var("SLAMBOOT_SIM_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SLAMBOOT_SIM_SEED is a number")],
-        Err(_) => (0..60).collect::<Vec<u64>>(),
-    };
-    for seed in seeds {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let guests = (0..random.usize(1..8)).map(|_| Guest {
-            kind: [Kind::Stock, Kind::Ours, Kind::Firmware][random.usize(0..3)],
-            begins: Duration::from_millis(random.u64(0..3000)),
-            loss: [0.0, 0.001, 0.01, 0.05][random.usize(0..4)],
-            ring: random.usize(8..256),
-            service: Duration::from_micros(random.u64(1..40)),
-            pauses: random.bool().then(|| {
-                let length = Duration::from_micros(random.u64(100..20_000));
-                (length, length * random.u32(2..10))
-            }),
-            dies: random
-                .bool()
-                .then(|| Duration::from_millis(random.u64(0..5000))),
-        });
-        let mut guests: Vec<Guest> = guests.collect();
-        guests[0].dies = None;
-        let mut world = World::gigabit(seed, random.u64(1..4 * MIB), guests);
-        world.latency = Duration::from_micros(random.u64(10..5000));
-        let figures = figures(&world);
-        let silence = figures.report.longest_silence;
-        assert!(
-            silence < LISTENS,
-            "seed {seed}: silent for {silence:?} while a client waited"
-        );
-    }
 }

@@ -1,87 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A seeded virtual network: one server, many clients, virtual time.
+//! A seeded virtual network in virtual time: servers, a switch, many clients.
+//!
+//! What must hold is asserted on every event: only the bytes of the transfer are stored, each at
+//! its place; nobody completes with gaps; the server never spins; its memory stays bounded.
+//!
+//! A thousand clients and 200 MiB are 145 million arrivals, so an arrival costs no event of its
+//! own: what is sent goes into each client's inbox at once, with the moment when it will be taken
+//! out, and a client looks into its inbox when its last datagram of a batch is due, or a timer.
+//! Each datagram is handed over with its own moment.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use site::BitRate;
-use slam_client::stock::{Build, StockClient};
-use slam_client::wire::{BlockSize, ServerPacket, TransactionId, TransferHeader, VarInt};
-use slam_client::{
-    BlockIndex, BlockSet, Config, Failure, Input, Output as Deed, Receiver, Timestamp,
-};
+use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
+use slam_client::{BlockIndex, Input, Output as Deed, Timestamp};
 use slamboot::slam::{Output, RateLimits, Session, SessionConfig, SessionEvent, SessionTotals};
 
-/// What a frame costs on the wire beside its UDP payload: Ethernet with preamble and gap, IPv4, UDP.
-const FRAME_OVERHEAD: u64 = 38 + 20 + 8;
-const BLOCK: u16 = 1451;
+use slam_client::parity::ParityIndex;
 
-/// Which client takes part.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
-    /// slamboot's receiver.
-    Ours,
-    /// iPXE's, as documented.
-    Stock,
-    /// The firmware's, the C that a ROM runs.
-    Firmware,
-}
+use super::client::{Act, Client};
+use super::world::{Content, Forged, Guest, Kind, Loss, World};
 
-/// One client and its way to the server.
-#[derive(Clone, Copy, Debug)]
-pub struct Guest {
-    pub kind: Kind,
-    pub begins: Duration,
-    /// Share of datagrams from the server that get lost.
-    pub loss: f64,
-    /// Packets that wait in its receive ring, and how long each takes to be taken out.
-    pub ring: usize,
-    pub service: Duration,
-    /// It takes nothing out of its ring for so long, each time so long has passed: a machine whose
-    /// processor is needed elsewhere.
-    pub pauses: Option<(Duration, Duration)>,
-    /// When it is switched off, if ever.
-    pub dies: Option<Duration>,
-}
-
-impl Guest {
-    pub fn new(kind: Kind) -> Self {
-        Guest {
-            kind,
-            begins: Duration::ZERO,
-            loss: 0.0,
-            ring: 256,
-            service: Duration::from_micros(2),
-            pauses: None,
-            dies: None,
-        }
-    }
-
-    /// When what reaches the ring at `at` can be taken out at the earliest.
-    fn awake(&self, at: Timestamp) -> Timestamp {
-        let Some((length, period)) = self.pauses else {
-            return at;
-        };
-        let into = at.since_start().as_nanos() % period.as_nanos();
-        at + length.saturating_sub(Duration::from_nanos(into as u64))
-    }
-}
-
-/// A scenario.
-#[derive(Clone, Debug)]
-pub struct World {
-    pub seed: u64,
-    pub bytes: u64,
-    pub link: BitRate,
-    pub max_rate: BitRate,
-    pub latency: Duration,
-    pub guests: Vec<Guest>,
-    /// Datagrams that anybody throws at the server: when, from which port, what.
-    pub attacks: Vec<(Duration, u16, Vec<u8>)>,
-}
+/// What a datagram costs on the link beside its UDP payload, as `tbf` counts: Ethernet, IPv4, UDP.
+const FRAME_OVERHEAD: u64 = 14 + 20 + 8;
+pub const BLOCK: u16 = 1451;
+/// Bytes that a session may take beside 8 per block and 2,000 per client.
+const SESSION_MEMORY: usize = 2 << 20;
 
 /// How it went.
 #[derive(Clone, Debug)]
@@ -90,125 +38,230 @@ pub struct Report {
     pub done: Vec<Option<Duration>>,
     pub totals: SessionTotals,
     pub solicits: u64,
-    /// Datagrams that reached the server.
+    /// Datagrams that reached a server.
     pub heard: u64,
+    /// When the first of them came.
+    pub first_heard: Option<Duration>,
     /// Those of them that came before the first block was on its way.
     pub heard_first: u64,
-    /// The longest time without multicast while a client that had spoken was waiting.
+    /// The longest time without multicast while a stock client that had spoken was waiting.
     pub longest_silence: Duration,
+    /// Most bytes that a session took.
+    pub memory: usize,
 }
 
-impl World {
-    pub fn gigabit(seed: u64, bytes: u64, guests: Vec<Guest>) -> Self {
-        World {
-            seed,
-            bytes,
-            link: BitRate::from_bits_per_second(1_000_000_000),
-            max_rate: BitRate::from_bits_per_second(1_000_000_000),
-            latency: Duration::from_micros(50),
-            guests,
-            attacks: Vec::new(),
-        }
-    }
-
-    /// The time that the file alone occupies the link.
-    pub fn bound(&self) -> Duration {
-        self.link.time_for(self.bytes)
-    }
+/// A datagram on its way.
+struct Datagram {
+    bytes: Vec<u8>,
+    kind: Carried,
 }
 
-enum Client {
-    Ours(Box<Receiver>),
-    Stock(Box<StockClient>),
-    Firmware(firmware::core::Client),
-}
-
-impl Client {
-    fn handle<'d>(&mut self, now: Timestamp, input: Input<'d>) -> Vec<Deed<'d>> {
-        match self {
-            Client::Ours(client) => client.handle(now, input).collect(),
-            Client::Stock(client) => client.handle(now, input).collect(),
-            Client::Firmware(client) => firmware_deeds(client, now, input),
-        }
-    }
-}
-
-/// The firmware counts milliseconds, and learns of a moment when it is over.
-fn firmware_deeds<'d>(
-    client: &mut firmware::core::Client,
-    now: Timestamp,
-    input: Input<'d>,
-) -> Vec<Deed<'d>> {
-    use firmware::core::{End, Input as In};
-    let actions = client.handle(
-        now.since_start().as_millis() as u64,
-        match input {
-            Input::Multicast(datagram) => In::Multicast(datagram),
-            Input::Unicast(datagram) => In::Unicast(datagram),
-            Input::Timeout => In::Timeout,
-        },
-    );
-    assert_eq!(
-        actions.restarted, None,
-        "there is one transfer in the world"
-    );
-    let mut deeds = Vec::new();
-    deeds.extend(
-        actions
-            .write
-            .map(|(offset, payload)| Deed::Write { offset, payload }),
-    );
-    deeds.extend(actions.send.map(Deed::Send));
-    deeds.extend(actions.end.map(|end| match end {
-        End::Complete => Deed::Complete,
-        // Which failure it is does not matter to the network.
-        _ => Deed::Failed(Failure::NoServer {
-            nacks: client.nacks(),
-        }),
-    }));
-    deeds.extend(actions.wake.map(|wake| {
-        let wake = Timestamp::from_start(Duration::from_millis(wake));
-        Deed::Timeout(wake.max(now))
-    }));
-    deeds
+enum Carried {
+    /// Content number, block, and where its bytes begin.
+    Block {
+        content: u64,
+        block: u64,
+        payload_at: usize,
+    },
+    Unicast,
+    /// To the group, by nobody of this world.
+    Forged,
 }
 
 struct Seat {
     guest: Guest,
+    random: fastrand::Rng,
     client: Option<Client>,
+    ended: bool,
+    /// What has passed the network, and when it will have been taken out of the ring, in order.
+    inbox: VecDeque<(Timestamp, Rc<Datagram>)>,
+    /// When it looks into its inbox, by an event of its own.
+    wake: Option<Timestamp>,
+    /// When its timer is due, and for when an event stands in the queue.
     timer: Option<Timestamp>,
-    /// When each packet in its ring will have been taken out, in order.
-    ring: VecDeque<Timestamp>,
-    stored: BlockSet,
+    timer_event: Option<Timestamp>,
+    /// Datagrams until the next loss; whether in a burst of losses.
+    until_loss: u64,
+    in_burst: bool,
+    /// Nothing delays this one's datagrams: it looks when everybody does.
+    plain: bool,
+    transaction: u64,
+    stored: Stored,
     spoke: Option<Timestamp>,
     done: Option<Duration>,
 }
 
-impl Seat {
-    fn waits_since(&self, moment: Timestamp) -> bool {
-        self.client.is_some() && self.spoke.is_some_and(|spoke| spoke <= moment)
+/// Which blocks a client has stored.
+#[derive(Default)]
+struct Stored {
+    words: Vec<u64>,
+    blocks: u64,
+}
+
+impl Stored {
+    fn insert(&mut self, block: u64) {
+        let (word, bit) = ((block / 64) as usize, 1 << (block % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.blocks += u64::from(self.words[word] & bit == 0);
+        self.words[word] |= bit;
     }
 }
 
-enum Happening {
+impl Extend<u64> for Stored {
+    fn extend<T: IntoIterator<Item = u64>>(&mut self, blocks: T) {
+        blocks.into_iter().for_each(|block| self.insert(block));
+    }
+}
+
+impl Seat {
+    fn new(guest: Guest, seed: u64) -> Seat {
+        let plain = guest.pauses.is_none()
+            && guest.jitter.is_zero()
+            && guest.overtaken == 0.0
+            && guest.service <= Duration::from_micros(5);
+        let mut seat = Seat {
+            guest,
+            random: fastrand::Rng::with_seed(seed),
+            client: None,
+            ended: false,
+            inbox: VecDeque::new(),
+            wake: None,
+            timer: None,
+            timer_event: None,
+            until_loss: 0,
+            in_burst: true,
+            plain,
+            transaction: 0,
+            stored: Stored::default(),
+            spoke: None,
+            done: None,
+        };
+        seat.next_loss();
+        seat
+    }
+
+    /// Draws how many datagrams pass before one is lost, or how many are lost in a row.
+    fn next_loss(&mut self) {
+        let geometric = |random: &mut fastrand::Rng, p: f64| {
+            if p <= 0.0 {
+                return u64::MAX;
+            }
+            // Inverse of the geometric distribution.
+            let u = 1.0 - random.f64();
+            (u.ln() / (1.0 - p.min(0.999_999)).ln()) as u64
+        };
+        let random = &mut self.random;
+        self.until_loss = match self.guest.loss {
+            Loss::Independent(p) => geometric(random, p),
+            Loss::Bursts { begin, end } => {
+                self.in_burst = !self.in_burst;
+                let p = if self.in_burst { end } else { begin };
+                geometric(random, p).saturating_add(1)
+            }
+        };
+    }
+
+    fn is_lost(&mut self) -> bool {
+        match self.guest.loss {
+            Loss::Independent(_) => {
+                if self.until_loss > 0 {
+                    self.until_loss -= 1;
+                    return false;
+                }
+                self.next_loss();
+                true
+            }
+            Loss::Bursts { .. } => {
+                if self.until_loss == 0 {
+                    self.next_loss();
+                }
+                self.until_loss -= 1;
+                self.in_burst
+            }
+        }
+    }
+
+    fn is_there(&self, now: Timestamp) -> bool {
+        self.client.is_some() && self.guest.dies.is_none_or(|dies| now.since_start() < dies)
+    }
+
+    fn waits_since(&self, moment: Timestamp, now: Timestamp) -> bool {
+        self.guest.kind == Kind::Stock
+            && self.is_there(now)
+            && !self.guest.is_cut_off(now)
+            && self.guest.cut.end <= moment.since_start()
+            && self.spoke.is_some_and(|spoke| spoke <= moment)
+    }
+
+    /// A datagram has passed the network; whether there was room in the ring.
+    fn arrive(&mut self, at: Timestamp, datagram: &Rc<Datagram>) -> bool {
+        // As many places before the end stands the one whose leaving makes room.
+        let full = self.inbox.len().checked_sub(self.guest.ring);
+        if full.is_some_and(|place| self.inbox[place].0 > at) {
+            return false;
+        }
+        let free = self.inbox.back().map_or(at, |&(last, _)| last.max(at));
+        let taken_out = self.guest.awake(free) + self.guest.service;
+        self.inbox.push_back((taken_out, Rc::clone(datagram)));
+        true
+    }
+}
+
+enum Event {
     Begin(usize),
     Timer(usize),
-    Multicast(usize, Rc<Vec<u8>>),
-    Unicast(usize, Rc<Vec<u8>>),
-    ToServer(SocketAddr, Vec<u8>),
-    ServerWakes,
+    /// One client looks into its inbox, or all whom nothing delays do.
+    Look(usize),
+    LookAll,
+    /// A datagram that was overtaken comes after all.
+    Overtaken(usize, Rc<Datagram>),
+    ToServer(usize, SocketAddr, Vec<u8>),
+    Attack(usize),
+    Life(usize),
+    ServerWakes(usize),
+}
+
+struct Queued {
+    at: Timestamp,
+    serial: u64,
+    event: Event,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Queued {}
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.serial).cmp(&(other.at, other.serial))
+    }
+}
+
+/// A server's place on the network, with the process that runs there now.
+struct Place {
+    session: Option<(Session, u64)>,
+    until: Duration,
+    wakes: Option<Timestamp>,
+    link_free: Timestamp,
+    bottleneck_free: Timestamp,
 }
 
 struct Run<'w> {
     world: &'w World,
-    random: fastrand::Rng,
-    queue: BinaryHeap<Reverse<(Timestamp, u64)>>,
-    happenings: std::collections::HashMap<u64, Happening>,
+    queue: BinaryHeap<Reverse<Queued>>,
     serial: u64,
-    session: Session,
-    server_wakes: Option<Timestamp>,
-    link_free: Timestamp,
+    places: Vec<Place>,
     seats: Vec<Seat>,
+    look_all: Option<Timestamp>,
     report: Report,
     last_multicast: Option<Timestamp>,
 }
@@ -217,67 +270,55 @@ fn address(number: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 1000 + number as u16))
 }
 
-/// What stands in a block: anything that differs from block to block.
-fn payload(header: &TransferHeader, block: u64) -> Vec<u8> {
-    let word = block.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-    word.iter()
-        .copied()
-        .cycle()
-        .take(header.block_len(BlockIndex(block)))
-        .collect()
+fn header(content: Content) -> TransferHeader {
+    let transaction = TransactionId(VarInt::new(content.number << 40).unwrap());
+    let size = BlockSize::new(BLOCK.into()).unwrap();
+    TransferHeader::new(transaction, content.bytes, size).unwrap()
 }
 
-/// Runs a world until the session is idle and nobody is left, or until `limit`.
+/// Runs a world until nobody is left, or until `limit`.
 pub fn run(world: &World, limit: Duration) -> Report {
-    let transaction = TransactionId(VarInt::new(0x1234_5678_9abc).unwrap());
-    let header = TransferHeader::new(
-        transaction,
-        world.bytes,
-        BlockSize::new(BLOCK.into()).unwrap(),
-    )
-    .unwrap();
-    let rate = RateLimits::below(world.max_rate);
+    let places = world.lives.iter().map(|life| life.place + 1).max();
+    let mut random = fastrand::Rng::with_seed(world.seed);
     let mut run = Run {
         world,
-        random: fastrand::Rng::with_seed(world.seed),
         queue: BinaryHeap::new(),
-        happenings: std::collections::HashMap::new(),
         serial: 0,
-        session: Session::new(&SessionConfig { header, rate }),
-        server_wakes: None,
-        link_free: Timestamp::ZERO,
-        seats: Vec::new(),
+        places: (0..places.unwrap_or(0))
+            .map(|_| Place {
+                session: None,
+                until: Duration::ZERO,
+                wakes: None,
+                link_free: Timestamp::ZERO,
+                bottleneck_free: Timestamp::ZERO,
+            })
+            .collect(),
+        seats: world
+            .guests
+            .iter()
+            .map(|guest| Seat::new(guest.clone(), random.u64(..)))
+            .collect(),
+        look_all: None,
         report: Report {
             done: Vec::new(),
             totals: SessionTotals::default(),
             solicits: 0,
             heard: 0,
+            first_heard: None,
             heard_first: 0,
             longest_silence: Duration::ZERO,
+            memory: 0,
         },
         last_multicast: None,
     };
-    for (number, guest) in world.guests.iter().enumerate() {
-        run.seats.push(Seat {
-            guest: *guest,
-            client: None,
-            timer: None,
-            ring: VecDeque::new(),
-            stored: BlockSet::new(),
-            spoke: None,
-            done: None,
-        });
-        run.push(
-            Timestamp::from_start(guest.begins),
-            Happening::Begin(number),
-        );
+    for (number, life) in world.lives.iter().enumerate() {
+        run.push(Timestamp::from_start(life.runs.start), Event::Life(number));
     }
-    for (when, port, datagram) in &world.attacks {
-        let from = SocketAddr::from(([10, 6, 6, 6], *port));
-        run.push(
-            Timestamp::from_start(*when),
-            Happening::ToServer(from, datagram.clone()),
-        );
+    for (number, guest) in world.guests.iter().enumerate() {
+        run.push(Timestamp::from_start(guest.begins), Event::Begin(number));
+    }
+    for (number, (when, ..)) in world.attacks.iter().enumerate() {
+        run.push(Timestamp::from_start(*when), Event::Attack(number));
     }
     run.go(Timestamp::from_start(limit));
     run.report.done = run.seats.iter().map(|seat| seat.done).collect();
@@ -285,150 +326,253 @@ pub fn run(world: &World, limit: Duration) -> Report {
 }
 
 impl Run<'_> {
-    fn push(&mut self, at: Timestamp, happening: Happening) {
+    fn push(&mut self, at: Timestamp, event: Event) {
         self.serial += 1;
-        self.queue.push(Reverse((at, self.serial)));
-        self.happenings.insert(self.serial, happening);
+        let serial = self.serial;
+        self.queue.push(Reverse(Queued { at, serial, event }));
     }
 
     fn go(&mut self, limit: Timestamp) {
-        while let Some(Reverse((now, serial))) = self.queue.pop() {
+        while let Some(Reverse(Queued { at: now, event, .. })) = self.queue.pop() {
             if now > limit {
                 return;
             }
-            let Some(happening) = self.happenings.remove(&serial) else {
-                continue;
-            };
-            match happening {
-                Happening::Begin(number) => self.begin(number, now),
-                Happening::Timer(number) => {
-                    if self.seats[number].timer == Some(now) {
-                        self.seats[number].timer = None;
-                        self.deliver(number, Input::Timeout, now);
+            match event {
+                Event::Begin(number) => self.begin(number, now),
+                Event::Timer(number) => self.timer(number, now),
+                Event::Look(number) => {
+                    let seat = &mut self.seats[number];
+                    if seat.wake == Some(now) {
+                        seat.wake = None;
+                        self.look(number, now);
                     }
                 }
-                Happening::Multicast(number, datagram) => {
-                    self.deliver(number, Input::Multicast(&datagram), now);
+                Event::LookAll => self.look_all(now),
+                Event::Overtaken(number, datagram) => {
+                    self.seats[number].arrive(now, &datagram);
+                    self.wake_for_inbox(number);
                 }
-                Happening::Unicast(number, datagram) => {
-                    self.deliver(number, Input::Unicast(&datagram), now);
-                }
-                Happening::ToServer(from, datagram) => {
+                Event::ToServer(place, from, datagram) => {
                     self.report.heard += 1;
+                    if from.ip() == address(0).ip() {
+                        self.report.first_heard.get_or_insert(now.since_start());
+                    }
                     self.report.heard_first += u64::from(self.last_multicast.is_none());
-                    self.session.handle(from, &datagram, now);
-                    self.serve(now);
+                    if let Some((session, _)) = self.running(place, now) {
+                        session.handle(from, &datagram, now);
+                        self.serve(place, now);
+                    }
                 }
-                Happening::ServerWakes => {
-                    if self.server_wakes == Some(now) {
-                        self.server_wakes = None;
-                        self.serve(now);
+                Event::Attack(number) => self.attack(number, now),
+                Event::Life(number) => {
+                    let life = &self.world.lives[number];
+                    let config = SessionConfig {
+                        header: header(life.content),
+                        rate: RateLimits::below(self.world.max_rate),
+                    };
+                    let place = &mut self.places[life.place];
+                    place.session = Some((Session::new(&config), life.content.number));
+                    place.until = life.runs.end;
+                    // Silence counts from now on.
+                    self.last_multicast = self.last_multicast.map(|_| now);
+                }
+                Event::ServerWakes(place) => {
+                    if self.places[place].wakes == Some(now) {
+                        self.places[place].wakes = None;
+                        self.serve(place, now);
                     }
                 }
             }
         }
     }
 
-    fn begin(&mut self, number: usize, now: Timestamp) {
-        let client = match self.seats[number].guest.kind {
-            Kind::Ours => {
-                let seed = self.random.u64(..);
-                Client::Ours(Box::new(Receiver::new(now, Config::default(), seed)))
-            }
-            Kind::Stock => Client::Stock(Box::new(StockClient::new(now, Build::Bits32))),
-            Kind::Firmware => {
-                let seed = self.random.u64(..);
-                let now = now.since_start().as_millis() as u64;
-                let config = firmware::core::Config::default();
-                Client::Firmware(firmware::core::Client::new(now, &config, seed))
-            }
-        };
-        self.seats[number].client = Some(client);
-        self.deliver(number, Input::Timeout, now);
+    fn running(&mut self, place: usize, now: Timestamp) -> Option<&mut (Session, u64)> {
+        let place = &mut self.places[place];
+        if now.since_start() >= place.until {
+            place.session = None;
+        }
+        place.session.as_mut()
     }
 
-    fn deliver(&mut self, number: usize, input: Input<'_>, now: Timestamp) {
-        let header = *self.session.header();
+    fn begin(&mut self, number: usize, now: Timestamp) {
         let seat = &mut self.seats[number];
-        if seat
-            .guest
-            .dies
-            .is_some_and(|dies| now.since_start() >= dies)
+        let seed = seat.random.u64(..);
+        let local = seat.guest.local(now);
+        seat.client = Some(Client::new(seat.guest.kind, seat.guest.parity, local, seed));
+        self.deliver(number, Input::Timeout, None, now, now);
+    }
+
+    fn timer(&mut self, number: usize, now: Timestamp) {
+        if self.seats[number].timer_event == Some(now) {
+            self.seats[number].timer_event = None;
+            self.look(number, now);
+            if self.seats[number].timer.is_some_and(|due| due <= now) {
+                self.deliver(number, Input::Timeout, None, now, now);
+            }
+            self.arm(number, now);
+        }
+    }
+
+    /// Sees to it that an event stands in the queue for the client's timer.
+    fn arm(&mut self, number: usize, now: Timestamp) {
+        let seat = &mut self.seats[number];
+        if let Some(due) = seat.timer
+            && seat.timer_event.is_none_or(|event| event > due.max(now))
         {
+            let due = due.max(now);
+            seat.timer_event = Some(due);
+            self.push(due, Event::Timer(number));
+        }
+    }
+
+    fn look_all(&mut self, now: Timestamp) {
+        if self.look_all == Some(now) {
+            self.look_all = None;
+        }
+        for number in 0..self.seats.len() {
+            if self.seats[number].plain {
+                self.look(number, now);
+            }
+        }
+    }
+
+    /// Takes everything out of the inbox that is due.
+    fn look(&mut self, number: usize, now: Timestamp) {
+        while let Some((at, datagram)) = self.seats[number].inbox.pop_front_if(|(at, _)| *at <= now)
+        {
+            let input = match datagram.kind {
+                Carried::Unicast => Input::Unicast(&datagram.bytes),
+                Carried::Block { .. } | Carried::Forged => Input::Multicast(&datagram.bytes),
+            };
+            self.deliver(number, input, Some(&datagram), at, now);
+        }
+        self.arm(number, now);
+        if !self.seats[number].plain {
+            self.wake_for_inbox(number);
+        }
+    }
+
+    /// Has the client look when all that is in its inbox is due, or its next solicit.
+    fn wake_for_inbox(&mut self, number: usize) {
+        let seat = &mut self.seats[number];
+        if let Some(&(at, _)) = seat.inbox.back()
+            && seat.wake.is_none()
+        {
+            seat.wake = Some(at);
+            self.push(at, Event::Look(number));
+        }
+    }
+
+    /// Hands an input that is due at `at` over; what follows is sent no earlier than `now`.
+    fn deliver(
+        &mut self,
+        number: usize,
+        input: Input<'_>,
+        datagram: Option<&Datagram>,
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        let seat = &mut self.seats[number];
+        if !seat.is_there(at) {
             seat.client = None;
+            seat.timer = None;
+            return;
         }
         let Some(client) = &mut seat.client else {
             return;
         };
-        let mut replies = Vec::new();
-        let mut ended = false;
-        for deed in client.handle(now, input) {
+        let mut reply = None;
+        let (guest, transaction, stored) = (&seat.guest, &mut seat.transaction, &mut seat.stored);
+        let (timer, done, ended) = (&mut seat.timer, &mut seat.done, &mut seat.ended);
+        client.handle(guest.local(at), input, |act| {
+            let deed = match act {
+                Act::Deed(deed) => deed,
+                Act::Rebuilt(blocks) => return stored.extend(blocks),
+            };
             match deed {
-                Deed::Write {
-                    offset,
-                    payload: bytes,
-                } => {
-                    let block = offset / u64::from(header.block_size().get());
-                    assert_eq!(
-                        bytes,
-                        payload(&header, block),
-                        "client {number} stores wrong bytes"
+                Deed::Write { offset, payload } => {
+                    let Some(Carried::Block {
+                        content,
+                        block,
+                        payload_at,
+                    }) = datagram.map(|datagram| &datagram.kind)
+                    else {
+                        panic!("client {number} stores what is no block");
+                    };
+                    let bytes = &datagram.expect("it is a block").bytes[*payload_at..];
+                    assert!(
+                        *transaction == content << 40
+                            && offset == block * u64::from(BLOCK)
+                            && std::ptr::eq(bytes, payload),
+                        "client {number} stores wrong bytes at {offset}"
                     );
-                    seat.stored.insert(BlockIndex(block));
+                    stored.insert(*block);
                 }
-                Deed::Send(datagram) => replies.push(datagram),
+                Deed::Send(datagram) => reply = Some(datagram),
                 Deed::Complete => {
-                    assert_eq!(
-                        seat.stored.len(),
-                        header.block_count(),
-                        "complete with gaps"
-                    );
-                    seat.done = Some(now.since_start());
-                    ended = true;
+                    let transfer = self.world.lives.iter().map(|life| header(life.content));
+                    let mut transfer =
+                        transfer.filter(|header| header.transaction().0.get() == *transaction);
+                    let blocks = transfer.next().map(|header| header.block_count());
+                    assert_eq!(Some(stored.blocks), blocks, "client {number} has gaps");
+                    *done = Some(at.since_start());
+                    *ended = true;
                 }
-                Deed::Failed(_) => ended = true,
-                Deed::Timeout(at) => {
-                    seat.timer = Some(at);
-                    self.serial += 1;
-                    self.queue.push(Reverse((at, self.serial)));
-                    self.happenings
-                        .insert(self.serial, Happening::Timer(number));
+                Deed::Failed(_) => *ended = true,
+                Deed::Timeout(due) => *timer = Some(guest.global(due)),
+                Deed::Started { header } | Deed::Restarted { header } => {
+                    *transaction = header.transaction().0.get();
+                    *stored = Stored::default();
                 }
-                Deed::Started { .. } | Deed::Restarted { .. } => {}
+                Deed::Rebuild(_) => unreachable!("told as Act::Rebuilt"),
+            }
+        });
+        if *ended {
+            seat.client = None;
+            seat.timer = None;
+        }
+        if let Some(reply) = reply {
+            let lost = seat.random.f64() < seat.guest.loss_back || seat.guest.is_cut_off(at);
+            if !lost {
+                seat.spoke.get_or_insert(at);
+                let from = address(number);
+                let arrives = (at + self.world.latency).max(now);
+                self.push(arrives, Event::ToServer(0, from, reply));
             }
         }
-        if ended {
-            seat.client = None;
-        }
-        if !replies.is_empty() {
-            seat.spoke.get_or_insert(now);
-        }
-        for datagram in replies {
-            let at = now + self.world.latency;
-            self.push(at, Happening::ToServer(address(number), datagram));
+        if datagram.is_none() {
+            self.arm(number, now);
         }
     }
 
-    fn serve(&mut self, now: Timestamp) {
+    fn serve(&mut self, place: usize, now: Timestamp) {
         loop {
-            match self.session.poll(now) {
-                Output::Send(run) => {
-                    for block in run {
-                        self.multicast(block, now);
-                    }
-                }
+            // A full send buffer holds the whole process up.
+            let datagram = u64::from(BLOCK) + FRAME_OVERHEAD;
+            let each = self.world.link.time_for(datagram);
+            let may_wait = each * self.world.send_buffer;
+            let room_at = self.places[place].link_free - may_wait;
+            if room_at > now {
+                self.wake_server(place, room_at);
+                return;
+            }
+            let Some((session, content)) = self.running(place, now) else {
+                return;
+            };
+            let content = *content;
+            match session.poll(now) {
+                Output::Send(run) => self.multicast(place, content, run, now),
                 Output::Solicit(client) => {
+                    let bytes = session.encoded_header().as_bytes().to_vec();
                     self.report.solicits += 1;
-                    let datagram = Rc::new(self.session.encoded_header().as_bytes().to_vec());
-                    let at = self.on_the_link(datagram.len(), now);
-                    if client.ip() == address(0).ip() {
+                    let at = self.on_the_link(place, bytes.len(), now);
+                    let kind = Carried::Unicast;
+                    if let Some(at) = at
+                        && client.ip() == address(0).ip()
+                    {
                         let number = usize::from(client.port() - 1000);
-                        self.arrive(
-                            number,
-                            at,
-                            |datagram| Happening::Unicast(number, datagram),
-                            &datagram,
-                        );
+                        self.carry(number, at, &Rc::new(Datagram { bytes, kind }));
+                        self.wake_for_solicit(number);
                     }
                 }
                 Output::Event(SessionEvent::Idle(totals)) => {
@@ -436,6 +580,7 @@ impl Run<'_> {
                     sum.sent_blocks += totals.sent_blocks;
                     sum.sent_bytes += totals.sent_bytes;
                     sum.finished += totals.finished;
+                    sum.gave_up += totals.gave_up;
                     sum.silent += totals.silent;
                     sum.rejected += totals.rejected;
                 }
@@ -443,71 +588,165 @@ impl Run<'_> {
                 Output::Timeout(None) => return,
                 Output::Timeout(Some(at)) => {
                     assert!(at > now, "the server would spin");
-                    self.server_wakes = Some(at);
-                    self.push(at, Happening::ServerWakes);
+                    self.wake_server(place, at);
                     return;
                 }
             }
         }
     }
 
-    fn multicast(&mut self, block: u64, now: Timestamp) {
-        let header = *self.session.header();
-        let mut datagram = Vec::new();
-        let bytes = payload(&header, block);
-        ServerPacket::Data {
-            header,
-            block: BlockIndex(block),
-            payload: &bytes,
+    fn wake_server(&mut self, place: usize, at: Timestamp) {
+        if self.places[place].wakes != Some(at) {
+            self.places[place].wakes = Some(at);
+            self.push(at, Event::ServerWakes(place));
         }
-        .encode(&mut datagram);
-        let datagram = Rc::new(datagram);
-        let at = self.on_the_link(datagram.len(), now);
-        if let Some(last) = self.last_multicast
-            && self.seats.iter().any(|seat| seat.waits_since(last))
-        {
-            self.report.longest_silence = self.report.longest_silence.max(now.since(last));
-        }
+    }
+
+    fn multicast(&mut self, place: usize, content: u64, blocks: Range<u64>, now: Timestamp) {
+        self.notice_silence(now);
         self.last_multicast = Some(now);
+        let Some((session, _)) = &self.places[place].session else {
+            return;
+        };
+        let (memory, clients) = (session.memory(), self.seats.len());
+        let header = *session.header();
+        let allowed = SESSION_MEMORY + 8 * header.block_count() as usize + 2000 * clients;
+        assert!(memory < allowed, "{memory} bytes for {clients} clients");
+        self.report.memory = self.report.memory.max(memory);
+        let encoded = session.encoded_header().clone();
+        for block in blocks {
+            let mut bytes = Vec::with_capacity(1500);
+            encoded.encode_data_prefix(BlockIndex(block), &mut bytes);
+            let payload_at = bytes.len();
+            let len = match ParityIndex::of_number(block, header.block_count()) {
+                Some(_) => usize::from(BLOCK),
+                None => header.block_len(BlockIndex(block)),
+            };
+            bytes.resize(payload_at + len, 0);
+            let Some(at) = self.on_the_link(place, bytes.len(), now) else {
+                continue;
+            };
+            let kind = Carried::Block {
+                content,
+                block,
+                payload_at,
+            };
+            self.carry_to_all(at, Datagram { bytes, kind });
+        }
+        self.look_soon();
+    }
+
+    /// While nothing was sent, did somebody wait?
+    fn notice_silence(&mut self, now: Timestamp) {
+        if let Some(last) = self.last_multicast
+            && now.since(last) > self.report.longest_silence
+            && self.seats.iter().any(|seat| seat.waits_since(last, now))
+        {
+            self.report.longest_silence = now.since(last);
+        }
+    }
+
+    fn carry_to_all(&mut self, at: Timestamp, datagram: Datagram) {
+        let datagram = Rc::new(datagram);
         for number in 0..self.seats.len() {
-            if self.seats[number].client.is_some() {
-                self.arrive(
-                    number,
-                    at,
-                    |datagram| Happening::Multicast(number, datagram),
-                    &datagram,
-                );
+            self.carry(number, at, &datagram);
+        }
+    }
+
+    /// Has everybody look when what is in all the inboxes is due.
+    fn look_soon(&mut self) {
+        let mut latest = None;
+        for number in 0..self.seats.len() {
+            if self.seats[number].plain {
+                let back = self.seats[number].inbox.back().map(|&(at, _)| at);
+                latest = latest.max(back);
+            } else {
+                self.wake_for_inbox(number);
             }
         }
+        if let Some(at) = latest
+            && self.look_all.is_none_or(|look| look < at)
+        {
+            self.look_all = Some(at);
+            self.push(at, Event::LookAll);
+        }
     }
 
-    /// When a datagram has passed the link, which carries one at a time.
-    fn on_the_link(&mut self, len: usize, now: Timestamp) -> Timestamp {
-        let time = self.world.link.time_for(len as u64 + FRAME_OVERHEAD);
-        self.link_free = self.link_free.max(now) + time;
-        self.link_free + self.world.latency
-    }
-
-    fn arrive(
-        &mut self,
-        number: usize,
-        at: Timestamp,
-        happening: impl Fn(Rc<Vec<u8>>) -> Happening,
-        datagram: &Rc<Vec<u8>>,
-    ) {
+    /// A solicit is answered at its own moment.
+    fn wake_for_solicit(&mut self, number: usize) {
         let seat = &mut self.seats[number];
-        if self.random.f64() < seat.guest.loss {
+        if let Some(&(at, _)) = seat.inbox.back() {
+            if seat.wake.is_none_or(|wake| wake > at) {
+                seat.wake = Some(at);
+            }
+            let at = seat.wake.unwrap_or(at);
+            self.push(at, Event::Look(number));
+        }
+    }
+
+    /// When a datagram has passed the link, which carries one at a time; `None` if it was dropped
+    /// further on.
+    fn on_the_link(&mut self, place: usize, len: usize, now: Timestamp) -> Option<Timestamp> {
+        let place = &mut self.places[place];
+        let len = len as u64 + FRAME_OVERHEAD;
+        place.link_free = place.link_free.max(now) + self.world.link.time_for(len);
+        let at = place.link_free;
+        let Some((rate, queue)) = self.world.bottleneck else {
+            return Some(at + self.world.latency);
+        };
+        let time = rate.time_for(len);
+        if place.bottleneck_free.since(at) > time * queue {
+            return None;
+        }
+        place.bottleneck_free = place.bottleneck_free.max(at) + time;
+        Some(place.bottleneck_free + self.world.latency)
+    }
+
+    /// Brings a datagram to a client's ring, unless the network loses it.
+    fn carry(&mut self, number: usize, at: Timestamp, datagram: &Rc<Datagram>) {
+        let seat = &mut self.seats[number];
+        if seat.client.is_none() || seat.is_lost() {
             return;
         }
-        while seat.ring.front().is_some_and(|&taken_out| taken_out <= at) {
-            seat.ring.pop_front();
-        }
-        if seat.ring.len() >= seat.guest.ring {
+        if seat.plain && seat.guest.duplicates == 0.0 && seat.guest.cut.is_empty() {
+            seat.arrive(at, datagram);
             return;
         }
-        let free = seat.ring.back().map_or(at, |&last| last.max(at));
-        let taken_out = seat.guest.awake(free) + seat.guest.service;
-        seat.ring.push_back(taken_out);
-        self.push(taken_out, happening(Rc::clone(datagram)));
+        if seat.guest.is_cut_off(at) {
+            return;
+        }
+        let jitter = seat.random.f64();
+        let at = at + seat.guest.jitter.mul_f64(jitter);
+        if seat.random.f64() < seat.guest.overtaken {
+            let late = at + Duration::from_micros(seat.random.u64(50..3000));
+            self.push(late, Event::Overtaken(number, Rc::clone(datagram)));
+            return;
+        }
+        // The ring keeps the order.
+        let times = 1 + usize::from(seat.random.f64() < seat.guest.duplicates);
+        for _ in 0..times {
+            seat.arrive(at, datagram);
+        }
+    }
+
+    fn attack(&mut self, number: usize, now: Timestamp) {
+        let (_, to, bytes) = &self.world.attacks[number];
+        let (bytes, kind) = (bytes.clone(), Carried::Forged);
+        match *to {
+            Forged::FromOutside(port) => {
+                let from = SocketAddr::from(([10, 6, 6, 6], port));
+                self.push(now, Event::ToServer(0, from, bytes));
+            }
+            Forged::FromGuest(guest) => self.push(now, Event::ToServer(0, address(guest), bytes)),
+            Forged::ToGroup => {
+                self.carry_to_all(now, Datagram { bytes, kind });
+                self.look_soon();
+            }
+            Forged::ToGuest(guest) => {
+                let kind = Carried::Unicast;
+                self.carry(guest, now, &Rc::new(Datagram { bytes, kind }));
+                self.wake_for_solicit(guest);
+            }
+        }
     }
 }

@@ -171,6 +171,10 @@ impl Sink for Session {
         self.partial.write(offset, parts)
     }
 
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        self.partial.read(offset, data)
+    }
+
     fn observe(&mut self, now: Timestamp, receiver: &Receiver) -> ControlFlow<()> {
         self.ended = now;
         if now >= self.next_look {

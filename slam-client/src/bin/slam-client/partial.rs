@@ -150,6 +150,23 @@ impl Partial {
         Ok(())
     }
 
+    /// Reads back; what was never written reads as zeros.
+    pub(crate) fn read(&self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < data.len() {
+            match rustix::io::pread(&self.file, &mut data[done..], offset + done as u64) {
+                Ok(0) => {
+                    data[done..].fill(0);
+                    break;
+                }
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Blocks of the file that are stored, and how many there will be.
     pub(crate) fn progress(&self) -> Option<(&TransferHeader, &BlockSet)> {
         self.stored.as_ref().map(|(header, held)| (header, held))

@@ -92,6 +92,8 @@ struct slamboot_slam {
 	struct retry_timer timer;
 	/** What decides */
 	struct slam_core core;
+	/** Room for one block, where parity is taken */
+	uint8_t *scratch;
 	/** The group's address and port */
 	struct sockaddr_tcpip address;
 	/** Ticks since the download began */
@@ -176,6 +178,7 @@ static void slamboot_free ( struct refcnt *refcnt ) {
 		container_of ( refcnt, struct slamboot_slam, refcnt );
 
 	slam_core_free ( &slam->core );
+	free ( slam->scratch );
 	free ( slam );
 }
 
@@ -280,14 +283,13 @@ static int slamboot_failure ( struct slam_core *core ) {
  */
 static int slamboot_prepare ( struct slamboot_slam *slam, int restarted ) {
 	unsigned long len = slam->core.header.total_bytes;
-	struct xfer_buffer *buffer;
+	struct xfer_buffer *buffer = xfer_buffer ( &slam->xfer );
 	int rc;
 
 	/* The tail of a longer file must not stay behind a shorter one */
 	if ( restarted ) {
 		printf ( "\nSLAM: the server sends another file now: starting "
 			 "anew\n" );
-		buffer = xfer_buffer ( &slam->xfer );
 		if ( ! buffer )
 			return -ENOTSUP;
 		if ( len < buffer->len ) {
@@ -300,6 +302,41 @@ static int slamboot_prepare ( struct slamboot_slam *slam, int restarted ) {
 		printf ( "\nSLAM: no memory for an image of %ld MiB\n",
 			 ( ( len >> 20 ) + 1 ) );
 		return -ENOMEM_IMAGE;
+	}
+
+	/* Parity is of use only where stored blocks can be read back */
+	free ( slam->scratch );
+	slam->scratch = malloc ( slam->core.header.block_size );
+	if ( ! ( buffer && slam->scratch ) )
+		slam->core.config.max_parity = 0;
+	return 0;
+}
+
+/** Compute the missing blocks of a window from parity, and store them */
+static int slamboot_rebuild ( struct slamboot_slam *slam ) {
+	struct xfer_buffer *buffer = xfer_buffer ( &slam->xfer );
+	const uint8_t *block;
+	uint64_t offset;
+	unsigned int column;
+	size_t len;
+	int rc;
+
+	if ( ! ( buffer && slam->scratch ) )
+		return -ENOTSUP;
+	for ( column = 0 ; column < SLAM_PARITY_WINDOW ; column++ ) {
+		len = slam_core_rebuild_read ( &slam->core, column, &offset );
+		if ( ! len )
+			continue;
+		if ( ( rc = xferbuf_read ( buffer, offset, slam->scratch,
+					   len ) ) != 0 )
+			return rc;
+		slam_core_rebuild_add ( &slam->core, column, slam->scratch,
+					len );
+	}
+	while ( ( block = slam_core_rebuild_block ( &slam->core, &offset,
+						    &len ) ) != NULL ) {
+		if ( ( rc = xferbuf_write ( buffer, offset, block, len ) ) != 0 )
+			return rc;
 	}
 	return 0;
 }
@@ -357,6 +394,8 @@ static int slamboot_input ( struct slamboot_slam *slam,
 					   &meta ) ) != 0 )
 			goto err;
 	}
+	if ( actions.rebuild && ( ( rc = slamboot_rebuild ( slam ) ) != 0 ) )
+		goto err;
 	free_iob ( iobuf );
 
 	slamboot_send ( slam, &actions );

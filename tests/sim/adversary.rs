@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Garbage, forged datagrams, servers that restart, change their content or fight.
+
+use std::time::Duration;
+
+use super::world::{Content, Forged, Kind, Life, World};
+use super::{MIB, figures, room};
+
+#[test]
+fn garbage_and_strangers_harm_nobody() {
+    let mut random = fastrand::Rng::with_seed(8);
+    let mut world = World::gigabit(8, 16 * MIB, room(Kind::Stock, 2, 0.0));
+    let quiet = figures(&world);
+    for number in 0..3000u64 {
+        let when = Duration::from_micros(900_000 + number * 200);
+        let datagram = match number % 3 {
+            // What mini-slamd never recovers from: a block past the end.
+            0 => vec![0x9f, 0xff, 0xff, 0xff, 0x21, 0],
+            // A disconnect of somebody else.
+            1 => vec![0],
+            _ => (0..random.usize(0..40)).map(|_| random.u8(..)).collect(),
+        };
+        let from = Forged::FromOutside(random.u16(..));
+        world.attacks.push((when, from, datagram));
+    }
+    let attacked = figures(&world);
+    assert!(
+        attacked.report.totals.rejected > 500,
+        "{:?}",
+        attacked.report.totals
+    );
+    assert!(
+        attacked.time < quiet.time * 1.5,
+        "{} and {}",
+        attacked.time,
+        quiet.time
+    );
+}
+
+#[test]
+fn garbage_to_clients_is_ignored() {
+    let mut random = fastrand::Rng::with_seed(12);
+    for kind in [Kind::Ours, Kind::Firmware, Kind::Stock] {
+        let mut world = World::gigabit(12, 16 * MIB, room(kind, 2, 0.0));
+        for number in 0..1000u64 {
+            let when = Duration::from_micros(1_000_000 + number * 100);
+            // An Int of no length first: no header, for anybody.
+            let len = random.usize(0..60);
+            let mut bytes = vec![0; len + 1];
+            bytes[1..].fill_with(|| random.u8(0x21..));
+            let to = match number % 2 {
+                0 => Forged::ToGroup,
+                _ => Forged::ToGuest(random.usize(0..2)),
+            };
+            world.attacks.push((when, to, bytes));
+        }
+        figures(&world);
+    }
+}
+
+#[test]
+fn forged_words_of_clients_cost_time_at_most() {
+    let mut random = fastrand::Rng::with_seed(13);
+    for kind in [Kind::Ours, Kind::Firmware, Kind::Stock] {
+        let mut world = World::gigabit(13, 16 * MIB, room(kind, 3, 0.001));
+        for number in 0..200u64 {
+            let when = Duration::from_micros(900_000 + number * 5000);
+            let bytes = match number % 4 {
+                0 => vec![0],
+                1 => vec![0x20, 0x21, 0],
+                // Block 3 alone is missing; block 5,000 alone is.
+                2 => vec![0x23, 0x21, 0],
+                _ => vec![0x53, 0x88, 0x21, 0],
+            };
+            let from = Forged::FromGuest(random.usize(0..3));
+            world.attacks.push((when, from, bytes));
+        }
+        let figures = figures(&world);
+        assert!(figures.sent < 12.0, "{kind:?}: {}", figures.sent);
+    }
+}
+
+/// A server that ends in the middle, and one that begins soon after at the same address.
+fn followed_by(world: &mut World, second: Content) {
+    let ends = Duration::from_millis(1080);
+    world.lives[0].runs.end = ends;
+    world.lives.push(Life {
+        content: second,
+        runs: ends + Duration::from_millis(300)..Duration::MAX,
+        place: 0,
+    });
+}
+
+#[test]
+fn a_server_restarted_in_mid_transfer_goes_on() {
+    for kind in [Kind::Ours, Kind::Firmware, Kind::Stock] {
+        let mut world = World::gigabit(14, 16 * MIB, room(kind, 3, 0.001));
+        for guest in &mut world.guests {
+            guest.begins = match kind {
+                Kind::Stock => Duration::ZERO,
+                Kind::Ours | Kind::Firmware => Duration::from_secs(1),
+            };
+        }
+        let second = world.content();
+        followed_by(&mut world, second);
+        let figures = figures(&world);
+        // What the second one had to send: not all again, for the blocks are still held.
+        assert!(figures.sent < 0.95, "{kind:?}: {}", figures.sent);
+    }
+}
+
+#[test]
+fn a_content_that_changes_in_mid_transfer_is_never_mixed() {
+    for kind in [Kind::Ours, Kind::Firmware, Kind::Stock] {
+        let mut world = World::gigabit(15, 16 * MIB, room(kind, 3, 0.001));
+        let second = Content {
+            number: 2,
+            bytes: 17 * MIB,
+        };
+        followed_by(&mut world, second);
+        figures(&world);
+    }
+}
+
+#[test]
+fn two_servers_with_the_same_content_help_each_other() {
+    for kind in [Kind::Ours, Kind::Firmware, Kind::Stock] {
+        let mut world = World::gigabit(16, 16 * MIB, room(kind, 3, 0.0));
+        let mut other = world.lives[0].clone();
+        other.place = 1;
+        world.lives.push(other);
+        figures(&world);
+    }
+}
