@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use slamboot::image::regf::{Hive, ValueType};
 
+use crate::model::{self, Key};
 use crate::support::{cells, put_u32, seal, u32_at};
 
 /// Lists, values of all kinds, two levels: the hive that is damaged.
@@ -18,7 +19,7 @@ fn hive() -> Vec<u8> {
         .unwrap();
     hive.set_value(a, "cell", ValueType::Binary, &[0xEE; 20])
         .unwrap();
-    hive.set_value(a, "big", ValueType::Binary, &[0xEE; 20_000])
+    hive.set_value(a, "big", ValueType::Binary, &vec![0xEE; 20_000])
         .unwrap();
     hive.bytes().to_vec()
 }
@@ -50,7 +51,7 @@ fn get(bytes: &[u8], signature: &str, name: &str, at: usize) -> u32 {
 const DAMAGES: &[(&str, Damage)] = &[
     ("empty file", |bytes| bytes.clear()),
     ("another file", |bytes| {
-        bytes[..4].copy_from_slice(b"MZ\x90\0")
+        bytes[..4].copy_from_slice(b"MZ\x90\0");
     }),
     ("cut file", |bytes| bytes.truncate(0x1800)),
     ("old version", |bytes| put_u32(bytes, 24, 1)),
@@ -64,17 +65,17 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("bin without signature", |bytes| bytes[0x1000] = b'H'),
     ("bin elsewhere", |bytes| put_u32(bytes, 0x1004, 0x1000)),
     ("bin of impossible size", |bytes| {
-        put_u32(bytes, 0x1008, 0x800)
+        put_u32(bytes, 0x1008, 0x800);
     }),
     ("bin beyond the end", |bytes| {
-        put_u32(bytes, 0x1008, 0x10_0000)
+        put_u32(bytes, 0x1008, 0x10_0000);
     }),
     ("cell of no size", |bytes| put_u32(bytes, 0x1020, 0)),
     ("cell of odd size", |bytes| {
-        put_u32(bytes, 0x1020, 81u32.wrapping_neg())
+        put_u32(bytes, 0x1020, 81u32.wrapping_neg());
     }),
     ("cell beyond its bin", |bytes| {
-        put_u32(bytes, 0x1020, 0x2000u32.wrapping_neg())
+        put_u32(bytes, 0x1020, 0x2000u32.wrapping_neg());
     }),
     ("cell over the next", |bytes| {
         // The list of root's subkeys is under it then.
@@ -83,20 +84,20 @@ const DAMAGES: &[(&str, Damage)] = &[
         put_u32(bytes, 0x1020, (size + next).wrapping_neg());
     }),
     ("list beyond the end", |bytes| {
-        set(bytes, "nk", "ROOT", 28, 0x9_0000)
+        set(bytes, "nk", "ROOT", 28, 0x9_0000);
     }),
     ("list in the middle of a cell", |bytes| {
         let list = get(bytes, "nk", "ROOT", 28);
         set(bytes, "nk", "ROOT", 28, list + 8);
     }),
     ("list without signature", |bytes| {
-        set(bytes, "lh", "", 0, 0x0002_7878)
+        set(bytes, "lh", "", 0, 0x0002_7878);
     }),
     ("list longer than its cell", |bytes| {
-        set(bytes, "lh", "", 0, 0x0100_686C)
+        set(bytes, "lh", "", 0, 0x0100_686C);
     }),
     ("list without elements", |bytes| {
-        set(bytes, "lh", "", 0, 0x0000_686C)
+        set(bytes, "lh", "", 0, 0x0000_686C);
     }),
     ("number of subkeys", |bytes| set(bytes, "nk", "ROOT", 20, 3)),
     ("unsorted list", |bytes| {
@@ -116,19 +117,19 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("no name", |bytes| set(bytes, "nk", "A", 72, 0)),
     ("no security", |bytes| set(bytes, "nk", "A", 44, u32::MAX)),
     ("security is no security", |bytes| {
-        set(bytes, "nk", "A", 44, 0x20)
+        set(bytes, "nk", "A", 44, 0x20);
     }),
     ("few references", |bytes| set(bytes, "sk", "", 12, 3)),
     ("security ring", |bytes| set(bytes, "sk", "", 8, 0x20)),
     ("large security descriptor", |bytes| {
-        set(bytes, "sk", "", 16, 5000)
+        set(bytes, "sk", "", 16, 5000);
     }),
     ("class name in use", |bytes| {
         set(bytes, "nk", "A", 72, 0x0002_0001);
         set(bytes, "nk", "A", 48, 0x20);
     }),
     ("values list too short", |bytes| {
-        set(bytes, "nk", "A", 36, 100)
+        set(bytes, "nk", "A", 36, 100);
     }),
     ("value is no value", |bytes| {
         let list = get(bytes, "nk", "A", 40) as usize;
@@ -140,17 +141,17 @@ const DAMAGES: &[(&str, Damage)] = &[
         bytes[at] = 200;
     }),
     ("five bytes inline", |bytes| {
-        set(bytes, "vk", "inline", 4, 0x8000_0005)
+        set(bytes, "vk", "inline", 4, 0x8000_0005);
     }),
     ("data beyond their cell", |bytes| {
-        set(bytes, "vk", "cell", 4, 200)
+        set(bytes, "vk", "cell", 4, 200);
     }),
     ("data in use", |bytes| {
         let key = (record(bytes, "nk", "B") - 0x1004) as u32;
         set(bytes, "vk", "cell", 8, key);
     }),
     ("segments of big data", |bytes| {
-        set(bytes, "db", "", 0, 0x0009_6264)
+        set(bytes, "db", "", 0, 0x0009_6264);
     }),
     ("segment too short", |bytes| {
         let list = get(bytes, "db", "", 4) as usize;
@@ -182,4 +183,36 @@ fn all_damage_is_explained() {
         assert_eq!(got, expected);
     }
     assert_eq!(texts.lines().count(), expected.lines().count(), "{texts}");
+}
+
+/// In the order of another writer, which Windows would not search in.
+#[test]
+fn an_unsorted_list_is_sorted_anew() {
+    let mut bytes = hive();
+    let at = record(&bytes, "nk", "A") + 76;
+    bytes[at] = b'_';
+    seal(&mut bytes);
+    let error = Hive::read(bytes.clone()).unwrap_err().to_string();
+    assert!(
+        error.contains("expected a key sorted behind \"_\""),
+        "{error}"
+    );
+    let (hive, sorted) = Hive::read_sorting(bytes).unwrap();
+    assert_eq!(sorted, 1);
+    let names: Vec<_> = hive
+        .subkeys(hive.root())
+        .map(|key| hive.key_name(key))
+        .collect();
+    assert_eq!(names, ["B", "_"]);
+    model::expect(&hive, &Key::of(&hive, hive.root()));
+    let (again, sorted) = Hive::read_sorting(hive.bytes().to_vec()).unwrap();
+    assert_eq!(sorted, 0);
+    assert!(again.bytes() == hive.bytes());
+
+    // No order mends two keys with one name.
+    let mut bytes = self::hive();
+    let at = record(&bytes, "nk", "B") + 76;
+    bytes[at] = b'a';
+    seal(&mut bytes);
+    assert!(Hive::read_sorting(bytes).is_err());
 }

@@ -166,7 +166,7 @@ fn hivexregedit_reads(path: &Path, tree: &Key) {
             .and_then(|line| line.strip_suffix(']'))
         {
             Some(path) => {
-                key = path.to_owned();
+                path.clone_into(&mut key);
                 assert_eq!(found.insert(key.clone(), BTreeSet::new()), None, "{key}");
             }
             None => assert!(found.get_mut(&key).unwrap().insert(line.to_owned())),
@@ -254,7 +254,7 @@ fn we_read_what_hivexregedit_merged() {
         for at in 0..1200 {
             hive.create_key(many, &format!("k{at}")).unwrap();
         }
-        hive.set_value(many, "big", ValueType::Binary, &[9; 50_000])
+        hive.set_value(many, "big", ValueType::Binary, &vec![9; 50_000])
             .unwrap();
         Hive::read(hive.bytes().to_vec()).unwrap();
         hive.save(&path).unwrap();

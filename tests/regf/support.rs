@@ -74,7 +74,7 @@ pub fn cells(bytes: &[u8]) -> BTreeMap<u32, &[u8]> {
         let bin_end = bin + u32_at(bytes, bin + 8) as usize;
         let mut cell = bin + 32;
         while cell < bin_end {
-            let size = u32_at(bytes, cell) as i32;
+            let size = u32_at(bytes, cell).cast_signed();
             let next = cell + size.unsigned_abs() as usize;
             if size < 0 {
                 cells.insert((cell - 0x1000) as u32, &bytes[cell + 4..next]);

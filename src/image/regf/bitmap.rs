@@ -4,7 +4,7 @@
 use super::cell::ALIGNMENT;
 
 /// Cells, by their offset.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct CellSet {
     words: Vec<u64>,
 }

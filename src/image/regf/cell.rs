@@ -3,6 +3,7 @@
 //! "Unallocated cell").
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::base;
 use super::le::{put, put_u32, u32_at};
@@ -23,12 +24,22 @@ pub(super) const BIN_ALIGNMENT: u32 = 4096;
 pub(super) const MOST: u32 = 0x7FFF_F000;
 
 /// The bytes of a hive, as cells. Offsets count from the start of the hive bins data.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Cells {
     bytes: Vec<u8>,
     bins_size: u32,
     /// Built by the first edit; who only reads need not pay for it.
     free: Option<FreeCells>,
+}
+
+impl fmt::Debug for Cells {
+    /// Without a hundred million bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cells")
+            .field("bytes", &self.bytes.len())
+            .field("bins_size", &self.bins_size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Cells {
@@ -44,6 +55,11 @@ impl Cells {
     /// The whole file.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The whole file, given away.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// The base block.
@@ -160,7 +176,7 @@ fn size_for(data: usize) -> u32 {
 /// Where the data of an allocated cell lie in the file.
 pub(super) fn data_of(bytes: &[u8], offset: u32) -> Option<std::ops::Range<usize>> {
     let start = base::SIZE + offset as usize;
-    let size = u32_at(bytes.get(start..)?, 0) as i32;
+    let size = u32_at(bytes.get(start..)?, 0).cast_signed();
     if size >= 0 || !offset.is_multiple_of(ALIGNMENT) {
         return None;
     }
@@ -186,7 +202,7 @@ impl FreeCells {
                 bin_end = offset.saturating_add(size);
                 offset += BIN_HEADER;
             }
-            let size = u32_at(bytes, base::SIZE + offset as usize) as i32;
+            let size = u32_at(bytes, base::SIZE + offset as usize).cast_signed();
             if size > 0 {
                 free.add(offset, size.unsigned_abs());
             }

@@ -21,11 +21,26 @@ use super::name::{self, MOST_IN_KEY};
 use super::security;
 use super::value::{self, Place, SEGMENT, ValueNode};
 
+/// What subkeys' order is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By upper case, as Windows searches.
+    Sorted,
+    /// Any: it will be sorted.
+    Any,
+}
+
 /// Checks everything behind the base block; which cells are keys.
-pub(super) fn check(bytes: &[u8], root: u32, bins_size: u32) -> Result<CellSet, Error> {
+pub(super) fn check(
+    bytes: &[u8],
+    root: u32,
+    bins_size: u32,
+    order: Order,
+) -> Result<CellSet, Error> {
     let mut check = Check {
         bytes,
         bins_size,
+        order,
         allocated: cells(bytes, bins_size)?,
         claimed: CellSet::new(bins_size),
         keys: CellSet::new(bins_size),
@@ -77,7 +92,7 @@ fn cells(bytes: &[u8], bins_size: u32) -> Result<CellSet, Error> {
         }
         let mut cell = bin + BIN_HEADER;
         while cell < bin + size {
-            let signed = at(cell) as i32;
+            let signed = at(cell).cast_signed();
             let length = signed.unsigned_abs();
             let left = bin + size - cell;
             if length == 0 || !length.is_multiple_of(cell::ALIGNMENT) || length > left {
@@ -101,6 +116,7 @@ fn cells(bytes: &[u8], bins_size: u32) -> Result<CellSet, Error> {
 struct Check<'a> {
     bytes: &'a [u8],
     bins_size: u32,
+    order: Order,
     allocated: CellSet,
     /// Cells that have their role.
     claimed: CellSet,
@@ -466,12 +482,12 @@ impl<'a> Check<'a> {
                     format!("{:#x}", node.parent()),
                 ));
             }
-            if let Some(before) = previous {
+            if let (Order::Sorted, Some(before)) = (self.order, &previous) {
                 let (before, name) = (before.name(), node.name());
                 if name::compare(before.units(), name.units()) != Ordering::Less {
                     return Err(from.error(
                         format!("a key sorted behind {:?}", before.text()),
-                        format!("{:?}", name.text()),
+                        format!("{:?}; Windows would not find it", name.text()),
                     ));
                 }
             }

@@ -123,21 +123,20 @@ impl Hive {
             return Err(EditError::Full);
         }
         self.begin();
-        let offset = match old {
-            Some((_, offset)) => offset,
-            None => {
-                let offset = value::create(&mut self.cells, stored);
-                let list = if list == NONE {
-                    self.cells.allocate(list_bytes)
-                } else {
-                    self.cells.resize(list, list_bytes)
-                };
-                put_u32(self.cells.get_mut(list), list_bytes - 4, offset);
-                let node = self.cells.get_mut(key.0);
-                put_u32(node, key::field::VALUES, values + 1);
-                put_u32(node, key::field::VALUES_LIST, list);
-                offset
-            }
+        let offset = if let Some((_, offset)) = old {
+            offset
+        } else {
+            let offset = value::create(&mut self.cells, stored);
+            let list = if list == NONE {
+                self.cells.allocate(list_bytes)
+            } else {
+                self.cells.resize(list, list_bytes)
+            };
+            put_u32(self.cells.get_mut(list), list_bytes - 4, offset);
+            let node = self.cells.get_mut(key.0);
+            put_u32(node, key::field::VALUES, values + 1);
+            put_u32(node, key::field::VALUES_LIST, list);
+            offset
         };
         value::fill(&mut self.cells, offset, self.minor, kind, data);
         key::note_value(self.cells.get_mut(key.0), stored, data.len());
@@ -227,7 +226,7 @@ impl Hive {
 
     /// The first edit counts as one write: both sequence numbers go up by one (section "Base
     /// block").
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         if self.edited {
             return;
         }
@@ -238,7 +237,8 @@ impl Hive {
         put_u32(block, base::SECONDARY, number);
     }
 
-    fn end(&mut self) {
+    /// The checksum is right again.
+    pub(super) fn end(&mut self) {
         base::seal(self.cells.base_block());
     }
 }

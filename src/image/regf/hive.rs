@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A hive, looked at. What changes it is in `edit.rs`.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::base::{self, BaseBlock};
 use super::bitmap::CellSet;
 use super::cell::{Cells, NONE};
-use super::check;
+use super::check::{self, Order};
 use super::error::Error;
 use super::key::{self, KeyNode};
 use super::le::put_u32;
@@ -22,7 +23,7 @@ use crate::image::target::{Target, TargetError};
 pub struct KeyId(pub(super) u32);
 
 /// A registry hive: the bytes of its primary file, proven to be whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hive {
     pub(super) cells: Cells,
     pub(super) root: u32,
@@ -31,6 +32,15 @@ pub struct Hive {
     pub(super) keys: CellSet,
     /// The sequence numbers have been counted up.
     pub(super) edited: bool,
+}
+
+impl fmt::Debug for Hive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hive")
+            .field("cells", &self.cells)
+            .field("minor", &self.minor)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Hive {
@@ -70,6 +80,11 @@ impl Hive {
     ///
     /// A dirty hive ([`Error::Dirty`]), or the first field that is wrong.
     pub fn read(bytes: Vec<u8>) -> Result<Hive, Error> {
+        Self::read_in(bytes, Order::Sorted)
+    }
+
+    /// The same, with subkeys in this order.
+    pub(super) fn read_in(bytes: Vec<u8>, order: Order) -> Result<Hive, Error> {
         base::identify(&bytes)?;
         if let Some(dirt) = base::dirt(&bytes) {
             return Err(Error::Dirty(dirt));
@@ -79,7 +94,7 @@ impl Hive {
             root,
             bins_size,
         } = base::parse(&bytes)?;
-        let keys = check::check(&bytes, root, bins_size)?;
+        let keys = check::check(&bytes, root, bins_size, order)?;
         Ok(Hive {
             cells: Cells::new(bytes, bins_size),
             root,

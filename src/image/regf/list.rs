@@ -238,6 +238,40 @@ pub(super) fn remove(cells: &mut Cells, list: u32, name: Name) -> u32 {
     store_root(cells, root, &leaves)
 }
 
+/// Puts a list's keys in order, in the places that it has; true if they were not.
+pub(super) fn sort(cells: &mut Cells, list: u32) -> bool {
+    if list == NONE {
+        return false;
+    }
+    let leaves = leaves(cells, list);
+    let listed = |cells: &Cells| -> Vec<u32> {
+        let entries = leaves.iter().flat_map(|leaf| entries(cells.get(*leaf)));
+        entries.map(|entry| entry.key).collect()
+    };
+    let old = listed(cells);
+    let mut new = old.clone();
+    let name = |key: &u32| KeyNode(cells.get(*key)).name();
+    new.sort_by(|left, right| name::compare(name(left).units(), name(right).units()));
+    if new == old {
+        return false;
+    }
+    let mut sorted = new.into_iter();
+    for leaf in &leaves {
+        let kind = LeafKind::of(cells.get(*leaf)).unwrap_or(LeafKind::Index);
+        let count = key_count(cells.get(*leaf));
+        let entries: Vec<Entry> = sorted
+            .by_ref()
+            .take(count)
+            .map(|key| Entry {
+                key,
+                hint: kind.hint(KeyNode(cells.get(key)).name()),
+            })
+            .collect();
+        write_entries(cells.get_mut(*leaf), kind, &entries);
+    }
+    true
+}
+
 /// Gives a list and its leaves back.
 pub(super) fn free(cells: &mut Cells, list: u32) {
     if list == NONE {
@@ -269,7 +303,11 @@ fn store(cells: &mut Cells, old: Option<u32>, kind: LeafKind, entries: &[Entry])
         Some(old) => cells.resize(old, size),
         None => cells.allocate(size),
     };
-    let leaf = cells.get_mut(offset);
+    write_entries(cells.get_mut(offset), kind, entries);
+    offset
+}
+
+fn write_entries(leaf: &mut [u8], kind: LeafKind, entries: &[Entry]) {
     put(leaf, 0, kind.signature());
     put_u16(leaf, 2, entries.len() as u16);
     for (at, entry) in entries.iter().enumerate() {
@@ -279,7 +317,6 @@ fn store(cells: &mut Cells, old: Option<u32>, kind: LeafKind, entries: &[Entry])
             put_u32(leaf, place + 4, entry.hint);
         }
     }
-    offset
 }
 
 /// The list, if it is an index root; asked before cells move.

@@ -73,7 +73,7 @@ impl NameBuf {
     }
 }
 
-/// Upper case of a UTF-16 unit, as RtlUpcaseUnicodeChar has it.
+/// Upper case of a UTF-16 unit, as `RtlUpcaseUnicodeChar` has it.
 ///
 /// This is Unicode's simple upper case, without what Windows' table lacks: what lies beyond the
 /// BMP; what needs more than one unit; letters whose upper case is another letter's as well (ı, ſ,
@@ -86,17 +86,14 @@ pub(super) fn upcase(unit: u16) -> u16 {
     let Some(letter) = char::from_u32(u32::from(unit)) else {
         return unit;
     };
-    let single = |mut letters: Box<dyn Iterator<Item = char>>| {
-        let first = letters.next()?;
-        letters.next().is_none().then_some(first)
-    };
-    let Some(upper) = single(Box::new(letter.to_uppercase())) else {
+    let mut uppers = letter.to_uppercase();
+    let Some(upper) = uppers.next().filter(|_| uppers.len() == 0) else {
         return unit;
     };
-    let back = single(Box::new(upper.to_lowercase()));
+    let back = upper.to_lowercase().eq([letter]);
     let titlecase = matches!(unit, 0x01C5 | 0x01C8 | 0x01CB | 0x01F2);
     let young = matches!(unit, 0x10D0..=0x10FF | 0x13F8..=0x13FD | 0xAB70..=0xABBF);
-    if (back != Some(letter) && unit != 0x03C2 && !titlecase) || young {
+    if (!back && unit != 0x03C2 && !titlecase) || young {
         return unit;
     }
     u16::try_from(u32::from(upper)).unwrap_or(unit)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes a dirty hive whole (sections "Dirty state of a hive", "Multiple transaction log files").
+//! Makes a hive whole that another writer left dirty or out of order (sections "Dirty state of a hive", "Multiple transaction log files").
 
 use super::base::{self, PRIMARY, SECONDARY, WRITTEN};
+use super::check::Order;
 use super::error::{Dirt, Error};
 use super::hive::Hive;
 use super::le::{put_u32, u32_at, u64_at};
+use super::list;
 use super::log::{Log, LogKind};
 
 /// Where the first bin keeps a copy of the time in the base block.
@@ -45,6 +47,36 @@ impl Hive {
                 Recovery::BaseBlockOnly
             });
         Ok((Hive::read(bytes)?, recovery))
+    }
+}
+
+impl Hive {
+    /// Reads a hive whose subkeys may be in another order than Windows searches in, and sorts
+    /// them; how many lists had to be. Who sorts by lower case has another order where one name
+    /// has `_` and another a letter in the same place: Windows does not find such keys.
+    ///
+    /// # Errors
+    ///
+    /// What [`Hive::read`] finds wrong apart from that; two keys with one name are an error still.
+    pub fn read_sorting(bytes: Vec<u8>) -> Result<(Hive, usize), Error> {
+        let mut hive = Hive::read_in(bytes, Order::Any)?;
+        let mut left = vec![hive.root()];
+        let mut sorted = 0;
+        while let Some(key) = left.pop() {
+            let list = hive.node(key).subkeys_list();
+            if list::sort(&mut hive.cells, list) {
+                hive.begin();
+                sorted += 1;
+            }
+            left.extend(hive.subkeys(key));
+        }
+        if sorted > 0 {
+            hive.end();
+        }
+        // Equal names are neighbours now, which no order mends.
+        let Hive { cells, edited, .. } = hive;
+        let hive = Hive::read(cells.into_bytes())?;
+        Ok((Hive { edited, ..hive }, sorted))
     }
 }
 
