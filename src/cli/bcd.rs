@@ -6,7 +6,7 @@ mod edit;
 mod make;
 mod script;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use crate::image::bcd::file::{StoreFile, read_any};
 use crate::image::bcd::show::View;
 use crate::image::bcd::{Store, change, json, show, warn};
+use crate::image::regf::Recovery;
 use crate::image::target::Target;
 use drives::DriveArgs;
 
@@ -104,7 +105,8 @@ struct ExportArgs {
 /// Make a store from an exported one: a hive, or JSON.
 ///
 /// With --replace the store may exist: its objects become those that are imported, and what says
-/// the same in both keeps its place in the hive.
+/// the same in both keeps its place in the hive. A hive whose writing was interrupted is recovered,
+/// with its transaction logs (FILE.LOG1, FILE.LOG2) if they lie beside it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   slamboot bcd import store.json BCD")]
@@ -181,7 +183,8 @@ fn export(args: &ExportArgs) -> Result<()> {
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
-    let store = read_any(&args.file)?;
+    let (store, recovery) = read_any(&args.file)?;
+    tell_recovery(&args.file, recovery);
     let file = if args.replace && args.store.exists() {
         let mut file = StoreFile::open(&args.store)?;
         file.store = store;
@@ -205,6 +208,22 @@ fn finish(file: StoreFile) -> Result<()> {
     println!("next:        slamboot bcd show {}", path.display());
     tell_warnings(&store);
     Ok(())
+}
+
+/// Says how a hive whose writing was interrupted was made whole.
+fn tell_recovery(path: &Path, recovery: Recovery) {
+    let path = path.display();
+    match recovery {
+        Recovery::NotNeeded => {}
+        Recovery::Sectors(count) => println!("recovered:   {count} sectors of {path} from its log"),
+        Recovery::Entries(count) => {
+            println!("recovered:   {count} entries of {path}'s logs had not been written");
+        }
+        Recovery::BaseBlockOnly => eprintln!(
+            "warning: {path}: its writing was interrupted, and no log says what was being \
+             written; it may be there in part or not at all"
+        ),
+    }
 }
 
 fn tell_warnings(store: &Store) {

@@ -256,6 +256,39 @@ fn stores_are_exported_and_imported() {
 }
 
 #[test]
+fn a_store_whose_writing_was_interrupted_is_recovered() {
+    let folder = room();
+    good(&folder, &["create", "BCD", "--winpe"]);
+    let mut bytes = fs::read(folder.path().join("BCD")).unwrap();
+    // The first sequence number was counted up, the second not.
+    bytes[4] = bytes[4].wrapping_add(1);
+    fs::write(folder.path().join("dirty"), bytes).unwrap();
+    let error = bad(&folder, &["show", "dirty"]);
+    assert!(error.contains("slamboot bcd import dirty NEW"), "{error}");
+    let (_, stderr) = good(&folder, &["import", "dirty", "NEW"]);
+    assert!(
+        stderr.contains("no log says what was being written"),
+        "{stderr}"
+    );
+    assert_eq!(store(&folder, "NEW"), store(&folder, "BCD"));
+}
+
+#[test]
+fn values_may_begin_with_a_dash() {
+    let folder = room();
+    good(&folder, &["create", "BCD", "--winpe"]);
+    good(
+        &folder,
+        &["set", "BCD", "default", "loadoptions", "--", "-debug"],
+    );
+    let (shown, _) = good(&folder, &["show", "BCD", "default"]);
+    assert!(
+        shown.contains("loadoptions             -debug\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn nothing_is_half_written() {
     let folder = room();
     let before = files(folder.path());

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::drives::DriveArgs;
 use crate::image::bcd::bcdedit::{self, Context, ScriptError};
-use crate::image::bcd::file::{StoreFile, read_any};
+use crate::image::bcd::file::StoreFile;
 use crate::image::bcd::{Guid, Store};
 
 /// Execute bcdedit's command lines on a store.
@@ -70,8 +70,8 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
     let mut mapped = BTreeMap::new();
     for (path, file) in &files {
         let file = Path::new(file);
-        let content = file.exists().then(|| read_any(file)).transpose()?;
-        mapped.insert(path.clone(), content);
+        let content = file.exists().then(|| StoreFile::open(file)).transpose()?;
+        mapped.insert(path.clone(), content.map(|file| file.store));
     }
     let context = Context {
         drives: args.drives.resolve()?,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::json::{self, JsonError};
 use super::store::{Store, StoreError};
-use crate::image::regf::{self, EditError, Hive, SaveError};
+use crate::image::regf::{self, EditError, Hive, Recovery, SaveError};
 
 /// A store that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,18 @@ pub enum FileError {
         /// Which.
         path: PathBuf,
         /// Why.
+        source: regf::Error,
+    },
+    /// Its hive was being written when power or system failed.
+    #[error(
+        "{0}: its writing was interrupted; `slamboot bcd import {0} NEW` makes a new store of it, \
+         with the logs {0}.LOG1 and {0}.LOG2 if they are there",
+        path.display()
+    )]
+    Dirty {
+        /// Which.
+        path: PathBuf,
+        /// How that shows.
         source: regf::Error,
     },
     /// Its store.
@@ -80,6 +92,16 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    fn of_hive(path: &Path, source: regf::Error) -> Self {
+        let path = path.to_owned();
+        match source {
+            regf::Error::Dirty(_) => FileError::Dirty { path, source },
+            _ => FileError::Hive { path, source },
+        }
+    }
+}
+
 /// A store and the hive that it came from.
 #[derive(Debug)]
 pub struct StoreFile {
@@ -92,10 +114,7 @@ pub struct StoreFile {
 impl StoreFile {
     /// Reads a store.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let hive = Hive::read(read(path)?).map_err(|source| FileError::Hive {
-            path: path.to_owned(),
-            source,
-        })?;
+        let hive = Hive::read(read(path)?).map_err(|source| FileError::of_hive(path, source))?;
         Self::of_hive(path, hive)
     }
 
@@ -152,20 +171,33 @@ impl StoreFile {
     }
 }
 
-/// Reads a store from a hive, or from JSON that [`json::write`] made.
-pub fn read_any(path: &Path) -> Result<Store, FileError> {
+/// Reads a store from a hive, or from JSON that [`json::write`] made. A hive whose writing was
+/// interrupted is recovered, with the transaction logs that lie beside it.
+pub fn read_any(path: &Path) -> Result<(Store, Recovery), FileError> {
     let bytes = read(path)?;
-    if bytes.starts_with(b"regf") {
-        let hive = Hive::read(bytes).map_err(|source| FileError::Hive {
-            path: path.to_owned(),
-            source,
-        })?;
-        return Ok(StoreFile::of_hive(path, hive)?.store);
+    if !bytes.starts_with(b"regf") {
+        let store = json::read(&String::from_utf8_lossy(&bytes));
+        return store
+            .map(|store| (store, Recovery::NotNeeded))
+            .map_err(|source| FileError::Json {
+                path: path.to_owned(),
+                source,
+            });
     }
-    json::read(&String::from_utf8_lossy(&bytes)).map_err(|source| FileError::Json {
-        path: path.to_owned(),
-        source,
-    })
+    let logs: Vec<Vec<u8>> = [".LOG1", ".LOG2", ".LOG"]
+        .into_iter()
+        .map(|end| {
+            let mut log = path.as_os_str().to_owned();
+            log.push(end);
+            PathBuf::from(log)
+        })
+        .filter(|log| log.exists())
+        .map(|log| read(&log))
+        .collect::<Result<_, _>>()?;
+    let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
+    let (hive, recovery) =
+        Hive::recover(bytes, &logs).map_err(|source| FileError::of_hive(path, source))?;
+    Ok((StoreFile::of_hive(path, hive)?.store, recovery))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {
