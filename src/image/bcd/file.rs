@@ -95,9 +95,10 @@ pub enum FileError {
 impl FileError {
     fn of_hive(path: &Path, source: regf::Error) -> Self {
         let path = path.to_owned();
-        match source {
-            regf::Error::Dirty(_) => FileError::Dirty { path, source },
-            _ => FileError::Hive { path, source },
+        if matches!(source, regf::Error::Dirty(_)) {
+            FileError::Dirty { path, source }
+        } else {
+            FileError::Hive { path, source }
         }
     }
 }
