@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use firmware::core::{self, Client, Content, End, Input, MAX_PACKET, Rejection};
 use proptest::prelude::*;
-use slam_client::parity::{self, ParityIndex};
+use slam_client::parity;
+use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{
     BlockSize, ClientPacket, MAX_NACK_LEN, Nack, ServerPacket, TransactionId, TransferHeader,
     VarInt, WireError,
@@ -162,7 +163,7 @@ proptest! {
             BlockSize::new(size).unwrap(),
         ).unwrap();
         let count = header.block_count();
-        let sums = parity::windows(count) * parity::ROWS;
+        let sums = window::windows(count) * window::ROWS;
         for block in [at % count, count - 1, count, count + at % sums, count + sums - 1, count + sums] {
             let block = block.min((1 << 53) - 1);
             let mut bytes = header.encode().as_bytes().to_vec();
@@ -235,6 +236,7 @@ fn configs(max_parity: u32) -> (core::Config, rust::Config) {
         give_up: ms(c.give_up),
         max_bytes: c.max_bytes,
         max_gaps: usize::MAX,
+        reach: u64::MAX,
         max_parity: max_parity as usize,
         max_restarts: c.max_restarts,
     };
@@ -382,7 +384,7 @@ fn data(header: &TransferHeader, block: u64) -> Vec<u8> {
 
 fn sum(header: &TransferHeader, window: u64, row: u8) -> Vec<u8> {
     let size = usize::from(header.block_size().get());
-    let blocks = parity::blocks_of(window, header.block_count());
+    let blocks = window::blocks_of(window, header.block_count());
     let start = header.block_offset(BlockIndex(blocks.start));
     let end = header
         .total_bytes()
@@ -432,7 +434,7 @@ fn life(seed: u64) -> (Option<End>, u64) {
             header.encode().as_bytes().to_vec()
         } else if random.f64() < parity {
             // Few rows, so that some come twice.
-            let window = random.u64(0..parity::windows(header.block_count()));
+            let window = random.u64(0..window::windows(header.block_count()));
             sum(header, window, random.u8(0..16))
         } else {
             next = if random.f64() < 0.7 {

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, bail};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
@@ -70,6 +71,10 @@ impl Sink for Store {
 
     fn write(&mut self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         self.put(offset, parts)
+    }
+
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(data, offset)
     }
 
     fn observe(&mut self, _now: Timestamp, _receiver: &Receiver) -> ControlFlow<()> {
@@ -225,6 +230,8 @@ impl Run<'_> {
                 Output::Started { header } | Output::Restarted { header } => {
                     self.store.file.set_len(header.total_bytes())?;
                 }
+                // A stock client takes no parity.
+                Output::Rebuild(_) => {}
                 Output::Complete => self.end = Some(Ok(())),
                 Output::Failed(failure) => self.end = Some(Err(failure)),
                 Output::Timeout(next) => self.next = next,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The two sockets of a client: one joined to the group, one that talks to the server.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs, UdpSocket};
 
@@ -13,10 +14,11 @@ use crate::uri::SlamUri;
 /// How to join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketOptions {
-    /// Name or IPv4 address of the interface to join on; without one, that which leads to the
-    /// server.
-    pub interface: Option<String>,
-    /// Take multicast data from any sender, not only from the server's address.
+    /// Names or IPv4 addresses of the interfaces to join on; where there is none, that which
+    /// leads to the server.
+    pub interfaces: Vec<String>,
+    /// Take multicast data from any sender, not only from the server's address. With several
+    /// interfaces it is so in any case.
     pub any_source: bool,
     /// Receive buffer to ask the kernel for, in bytes. It grants at most `net.core.rmem_max`,
     /// unless run with `CAP_NET_ADMIN`.
@@ -26,7 +28,7 @@ pub struct SocketOptions {
 impl Default for SocketOptions {
     fn default() -> Self {
         SocketOptions {
-            interface: None,
+            interfaces: Vec::new(),
             any_source: false,
             // 250 ms at 2 Gbit/s, in the kernel's own accounting (about two bytes per byte).
             receive_buffer: 128 << 20,
@@ -91,7 +93,7 @@ pub enum SocketError {
     Setup(#[from] io::Error),
 }
 
-/// A socket joined to the group, and one connected to the server.
+/// A socket joined to the group (on every interface chosen), and one connected to the server.
 #[derive(Debug)]
 pub struct Sockets {
     pub(crate) group: UdpSocket,
@@ -99,7 +101,7 @@ pub struct Sockets {
     pub(crate) unicast: UdpSocket,
     pub(crate) data_from: Option<Ipv4Addr>,
     server: SocketAddrV4,
-    interface: Ipv4Addr,
+    interfaces: Vec<Ipv4Addr>,
     receive_buffer: usize,
 }
 
@@ -108,29 +110,38 @@ impl Sockets {
     pub fn open(uri: &SlamUri, options: &SocketOptions) -> Result<Self, SocketError> {
         let server = resolve(uri)?;
         let chosen = options
-            .interface
-            .as_deref()
+            .interfaces
+            .iter()
             .map(|interface| {
                 interface_address(interface).map_err(|source| SocketError::Interface {
-                    interface: interface.to_owned(),
+                    interface: interface.clone(),
                     source,
                 })
             })
-            .transpose()?;
+            .collect::<Result<Vec<_>, _>>()?;
 
         // Connected, so that the kernel itself drops what is not from the server.
         let unicast = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        let local = SocketAddrV4::new(chosen.unwrap_or(Ipv4Addr::UNSPECIFIED), 0);
+        // With several, the route decides which of them leads to the server.
+        let local = match chosen[..] {
+            [only] => only,
+            _ => Ipv4Addr::UNSPECIFIED,
+        };
+        let local = SocketAddrV4::new(local, 0);
         let unicast: UdpSocket = unicast
             .bind(&local.into())
             .and_then(|()| unicast.connect(&server.into()))
             .map(|()| unicast.into())
             .map_err(|source| SocketError::Route { server, source })?;
         unicast.set_nonblocking(true)?;
-        let interface = match unicast.local_addr()? {
-            SocketAddr::V4(local) => *local.ip(),
-            SocketAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+        let mut interfaces = match (chosen.is_empty(), unicast.local_addr()?) {
+            (false, _) => chosen,
+            (true, SocketAddr::V4(local)) => vec![*local.ip()],
+            (true, SocketAddr::V6(_)) => vec![Ipv4Addr::UNSPECIFIED],
         };
+        // Named twice, by name and by address perhaps: joining twice is an error (EADDRINUSE).
+        let mut seen = HashSet::new();
+        interfaces.retain(|&interface| seen.insert(interface));
 
         let group = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         // Several clients on one host share the group's port.
@@ -146,13 +157,15 @@ impl Sockets {
                 group: uri.group,
                 source,
             })?;
-        group
-            .join_multicast_v4_n(uri.group.ip(), &InterfaceIndexOrAddress::Address(interface))
-            .map_err(|source| SocketError::Join {
-                group: uri.group,
-                interface,
-                source,
-            })?;
+        for &interface in &interfaces {
+            group
+                .join_multicast_v4_n(uri.group.ip(), &InterfaceIndexOrAddress::Address(interface))
+                .map_err(|source| SocketError::Join {
+                    group: uri.group,
+                    interface,
+                    source,
+                })?;
+        }
         let receive_buffer = group.recv_buffer_size()?;
         let group: UdpSocket = group.into();
         let batching = UdpSocketState::new((&group).into())?;
@@ -161,9 +174,10 @@ impl Sockets {
             group,
             batching,
             unicast,
-            data_from: (!options.any_source).then_some(*server.ip()),
+            // On each of several networks a server has another address.
+            data_from: (!options.any_source && interfaces.len() == 1).then_some(*server.ip()),
             server,
-            interface,
+            interfaces,
             receive_buffer,
         })
     }
@@ -173,9 +187,9 @@ impl Sockets {
         self.server
     }
 
-    /// Address of the interface that the group was joined on.
-    pub fn interface(&self) -> Ipv4Addr {
-        self.interface
+    /// Addresses of the interfaces that the group was joined on.
+    pub fn interfaces(&self) -> &[Ipv4Addr] {
+        &self.interfaces
     }
 
     /// Receive buffer that the kernel granted, in its own accounting (it doubles what is asked

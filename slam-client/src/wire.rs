@@ -19,7 +19,7 @@ use std::num::NonZeroU16;
 use std::ops::Range;
 
 use crate::blocks::{BlockIndex, BlockSet};
-use crate::parity::ParityIndex;
+use crate::window::ParityIndex;
 
 /// Longest Int in bytes: its length has 3 bits.
 pub const MAX_INT_LEN: usize = 7;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use site::{Slam, Transfer};
-use slam_client::parity::{self, ParityIndex};
+use slam_client::parity;
+use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
 use slam_client::{BlockIndex, Timestamp};
 
@@ -310,7 +311,7 @@ impl Endpoint {
         let Some(first) = ParityIndex::of_number(run.start, count) else {
             return self.read_blocks(run);
         };
-        self.read_blocks(&parity::blocks_of(first.window, count))?;
+        self.read_blocks(&window::blocks_of(first.window, count))?;
         let size = usize::from(self.header.block_size().get());
         let blocks = std::mem::take(&mut self.read);
         self.read.resize((run.end - run.start) as usize * size, 0);

@@ -137,6 +137,7 @@ const TOOLS: &[Tool] = tools![
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
+    Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
     Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
     Test: "hivexregedit" Probe::Program, "libwin-hivex-perl" "perl-hivex" "hivex";
     Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
@@ -165,6 +166,12 @@ impl Tool {
 
 fn first_existing(paths: &[&str]) -> Option<PathBuf> {
     paths.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// tcpdump, which root's PATH alone may name.
+pub fn tcpdump() -> Option<PathBuf> {
+    let tool = TOOLS.iter().find(|tool| tool.name == "tcpdump")?;
+    tool.find()
 }
 
 /// The distribution's memdisk.
