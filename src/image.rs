@@ -6,6 +6,7 @@
 //! the target, with digests) → [`verify`](mod@verify) (read back by code that did not write it) →
 //! rename. Nothing bears the target's name before it is whole.
 
+pub mod bcd;
 pub mod crc;
 pub mod demo;
 pub mod facts;
