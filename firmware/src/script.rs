@@ -295,6 +295,7 @@ mod tests {
                     kind: ImageKind::Disk {
                         path: "demo.img".into(),
                     },
+                    priority: site::Priority::default(),
                 },
                 Image {
                     name: "debian".into(),
@@ -303,6 +304,7 @@ mod tests {
                         initrd: Some("initrd.gz".into()),
                         args: "console=ttyS0 quiet".into(),
                     },
+                    priority: site::Priority::default(),
                 },
             ],
             ..Site::default()

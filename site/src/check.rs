@@ -143,6 +143,16 @@ impl Site {
     }
 
     fn check_address(&self) -> Result<(), Conflict> {
+        if let (Some(address), [_, _, ..]) = (self.server.address, &self.server.interfaces[..]) {
+            return Err(Conflict {
+                key: Key::Address,
+                what: "one address for several interfaces".to_owned(),
+                expected: "clients are told the address of the interface by which they came"
+                    .to_owned(),
+                found: format!("{address} for {}", self.server.interfaces.join(", ")),
+                help: "leave the key out, or name one interface".to_owned(),
+            });
+        }
         match self.server.address {
             Some(address)
                 if address.is_multicast() || address.is_unspecified() || address.is_broadcast() =>

@@ -12,12 +12,14 @@ mod raw;
 mod site;
 mod transfer;
 
+pub use ipnet::IpNet;
+
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};
 pub use groups::{Groups, GroupsError};
 pub use rate::{BitRate, BitRateError};
 pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,
-    Image, ImageKind, Server, Site, Slam,
+    Image, ImageKind, Priority, Server, Site, Slam,
 };
 pub use transfer::{Transfer, TransferPart};

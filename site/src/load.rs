@@ -6,12 +6,14 @@ use std::net::Ipv4Addr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use toml::Spanned;
 
 use crate::check::Key;
 use crate::error::{Complaint, SiteError, nearest};
-use crate::raw::{KEYS, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
-use crate::site::{Client, Firmware, Image, ImageKind, Server, Site, Slam};
+use crate::rate::BitRate;
+use crate::raw::{KEYS, Names, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
+use crate::site::{Client, Firmware, Image, ImageKind, Priority, Server, Site, Slam};
 
 type Span = Range<usize>;
 /// A mistake and where it stands.
@@ -113,10 +115,7 @@ fn server(
     places.note(Key::Address, raw.address.as_ref());
     let http_port = number("[server] http_port", raw.http_port, 0..=u16::MAX, "")?;
     Ok(Server {
-        interface: raw
-            .interface
-            .map(|text| filled("[server] interface", text))
-            .transpose()?,
+        interfaces: interfaces(raw.interface)?,
         address: raw
             .address
             .map(|text| ipv4("[server] address", &text))
@@ -149,14 +148,6 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
     places.note(Key::GroupPort, raw.group_port.as_ref());
     places.note(Key::Ttl, raw.ttl.as_ref());
     places.note(Key::BlockSize, raw.block_size.as_ref());
-    let max_rate = raw.max_rate.map(|text| {
-        text.get_ref().parse().map_err(|_| {
-            let complaint = Complaint::new("[slam] max_rate: not a rate")
-                .expected("\"900 Mbit/s\", \"1 Gbit/s\", \"500000 bit/s\" or alike, above 0")
-                .found(format!("{:?}", text.get_ref()));
-            (complaint, text.span())
-        })
-    });
     let ports = 1..=u16::MAX;
     Ok(Slam {
         port: number("[slam] port", raw.port, ports.clone(), "")?.unwrap_or(default.port),
@@ -174,7 +165,9 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
             .unwrap_or(default.group),
         group_port: number("[slam] group_port", raw.group_port, ports, "")?
             .unwrap_or(default.group_port),
-        max_rate: max_rate.transpose()?.unwrap_or(default.max_rate),
+        max_rate: rate("[slam] max_rate", raw.max_rate)?.unwrap_or(default.max_rate),
+        total_rate: rate("[slam] total_rate", raw.total_rate)?,
+        allowed: networks(raw.allowed)?,
         ttl: number("[slam] ttl", raw.ttl, 1..=u8::MAX, "")?.unwrap_or(default.ttl),
         block_size: number(
             "[slam] block_size",
@@ -187,6 +180,56 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
             .stock_clients
             .map_or(default.stock_clients, Spanned::into_inner),
     })
+}
+
+/// Each interface once.
+fn interfaces(raw: Option<Names>) -> Result<Vec<String>, Located> {
+    let mut found = Vec::new();
+    for text in raw.map(|names| names.0).unwrap_or_default() {
+        let span = text.span();
+        let name = filled("[server] interface", text)?;
+        if found.contains(&name) {
+            let complaint = Complaint::new("[server] interface: named twice")
+                .expected("each interface once")
+                .found(format!("{name:?}"));
+            return Err((complaint, span));
+        }
+        found.push(name);
+    }
+    Ok(found)
+}
+
+fn rate(key: &str, text: Option<Spanned<String>>) -> Result<Option<BitRate>, Located> {
+    text.map(|text| {
+        text.get_ref().parse().map_err(|_| {
+            let complaint = Complaint::new(format!("{key}: not a rate"))
+                .expected("\"900 Mbit/s\", \"1 Gbit/s\", \"500000 bit/s\" or alike, above 0")
+                .found(format!("{:?}", text.get_ref()));
+            (complaint, text.span())
+        })
+    })
+    .transpose()
+}
+
+/// Networks, cut to their prefixes. None at all would hear nobody.
+fn networks(raw: Option<Spanned<Vec<Spanned<String>>>>) -> Result<Option<Vec<IpNet>>, Located> {
+    let Some(texts) = raw else { return Ok(None) };
+    if texts.get_ref().is_empty() {
+        let complaint = Complaint::new("[slam] allowed: no network, so that nobody is heard")
+            .help("name one, or leave the key out to hear the networks of the interface");
+        return Err((complaint, texts.span()));
+    }
+    let networks = texts.into_inner().into_iter().map(|text| {
+        let network = text.get_ref().parse::<IpNet>();
+        network.map(|network| network.trunc()).map_err(|_| {
+            let complaint = Complaint::new("[slam] allowed: not a network")
+                .expected("an address and the length of its prefix, such as \"192.0.2.0/24\" or \"fd00::/64\"")
+                .found(format!("{:?}", text.get_ref()))
+                .help("one host is a network, too: \"192.0.2.7/32\"; everybody is \"0.0.0.0/0\" and \"::/0\"");
+            (complaint, text.span())
+        })
+    });
+    networks.collect::<Result<_, _>>().map(Some)
 }
 
 fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
@@ -232,6 +275,9 @@ fn image(
     // The span of a table header covers all its keys: point at the header's line.
     let whole = raw.span();
     let raw = raw.into_inner();
+    let priority = self::number("[[image]] priority", raw.priority, 1..=Priority::MAX, "")?
+        .and_then(Priority::new)
+        .unwrap_or_default();
     places.note(Key::ImageName(number), raw.name.as_ref());
     places.note(Key::ImageArgs(number), raw.args.as_ref());
     let missing = |key: &str, expected: &str| {
@@ -298,6 +344,7 @@ fn image(
     Ok(Image {
         name: name.into_inner(),
         kind,
+        priority,
     })
 }
 

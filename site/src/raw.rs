@@ -6,7 +6,10 @@
 //!
 //! [`Site::default`]: crate::Site
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
 
 type Text = Option<Spanned<String>>;
@@ -29,11 +32,61 @@ pub(crate) struct RawSite {
     pub(crate) images: Vec<Spanned<RawImage>>,
 }
 
+/// One name, or a list of names.
+#[derive(Debug)]
+pub(crate) struct Names(pub(crate) Vec<Spanned<String>>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Spanned is understood by the parser itself, and only where a value is expected: so the
+        // shape is asked of the value, and its place is taken first.
+        let value = Spanned::<OneOrMany>::deserialize(deserializer)?;
+        let span = value.span();
+        Ok(Names(match value.into_inner() {
+            OneOrMany::One(name) => vec![Spanned::new(span, name)],
+            OneOrMany::Many(names) => names,
+        }))
+    }
+}
+
+enum OneOrMany {
+    One(String),
+    Many(Vec<Spanned<String>>),
+}
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text in quotes, or a list of texts")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::One(name.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element()? {
+                    names.push(name);
+                }
+                Ok(OneOrMany::Many(names))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
 /// `[server]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawServer {
-    pub(crate) interface: Text,
+    pub(crate) interface: Option<Names>,
     pub(crate) address: Text,
     pub(crate) address6: Text,
     pub(crate) http_port: Number,
@@ -48,6 +101,8 @@ pub(crate) struct RawSlam {
     pub(crate) group: Text,
     pub(crate) group_port: Number,
     pub(crate) max_rate: Text,
+    pub(crate) total_rate: Text,
+    pub(crate) allowed: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) ttl: Number,
     pub(crate) block_size: Number,
     pub(crate) stock_clients: Switch,
@@ -80,6 +135,7 @@ pub(crate) struct RawBoot {
 pub(crate) struct RawImage {
     pub(crate) name: Text,
     pub(crate) kind: Text,
+    pub(crate) priority: Number,
     pub(crate) path: Text,
     pub(crate) kernel: Text,
     pub(crate) initrd: Text,
@@ -100,6 +156,8 @@ pub(crate) const KEYS: [(&str, &[&str]); 5] = [
             "group",
             "group_port",
             "max_rate",
+            "total_rate",
+            "allowed",
             "ttl",
             "block_size",
             "stock_clients",
@@ -114,6 +172,8 @@ pub(crate) const KEYS: [(&str, &[&str]); 5] = [
     ("[boot]", &["default"]),
     (
         "[[image]]",
-        &["name", "kind", "path", "kernel", "initrd", "args"],
+        &[
+            "name", "kind", "priority", "path", "kernel", "initrd", "args",
+        ],
     ),
 ];

@@ -4,6 +4,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use crate::groups::Groups;
 use crate::rate::BitRate;
 
@@ -35,8 +37,9 @@ pub struct Site {
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Interface to serve on; `None`: the only candidate, and an error where there are several.
-    pub interface: Option<String>,
+    /// Interfaces to serve on, a session of each file on each; none: the only candidate, and an
+    /// error where there are several.
+    pub interfaces: Vec<String>,
     /// Address that clients are told; `None`: the interface's first IPv4 address for the server,
     /// and iPXE's `${next-server}` for firmware scripts.
     pub address: Option<Ipv4Addr>,
@@ -60,6 +63,11 @@ pub struct Slam {
     pub group_port: u16,
     /// Ceiling of what one session sends.
     pub max_rate: BitRate,
+    /// Ceiling of what all sessions send together, shared by the priority of their images.
+    pub total_rate: Option<BitRate>,
+    /// Networks whose clients are heard; `None`: those of the interface, and everybody where data
+    /// goes through routers (a `ttl` above 1).
+    pub allowed: Option<Vec<IpNet>>,
     /// Multicast TTL, or hop limit; 1 keeps traffic on the segment.
     pub ttl: u8,
     /// Bytes in a block.
@@ -105,6 +113,35 @@ pub struct Image {
     pub name: String,
     /// What it is, and so how it boots.
     pub kind: ImageKind,
+    /// Its share of `total_rate` while others are sent, too.
+    pub priority: Priority,
+}
+
+/// What an image weighs where several share a rate: twice the priority, twice the rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// The highest.
+    pub const MAX: u8 = 10;
+
+    /// A priority of 1 to [`Priority::MAX`].
+    pub fn new(priority: u8) -> Option<Priority> {
+        (1..=Priority::MAX)
+            .contains(&priority)
+            .then_some(Priority(priority))
+    }
+
+    /// As a number from 1 to [`Priority::MAX`].
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Priority(5)
+    }
 }
 
 /// How an image boots.
@@ -137,7 +174,7 @@ impl Default for Site {
     fn default() -> Self {
         Site {
             server: Server {
-                interface: None,
+                interfaces: Vec::new(),
                 address: None,
                 address6: None,
                 http_port: Some(DEFAULT_HTTP_PORT),
@@ -148,6 +185,8 @@ impl Default for Site {
                 group: Groups::V4(DEFAULT_GROUP),
                 group_port: DEFAULT_SLAM_PORT,
                 max_rate: BitRate::from_bits_per_second(900_000_000),
+                total_rate: None,
+                allowed: None,
                 ttl: 1,
                 block_size: DEFAULT_BLOCK_SIZE,
                 stock_clients: true,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::site::{Image, ImageKind, Site, Slam};
+use crate::site::{Image, ImageKind, Priority, Site, Slam};
 
 /// One file, multicast to one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Transfer {
     pub part: TransferPart,
     /// The file.
     pub path: PathBuf,
+    /// That of its image.
+    pub priority: Priority,
     /// Server UDP port: where NACKs arrive.
     pub port: u16,
     /// Group and group port: where data is sent.
@@ -91,14 +93,15 @@ fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
         };
         parts
             .into_iter()
-            .map(|(part, path)| (image.name.clone(), part, path.clone()))
+            .map(move |(part, path)| (image, part, path.clone()))
     });
     parts
         .enumerate()
         .flat_map(|(number, (image, part, path))| {
             let groups = slam.group.nth(number);
             groups.map(move |group| Transfer {
-                image: image.clone(),
+                image: image.name.clone(),
+                priority: image.priority,
                 part,
                 path: path.clone(),
                 port: slam.port.saturating_add(number as u16),
@@ -121,6 +124,7 @@ mod tests {
                     kind: ImageKind::Disk {
                         path: "demo.img".into(),
                     },
+                    priority: Priority::default(),
                 },
                 Image {
                     name: "debian".into(),
@@ -129,6 +133,7 @@ mod tests {
                         initrd: Some("initrd.gz".into()),
                         args: String::new(),
                     },
+                    priority: Priority::default(),
                 },
             ],
             ..Site::default()
@@ -164,6 +169,7 @@ mod tests {
                 kind: ImageKind::Disk {
                     path: "demo.img".into(),
                 },
+                priority: Priority::default(),
             }],
             ..Site::default()
         };

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use site::{Image, ImageKind, Key, Site};
+use site::{Image, ImageKind, Key, Priority, Site};
 
 fn parse(text: &str) -> Site {
     Site::parse(text, Path::new("/srv/room/slamboot.toml")).unwrap_or_else(|e| panic!("{e}"))
@@ -37,7 +37,7 @@ fn the_example_names_every_key() {
     }
     let site = parse(&text);
     assert_eq!(site.images.len(), 2, "{text}");
-    assert_eq!(site.server.interface.as_deref(), Some("eth0"));
+    assert_eq!(site.server.interfaces, ["eth0"]);
     let keys: Vec<&str> = text
         .lines()
         .filter_map(|line| Some(line.split_once(" = ")?.0))
@@ -78,6 +78,7 @@ fn paths_are_relative_to_the_file() {
                 kind: ImageKind::Disk {
                     path: "/srv/room/a.img".into()
                 },
+                priority: Priority::default(),
             },
             Image {
                 name: "b".into(),
@@ -86,6 +87,7 @@ fn paths_are_relative_to_the_file() {
                     initrd: None,
                     args: "quiet".into(),
                 },
+                priority: Priority::default(),
             },
         ]
     );
@@ -134,4 +136,39 @@ fn a_changed_site_is_checked_again() {
     site = Site::default();
     site.slam.port = 0;
     assert_eq!(site.check().unwrap_err().key, Key::Port);
+}
+
+#[test]
+fn one_interface_or_several() {
+    let interfaces = |value: &str| {
+        parse(&format!("[server]\ninterface = {value}\n"))
+            .server
+            .interfaces
+    };
+    assert_eq!(interfaces("\"eth0\""), ["eth0"]);
+    assert_eq!(interfaces("[\"eth0\", \"eth0.20\"]"), ["eth0", "eth0.20"]);
+    assert_eq!(interfaces("[]"), [""; 0]);
+}
+
+#[test]
+fn networks_are_cut_to_their_prefix() {
+    let site = parse("[slam]\nallowed = [\"192.0.2.7/24\", \"fd00::1/64\"]\n");
+    let allowed: Vec<String> = site
+        .slam
+        .allowed
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(allowed, ["192.0.2.0/24", "fd00::/64"]);
+}
+
+#[test]
+fn transfers_have_the_priority_of_their_image() {
+    let site = parse(
+        "[[image]]\nname = \"a\"\nkind = \"disk\"\npath = \"a\"\npriority = 10\n\
+         [[image]]\nname = \"b\"\nkind = \"linux\"\nkernel = \"k\"\ninitrd = \"i\"\n",
+    );
+    let priorities: Vec<u8> = site.transfers().iter().map(|t| t.priority.get()).collect();
+    assert_eq!(priorities, [10, 5, 5]);
 }
