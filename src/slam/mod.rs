@@ -2,23 +2,28 @@
 //! The SLAM server without a socket or a clock: datagrams and `now` in, decisions out.
 //!
 //! ```text
-//! datagram ─→ Server ─→ Session ─→ Clients   who is there, who was asked what and when
-//!                          │   └──→ Ahead     how far beyond a client's first gap to send
-//!                          ├──────→ Demand    what is to be sent, in which order
-//!                          ├──────→ Sent      when each block left, which tells loss from flight
-//!                          └──────→ Pacer     when; at the rate that RateControl finds
+//! datagram ─→ Guard    who is heard
+//!               └─→ Server ─→ Share   which session's turn it is, where they share one rate
+//!                     └─→ Session ─→ Clients   who is there, who was asked what and when
+//!                            │   └──→ Ahead     how far beyond a client's first gap to send
+//!                            ├──────→ Demand    what is to be sent, in which order
+//!                            ├──────→ Sent      when each block left, which tells loss from flight
+//!                            └──────→ Pacer     when; at the rate that RateControl finds
 //! ```
 
 mod ahead;
 mod clients;
 mod demand;
+mod guard;
 mod pacer;
 mod rate;
 mod repair;
 mod sent;
 mod server;
 mod session;
+mod share;
 
+pub use guard::{Guard, Refusal};
 pub use rate::RateLimits;
 pub use server::{Server, SessionId};
 pub use session::{Output, Rejection, Session, SessionConfig, SessionEvent, SessionTotals};

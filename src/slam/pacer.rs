@@ -50,9 +50,14 @@ impl Pacer {
             .max(1)
     }
 
+    /// What `blocks` take on the wire.
+    pub(crate) fn bytes_on_wire(&self, blocks: u64) -> u64 {
+        blocks.saturating_mul(self.block_on_wire)
+    }
+
     /// How long `blocks` take at `rate`.
     pub(crate) fn time_for(&self, blocks: u64, rate: BitRate) -> Duration {
-        rate.time_for(blocks.saturating_mul(self.block_on_wire))
+        rate.time_for(self.bytes_on_wire(blocks))
     }
 
     /// Notes that `blocks` leave now.

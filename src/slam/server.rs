@@ -1,23 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! All sessions of a server: one for each file, port and group.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use site::{BitRate, Priority};
 use slam_client::Timestamp;
 
 use super::session::{Output, Session, SessionConfig};
+use super::share::Share;
 
 /// Which session: its place in the order of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub usize);
 
-/// The sessions, polled in turn so that none starves another.
+/// The sessions, polled in turn so that none starves another; where they share one rate, by the
+/// priority of what they send.
 #[derive(Debug, Default)]
 pub struct Server {
     /// `None`: closed.
-    sessions: Vec<Option<Session>>,
+    sessions: Vec<Option<Place>>,
+    /// Sessions that may have something to do: a server of hundreds of files looks only at those
+    /// that somebody asked.
+    awake: BTreeSet<usize>,
     /// The session to poll first.
     next: usize,
+    share: Option<Share>,
+}
+
+#[derive(Debug)]
+struct Place {
+    session: Session,
+    priority: Priority,
 }
 
 impl Server {
@@ -26,56 +40,114 @@ impl Server {
         Self::default()
     }
 
+    /// Lets all sessions together send at most at this rate.
+    pub fn set_total_rate(&mut self, rate: Option<BitRate>) {
+        self.share = rate.map(Share::new);
+    }
+
     /// Adds a session.
     pub fn add(&mut self, config: &SessionConfig) -> SessionId {
-        self.sessions.push(Some(Session::new(config)));
-        SessionId(self.sessions.len() - 1)
+        let id = SessionId(self.sessions.len());
+        self.sessions.push(None);
+        self.replace(id, config, Priority::default());
+        id
+    }
+
+    /// Puts a new session at the place of one that was closed, or that nobody needs any more.
+    pub fn replace(&mut self, id: SessionId, config: &SessionConfig, priority: Priority) {
+        if self.sessions.len() <= id.0 {
+            self.sessions.resize_with(id.0 + 1, || None);
+        }
+        self.sessions[id.0] = Some(Place {
+            session: Session::new(config),
+            priority,
+        });
+        self.awake.insert(id.0);
     }
 
     /// One of the sessions; `None` if it was closed.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(id.0)?.as_ref()
+        Some(&self.sessions.get(id.0)?.as_ref()?.session)
     }
 
     /// Ends a session whose content is gone: nothing more is sent, nobody is heard.
     pub fn close(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id.0) {
-            *session = None;
+        if let Some(place) = self.sessions.get_mut(id.0) {
+            *place = None;
         }
     }
 
     /// Ends what is under way in every session; poll once more for the totals.
     pub fn stop(&mut self, now: Timestamp) {
-        for session in self.sessions.iter_mut().flatten() {
-            session.stop(now);
+        for (id, place) in self.sessions.iter_mut().enumerate() {
+            if let Some(place) = place {
+                place.session.stop(now);
+                self.awake.insert(id);
+            }
         }
     }
 
     /// Takes a datagram that arrived on the port of session `id`.
     pub fn handle(&mut self, id: SessionId, from: SocketAddr, datagram: &[u8], now: Timestamp) {
-        if let Some(Some(session)) = self.sessions.get_mut(id.0) {
-            session.handle(from, datagram, now);
+        if let Some(Some(place)) = self.sessions.get_mut(id.0) {
+            place.session.handle(from, datagram, now);
+            self.awake.insert(id.0);
         }
     }
 
     /// The next thing to do, and for which session; `None` with the moment to come back at when
     /// no session has anything to do.
     pub fn poll(&mut self, now: Timestamp) -> Result<(SessionId, Output), Option<Timestamp>> {
+        let turn = self.share.as_ref().map(|share| {
+            let ready = self.awake.iter().filter(|&&id| {
+                let place = self.sessions[id].as_ref();
+                place.is_some_and(|place| place.session.is_ready(now))
+            });
+            let open = share.next_batch() <= now;
+            (open.then(|| share.choose(ready.copied())).flatten(), open)
+        });
         let mut earliest: Option<Timestamp> = None;
-        for step in 0..self.sessions.len() {
-            let at = (self.next + step) % self.sessions.len();
-            let Some(session) = &mut self.sessions[at] else {
+        let mut asleep = Vec::new();
+        let (before, from) = (..self.next, self.next..);
+        let order = self.awake.range(from).chain(self.awake.range(before));
+        let mut found = None;
+        for &at in order {
+            let Some(place) = &mut self.sessions[at] else {
+                asleep.push(at);
                 continue;
             };
-            match session.poll(now) {
-                Output::Timeout(next) => earliest = earliest.into_iter().chain(next).min(),
+            let may_send = turn.is_none_or(|(turn, _)| turn == Some(at));
+            match place.session.poll_in_turn(now, may_send) {
+                Output::Timeout(None) => asleep.push(at),
+                Output::Timeout(Some(mut next)) => {
+                    // What waits for its turn alone comes back when the next batch may leave.
+                    if let (Some(share), false) = (&self.share, may_send)
+                        && next <= now
+                    {
+                        next = share.next_batch().max(now);
+                    }
+                    earliest = Some(earliest.map_or(next, |earliest| earliest.min(next)));
+                }
                 output => {
-                    self.next = at + 1;
-                    return Ok((SessionId(at), output));
+                    found = Some((at, output));
+                    break;
                 }
             }
         }
-        Err(earliest)
+        for at in asleep {
+            self.awake.remove(&at);
+        }
+        let Some((at, output)) = found else {
+            return Err(earliest);
+        };
+        self.next = at + 1;
+        if let (Output::Send(run), Some(share), Some(place)) =
+            (&output, &mut self.share, &self.sessions[at])
+        {
+            let bytes = place.session.bytes_on_wire(run.end - run.start);
+            share.sent(at, place.priority, bytes, now);
+        }
+        Ok((SessionId(at), output))
     }
 }
 
@@ -85,8 +157,10 @@ mod tests {
     use std::time::Duration;
 
     use crate::slam::RateLimits;
-    use site::BitRate;
-    use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
+    use slam_client::BlockSet;
+    use slam_client::wire::{
+        BlockSize, ClientPacket, MAX_NACK_LEN, Nack, TransactionId, TransferHeader, VarInt,
+    };
 
     #[test]
     fn sessions_take_turns() {
@@ -116,5 +190,77 @@ mod tests {
         while let Ok((id, _)) = server.poll(now) {
             assert_eq!(id, SessionId(1));
         }
+    }
+
+    /// Three clients of three files, one of them important, on one rate.
+    #[test]
+    fn a_total_rate_is_shared_by_priority() {
+        let mut server = Server::new();
+        server.set_total_rate(Some(BitRate::from_bits_per_second(100_000_000)));
+        let size = BlockSize::new(1000).unwrap();
+        for (at, priority) in [2, 2, 4].into_iter().enumerate() {
+            let transaction = TransactionId(VarInt::new(at as u64 + 1).unwrap());
+            let header = TransferHeader::new(transaction, 100_000_000, size).unwrap();
+            let rate = RateLimits::below(BitRate::from_bits_per_second(1_000_000_000));
+            let priority = Priority::new(priority).unwrap();
+            server.replace(SessionId(at), &SessionConfig { header, rate }, priority);
+        }
+        let start = Timestamp::from_start(Duration::from_secs(1));
+        let (mut now, mut blocks) = (start, [0; 3]);
+        let mut held = [BlockSet::new(), BlockSet::new(), BlockSet::new()];
+        let mut asked = Vec::new();
+        let clients = [1, 2, 3].map(|host| SocketAddr::from(([10, 0, 0, host], 1)));
+        let nack = |held: &BlockSet| {
+            let mut out = Vec::new();
+            ClientPacket::Nack(Nack::for_gaps(held, 100_000, MAX_NACK_LEN)).encode(&mut out);
+            out
+        };
+        while now.since(start) < Duration::from_secs(2) {
+            // Each asks for what it has not, now and whenever it is asked.
+            if now == start {
+                for (at, client) in clients.into_iter().enumerate() {
+                    server.handle(SessionId(at), client, &nack(&held[at]), now);
+                }
+            }
+            let wake = loop {
+                match server.poll(now) {
+                    Ok((id, Output::Send(run))) => {
+                        blocks[id.0] += run.end - run.start;
+                        held[id.0].insert_run(run);
+                    }
+                    Ok((id, Output::Solicit(client))) => asked.push((id, client)),
+                    Ok(_) => {}
+                    Err(wake) => break wake,
+                }
+            };
+            assert!(wake.is_some_and(|wake| wake > now), "{wake:?} at {now:?}");
+            now += Duration::from_micros(100);
+            for (id, client) in asked.drain(..) {
+                server.handle(id, client, &nack(&held[id.0]), now);
+            }
+        }
+        let bits = |blocks: u64| blocks as f64 * 8.0 * 1080.0 / 2e6;
+        let [a, b, c] = blocks.map(bits);
+        assert!((95.0..=101.0).contains(&(a + b + c)), "{a} {b} {c} Mbit/s");
+        assert!((a / b - 1.0).abs() < 0.1, "{a} {b} {c} Mbit/s");
+        assert!((c / a - 2.0).abs() < 0.2, "{a} {b} {c} Mbit/s");
+    }
+
+    #[test]
+    fn only_those_who_were_asked_are_looked_at() {
+        let mut server = Server::new();
+        let size = BlockSize::new(1000).unwrap();
+        let transaction = TransactionId(VarInt::new(1).unwrap());
+        let header = TransferHeader::new(transaction, 100_000, size).unwrap();
+        let rate = RateLimits::below(BitRate::from_bits_per_second(1_000_000_000));
+        for _ in 0..300 {
+            server.add(&SessionConfig { header, rate });
+        }
+        assert_eq!(server.poll(Timestamp::ZERO), Err(None));
+        assert!(server.awake.is_empty());
+        let client = SocketAddr::from(([10, 0, 0, 1], 1));
+        server.handle(SessionId(7), client, &[0x20, 0x21, 0], Timestamp::ZERO);
+        assert_eq!(server.awake.len(), 1);
+        assert!(server.poll(Timestamp::ZERO).is_ok());
     }
 }

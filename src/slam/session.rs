@@ -190,6 +190,11 @@ impl Session {
         self.clients.memory() + self.demand.memory() + self.sent.memory() + self.repair.memory()
     }
 
+    /// What so many blocks take on the wire, in bytes.
+    pub(crate) fn bytes_on_wire(&self, blocks: u64) -> u64 {
+        self.pacer.bytes_on_wire(blocks)
+    }
+
     /// Whether a client is there.
     pub fn is_active(&self) -> bool {
         !self.clients.is_empty()
@@ -206,6 +211,16 @@ impl Session {
 
     /// The next thing to do.
     pub fn poll(&mut self, now: Timestamp) -> Output {
+        self.poll_in_turn(now, true)
+    }
+
+    /// Whether [`Session::poll`] would send blocks now, had it nothing else to do.
+    pub(crate) fn is_ready(&self, now: Timestamp) -> bool {
+        !self.demand.is_empty() && self.pacer.next_batch() <= now
+    }
+
+    /// The next thing to do; blocks are sent only if it is this session's turn.
+    pub(crate) fn poll_in_turn(&mut self, now: Timestamp, turn: bool) -> Output {
         while let Some((client, silent_for)) = self.clients.find_silent(now) {
             self.clients.remove(client);
             self.totals.silent += 1;
@@ -218,7 +233,7 @@ impl Session {
         if let Some(client) = self.clients.ask_again(self.demand.is_empty(), now) {
             return Output::Solicit(client);
         }
-        if self.pacer.next_batch() <= now {
+        if turn && self.pacer.next_batch() <= now {
             let rate = self.rate.rate();
             if let Some(run) = self
                 .demand

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who is heard, and how often: what one host can make the server do is bounded before a byte of
+//! its datagram is looked at.
+//!
+//! Networks that may not take part are not answered, so that a forged source address turns nobody
+//! outside them into a victim. Each address has a token bucket and so many ports; the table of
+//! addresses is bounded, and whoever finds it full shares one bucket with all the others who do.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use site::IpNet;
+use slam_client::Timestamp;
+
+use super::clients::SILENCE;
+
+/// Datagrams that are heard from one address in a second. A client is asked every few
+/// milliseconds while it loses blocks, and answers each time.
+const RATE: u32 = 4000;
+/// How many of them at once.
+const BURST: u32 = 1000;
+/// Clients at one address: virtual machines behind one, and PCs that were started again.
+const MAX_PORTS: usize = 64;
+/// Addresses that have a bucket of their own: a large network's worth.
+const MAX_SOURCES: usize = 4096;
+/// How often a full table is looked through for addresses that have fallen silent.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Why a datagram is not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its source is in no network that may take part.
+    #[error("not from an allowed network (`allowed` under [slam])")]
+    NotAllowed,
+    /// Its source sends too many.
+    #[error("more than {RATE} datagrams a second from one address")]
+    TooOften,
+    /// Its source is too many clients already.
+    #[error("more than {MAX_PORTS} clients at one address")]
+    TooManyPorts,
+}
+
+/// Decides whether a datagram is looked at.
+#[derive(Debug)]
+pub struct Guard {
+    sources: HashMap<IpAddr, Source>,
+    /// Of all who find the table full.
+    others: Bucket,
+    next_sweep: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    bucket: Bucket,
+    /// Ports, and when each was last heard.
+    ports: Vec<(u16, Timestamp)>,
+}
+
+/// Fills with time; kept as the moment when it will be full again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    full_at: Timestamp,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Timestamp) -> bool {
+        let token = Duration::from_secs(1) / RATE;
+        let full_at = self.full_at.max(now) + token;
+        let admitted = full_at.since(now) <= token * BURST;
+        if admitted {
+            self.full_at = full_at;
+        }
+        admitted
+    }
+}
+
+impl Source {
+    fn hear(&mut self, port: u16, now: Timestamp) -> Result<(), Refusal> {
+        if !self.bucket.take(now) {
+            return Err(Refusal::TooOften);
+        }
+        if let Some((_, heard)) = self.ports.iter_mut().find(|(known, _)| *known == port) {
+            *heard = now;
+            return Ok(());
+        }
+        if self.ports.len() < MAX_PORTS {
+            self.ports.push((port, now));
+            return Ok(());
+        }
+        let oldest = self.ports.iter_mut().min_by_key(|(_, heard)| *heard);
+        match oldest {
+            Some(oldest) if now.since(oldest.1) > SILENCE => {
+                *oldest = (port, now);
+                Ok(())
+            }
+            _ => Err(Refusal::TooManyPorts),
+        }
+    }
+
+    fn is_silent(&self, now: Timestamp) -> bool {
+        self.ports
+            .iter()
+            .all(|(_, heard)| now.since(*heard) > SILENCE)
+    }
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Guard {
+            sources: HashMap::new(),
+            others: Bucket::default(),
+            next_sweep: Timestamp::ZERO,
+        }
+    }
+}
+
+impl Guard {
+    /// Whether a datagram from `from` is looked at, `allowed` being the networks that take part
+    /// (`None`: all). This host itself is not limited.
+    pub fn admit(
+        &mut self,
+        from: SocketAddr,
+        allowed: Option<&[IpNet]>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let address = from.ip().to_canonical();
+        if allowed.is_some_and(|networks| !networks.iter().any(|net| net.contains(&address))) {
+            return Err(Refusal::NotAllowed);
+        }
+        if address.is_loopback() {
+            return Ok(());
+        }
+        if let Some(source) = self.sources.get_mut(&address) {
+            return source.hear(from.port(), now);
+        }
+        if self.sources.len() >= MAX_SOURCES && now >= self.next_sweep {
+            self.next_sweep = now + SWEEP;
+            self.sources.retain(|_, source| !source.is_silent(now));
+        }
+        if self.sources.len() < MAX_SOURCES {
+            let source = self.sources.entry(address).or_default();
+            return source.hear(from.port(), now);
+        }
+        match self.others.take(now) {
+            true => Ok(()),
+            false => Err(Refusal::TooOften),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_start(Duration::from_millis(ms))
+    }
+
+    fn from(host: u32, port: u16) -> SocketAddr {
+        (std::net::Ipv4Addr::from_bits(0x0a00_0000 + host), port).into()
+    }
+
+    #[test]
+    fn only_allowed_networks_are_heard() {
+        let allowed: Vec<IpNet> = ["10.0.0.0/24", "fd00::/64"]
+            .map(|net| net.parse().unwrap())
+            .to_vec();
+        let mut guard = Guard::default();
+        for (address, result) in [
+            ("10.0.0.9:1", Ok(())),
+            ("10.0.1.9:1", Err(Refusal::NotAllowed)),
+            ("127.0.0.1:1", Err(Refusal::NotAllowed)),
+            ("[fd00::9]:1", Ok(())),
+            ("[fd01::9]:1", Err(Refusal::NotAllowed)),
+            ("[::ffff:10.0.0.9]:1", Ok(())),
+        ] {
+            let from = address.parse().unwrap();
+            assert_eq!(
+                guard.admit(from, Some(&allowed), at(0)),
+                result,
+                "{address}"
+            );
+            assert_eq!(guard.admit(from, None, at(0)), Ok(()), "{address}");
+        }
+    }
+
+    /// 100,000 datagrams a second for two seconds, and another host beside them.
+    #[test]
+    fn a_flood_is_cut_and_others_are_not() {
+        let mut guard = Guard::default();
+        let mut heard = 0;
+        for step in 0..200_000_u64 {
+            let now = Timestamp::from_start(Duration::from_micros(10 * step));
+            heard += u32::from(guard.admit(from(1, 1), None, now).is_ok());
+            if step % 100 == 0 {
+                assert_eq!(guard.admit(from(2, 1), None, now), Ok(()), "{step}");
+            }
+        }
+        assert!((2 * RATE..=2 * RATE + BURST).contains(&heard), "{heard}");
+        assert_eq!(guard.admit(from(1, 1), None, at(2100)), Ok(()));
+    }
+
+    #[test]
+    fn one_address_is_so_many_clients_only() {
+        let mut guard = Guard::default();
+        for port in 1..=64 {
+            assert_eq!(guard.admit(from(1, port), None, at(0)), Ok(()));
+        }
+        let more = guard.admit(from(1, 65), None, at(1000));
+        assert_eq!(more, Err(Refusal::TooManyPorts));
+        assert_eq!(guard.admit(from(1, 64), None, at(1000)), Ok(()));
+        assert_eq!(guard.admit(from(2, 65), None, at(1000)), Ok(()));
+        // Those that fell silent make room.
+        assert_eq!(guard.admit(from(1, 65), None, at(17_000)), Ok(()));
+    }
+
+    #[test]
+    fn forged_addresses_fill_no_memory_and_keep_nobody_known_out() {
+        let mut guard = Guard::default();
+        assert_eq!(guard.admit(from(0, 1), None, at(0)), Ok(()));
+        let mut heard = 0;
+        for host in 1..100_000 {
+            let now = Timestamp::from_start(Duration::from_micros(10 * u64::from(host)));
+            heard += usize::from(guard.admit(from(host, 1), None, now).is_ok());
+            assert!(guard.sources.len() <= MAX_SOURCES);
+        }
+        let most = MAX_SOURCES + (RATE + BURST) as usize;
+        assert!(heard <= most, "{heard}");
+        assert_eq!(guard.admit(from(0, 1), None, at(1000)), Ok(()));
+        // When the flood is over its addresses are forgotten.
+        assert_eq!(guard.admit(from(200_000, 1), None, at(60_000)), Ok(()));
+        assert_eq!(guard.sources.len(), 1);
+    }
+}
