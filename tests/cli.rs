@@ -231,7 +231,7 @@ fn mistakes_are_explained() {
         error(folder, &["serve"]),
         "error: slamboot.toml:2:1: unknown key `max-rate`\n  \
          2 | max-rate = \"1 Gbit/s\"\n    | ^^^^^^^^\n  \
-         expected: port, group, group_port, max_rate, ttl, block_size, stock_clients\n  \
+         expected: port, group, group_port, max_rate, total_rate, allowed, ttl, block_size, stock_clients\n  \
          help: did you mean `max_rate`?\n"
     );
     let text = error(folder, &["serve", "--config", "room.toml"]);
@@ -258,11 +258,11 @@ fn several_interfaces_are_refused() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
         text,
-        "error: 2 interfaces could serve, and multicast leaves through one\n  \
+        "error: 2 interfaces could serve, and none is guessed\n  \
          interface  IPv4 address  state  option\n  \
          room1      10.1.0.1      up     --interface room1\n  \
          room2      10.2.0.1      up     --interface room2\n  \
-         help: type one of these, or name it in slamboot.toml: [server] interface = \"...\"\n"
+         help: type one or more of these, or name them in slamboot.toml: [server] interface = \"...\"\n"
     );
     assert_eq!(output.status.code(), Some(1));
 }

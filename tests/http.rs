@@ -4,10 +4,12 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
-use site::{Image, Site};
-use slamboot::boot::http::{HttpError, HttpServer, Loader};
+use site::{Image, Site, Transfer};
+use slamboot::boot::http::{HttpError, HttpServer, HttpStand, Loader};
+use slamboot::net::{Content, Shelf};
 use tempfile::TempDir;
 
 /// What a client got.
@@ -33,8 +35,10 @@ impl Answer {
 /// A server with a disk, a Linux image, memdisk, and a secret beside them.
 struct Room {
     server: HttpServer,
+    shelf: Arc<Shelf>,
+    site: Site,
     disk: Vec<u8>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 fn script(loader: Loader, _site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
@@ -74,15 +78,35 @@ path = \"gone.img\"
 ";
         let site = Site::parse(toml, &folder.path().join("slamboot.toml")).unwrap();
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-        Room {
-            server: HttpServer::start(&site, address, script).unwrap(),
+        let shelf = Arc::new(Shelf::default());
+        let stand = HttpStand {
+            address,
+            site: site.clone(),
+        };
+        let room = Room {
+            server: HttpServer::start(&[stand], &shelf, script).unwrap(),
+            shelf,
+            site,
             disk,
-            _folder: folder,
+            folder,
+        };
+        // As a driver does, which serves all that is there.
+        for transfer in room.site.transfers() {
+            if transfer.path.exists() {
+                room.put(&transfer);
+            }
         }
+        room
+    }
+
+    fn put(&self, transfer: &Transfer) {
+        let content = Content::open(&transfer.path, true, &mut |_, _| ()).unwrap();
+        let content = Arc::new(content);
+        self.shelf.put(Ipv4Addr::LOCALHOST, transfer, content);
     }
 
     fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.server.address()).unwrap();
+        let stream = TcpStream::connect(self.server.addresses()[0]).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
@@ -185,6 +209,85 @@ fn an_unchanged_file_is_not_sent_again() {
     assert_eq!((answer.status, answer.body.len()), (304, 0));
 }
 
+/// Whatever happens to the path: until the session changes, the bytes are the session's.
+#[test]
+fn a_replaced_file_is_served_as_long_as_it_is_multicast() {
+    let room = Room::new();
+    let path = room.folder.path().join("demo.img");
+    let before = room.get("/images/demo");
+    let etag = before.header("ETag").unwrap().to_owned();
+    let new: Vec<u8> = room.disk.iter().rev().copied().collect();
+    fs::write(room.folder.path().join("new"), &new).unwrap();
+    fs::rename(room.folder.path().join("new"), &path).unwrap();
+    assert!(room.get("/images/demo").body == room.disk, "the old bytes");
+
+    // A download that has begun ends as it began.
+    let mut stream = room.connect();
+    let request = "GET /images/demo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = vec![0; 16];
+    stream.read_exact(&mut answer).unwrap();
+    room.put(&room.site.transfers()[0]);
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.ends_with(&room.disk), "the old bytes to the end");
+    let after = room.get("/images/demo");
+    assert!(after.body == new, "the new bytes");
+    assert_ne!(after.header("ETag"), Some(etag.as_str()));
+
+    // What was begun of the old one is not completed with the new one.
+    let ask = |headers: &str| room.ask("GET /images/demo HTTP/1.1", headers);
+    let part = ask(&format!("Range: bytes=10-19\r\nIf-Range: {etag}\r\n"));
+    assert_eq!((part.status, part.body.len()), (200, new.len()));
+    let etag = after.header("ETag").unwrap();
+    let part = ask(&format!("Range: bytes=10-19\r\nIf-Range: {etag}\r\n"));
+    assert_eq!((part.status, part.body.as_slice()), (206, &new[10..20]));
+    let unchanged = ask(&format!("If-None-Match: {etag}\r\n"));
+    assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+    let several = ask("Range: bytes=0-1,5-6\r\n");
+    assert_eq!((several.status, several.body.len()), (200, new.len()));
+}
+
+#[test]
+fn a_file_that_is_written_to_breaks_off() {
+    let room = Room::new();
+    fs::write(room.folder.path().join("demo.img"), &room.disk[1..]).unwrap();
+    let mut stream = room.connect();
+    let request = "GET /images/demo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.len() < 1000, "{} bytes of a mixture", answer.len());
+}
+
+/// After a change of the configuration, scripts name a port only when it serves that file.
+#[test]
+fn a_script_waits_until_its_files_are_served() {
+    let room = Room::new();
+    let mut site = room.site.clone();
+    site.images.swap(0, 1);
+    site.default_image = 1;
+    room.server.show([site.clone()]);
+    let waiting = room.get("/boot.ipxe");
+    let port = room.server.addresses()[0].port();
+    assert_eq!(
+        waiting.text(),
+        format!(
+            "#!ipxe\necho slamboot: demo is not served yet, asking again\nsleep 5\n\
+             chain --replace --autofree http://127.0.0.1:{port}/boot.ipxe?image=demo\n"
+        )
+    );
+    assert_eq!(room.get("/boot.gpxe").status, 503);
+    for transfer in site.transfers() {
+        if transfer.path.exists() {
+            room.put(&transfer);
+        }
+    }
+    assert_eq!(
+        room.get("/boot.ipxe").text(),
+        "#!ipxe\necho demo from 127.0.0.1\n"
+    );
+}
+
 #[test]
 fn scripts_are_rendered_for_the_image_asked_for() {
     let room = Room::new();
@@ -255,8 +358,12 @@ fn nothing_else_is_served() {
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.text().contains("secret"), "{path}");
     }
-    // A file that has vanished, and methods that would change something.
-    assert_eq!(room.get("/images/broken").status, 404);
+    // A file that is not there, and methods that would change something.
+    let absent = room.get("/images/broken");
+    assert_eq!(
+        (absent.status, absent.header("Retry-After")),
+        (503, Some("5"))
+    );
     for method in ["POST", "PUT", "DELETE"] {
         let answer = room.ask(&format!("{method} /images/demo HTTP/1.1"), "");
         assert_eq!(answer.status, 405, "{method}");
@@ -304,7 +411,7 @@ fn garbage_does_not_end_the_server() {
 #[test]
 fn stopping_does_not_wait_for_ever() {
     let room = Room::new();
-    let address = room.server.address();
+    let address = room.server.addresses()[0];
     let mut stuck = room.connect();
     stuck
         .write_all(b"GET /images/demo HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -320,7 +427,12 @@ fn a_taken_port_is_explained() {
     let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = holder.local_addr().unwrap().port();
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-    let error = HttpServer::start(&Site::default(), address, script).unwrap_err();
+    let stand = HttpStand {
+        address,
+        site: Site::default(),
+    };
+    let shelf = Arc::new(Shelf::default());
+    let error = HttpServer::start(&[stand], &shelf, script).unwrap_err();
     assert!(matches!(error, HttpError::PortTaken { .. }));
     assert_eq!(
         error.to_string(),

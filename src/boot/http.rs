@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! HTTP for what is small (memdisk, scripts) and, for clients without multicast, for the images.
 //!
-//! Routes come from the site, one for each file: no part of a request ever becomes a path.
+//! Images come from what SLAM's sessions serve, by name: both give the same bytes, whatever happens
+//! to the path, and no part of a request ever becomes a path.
 
 use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
+use http_range_header::parse_range_header;
 use serde::Deserialize;
 use site::{Image, Site, Transfer};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tower_http::services::ServeFile;
+
+use super::body::ContentBody;
+use crate::net::{Content, Shelf};
 
 /// How long downloads that run may go on after [`HttpServer::stop`].
 const GRACE: Duration = Duration::from_secs(1);
-/// How much of a file is read at a time.
-const CHUNK: usize = 256 * 1024;
+/// Seconds after which a client asks again for what is not ready.
+const RETRY: u32 = 5;
 
 /// Whom a script is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,70 +79,93 @@ pub enum HttpError {
     },
 }
 
+/// A place where HTTP is served: an interface's address, and the site as its clients see it.
+#[derive(Clone, Debug)]
+pub struct HttpStand {
+    /// Where to listen; scripts name this address.
+    pub address: SocketAddrV4,
+    /// `server.address6` is the interface's; `server.address` need not be set.
+    pub site: Site,
+}
+
 /// A running HTTP server; it ends with [`HttpServer::stop`] or when it is dropped.
 #[derive(Debug)]
 pub struct HttpServer {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    sites: Vec<Arc<RwLock<Arc<Site>>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl HttpServer {
-    /// Listens at `address` and answers from a thread of its own.
-    ///
-    /// `site.server.address` need not be set: scripts name the address given here.
+    /// Listens at each stand and answers from a thread of its own, with the images on `shelf`.
     pub fn start(
-        site: &Site,
-        address: SocketAddrV4,
+        stands: &[HttpStand],
+        shelf: &Arc<Shelf>,
         script: BootScript,
     ) -> Result<HttpServer, HttpError> {
+        let (mut addresses, mut sites, mut listening) = (Vec::new(), Vec::new(), Vec::new());
+        for stand in stands {
+            let listener = listen(stand.address)?;
+            let local = listener.local_addr().map_err(|source| HttpError::System {
+                address: stand.address,
+                step: "read the socket's address",
+                source,
+            })?;
+            let site = Arc::new(RwLock::new(Arc::new(stand.site.clone())));
+            let shown = Shown {
+                site: Arc::clone(&site),
+                server: *stand.address.ip(),
+                port: local.port(),
+                script,
+                shelf: Arc::clone(shelf),
+            };
+            listening.push((listener, routes(shown, &stand.site)));
+            addresses.push(local);
+            sites.push(site);
+        }
         let system = |step| {
             move |source| HttpError::System {
-                address,
+                address: stands
+                    .first()
+                    .map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), |stand| {
+                        stand.address
+                    }),
                 step,
                 source,
             }
         };
-        let listener = TcpListener::bind(address).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => HttpError::PortTaken {
-                address: *address.ip(),
-                port: address.port(),
-            },
-            io::ErrorKind::PermissionDenied => HttpError::NotPermitted {
-                port: address.port(),
-            },
-            _ => system("listen")(source),
-        })?;
-        listener
-            .set_nonblocking(true)
-            .map_err(system("prepare the socket"))?;
-        let local = listener
-            .local_addr()
-            .map_err(system("read the socket's address"))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(system("start the runtime"))?;
-        let router = routes(site, *address.ip(), script);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
             .spawn(move || {
-                runtime.block_on(answer(listener, router, stopped));
+                runtime.block_on(answer(listening, stopped));
                 // Reads of files that hang (a dead network file system) do not hold up the end.
                 runtime.shutdown_background();
             })
             .map_err(system("start a thread"))?;
         Ok(HttpServer {
-            address: local,
+            addresses,
+            sites,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, in the order of the stands.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Shows other sites from now on, in the order of the stands.
+    pub fn show(&self, sites: impl IntoIterator<Item = Site>) {
+        for (shown, site) in self.sites.iter().zip(sites) {
+            *shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
+        }
     }
 
     /// Takes no more connections, lets running downloads go on for a second, and ends.
@@ -158,63 +188,186 @@ impl Drop for HttpServer {
     }
 }
 
-/// Answers until the other end of `stopped` is dropped.
-async fn answer(listener: TcpListener, router: Router, stopped: oneshot::Receiver<()>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        // iPXE asks for small things one after the other: do not wait to fill a segment.
-        Ok(listener) => listener.tap_io(|stream| drop(stream.set_nodelay(true))),
-        Err(error) => {
-            eprintln!("error: HTTP: {error}");
-            return;
+fn listen(address: SocketAddrV4) -> Result<TcpListener, HttpError> {
+    let system = |step| {
+        move |source| HttpError::System {
+            address,
+            step,
+            source,
         }
     };
-    let (drain, drained) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        let _ = drained.await;
-    });
+    let listener = TcpListener::bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => HttpError::PortTaken {
+            address: *address.ip(),
+            port: address.port(),
+        },
+        io::ErrorKind::PermissionDenied => HttpError::NotPermitted {
+            port: address.port(),
+        },
+        _ => system("listen")(source),
+    })?;
+    listener
+        .set_nonblocking(true)
+        .map_err(system("prepare the socket"))?;
+    Ok(listener)
+}
+
+/// Answers until the other end of `stopped` is dropped.
+async fn answer(listening: Vec<(TcpListener, Router)>, stopped: oneshot::Receiver<()>) {
+    let (drain, drained) = watch::channel(());
+    let mut servers = JoinSet::new();
+    for (listener, router) in listening {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            // iPXE asks for small things one after the other: do not wait to fill a segment.
+            Ok(listener) => listener.tap_io(|stream| drop(stream.set_nodelay(true))),
+            Err(error) => {
+                eprintln!("error: HTTP: {error}");
+                continue;
+            }
+        };
+        let mut drained = drained.clone();
+        let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+            // Ends with an error, as soon as the other end is dropped.
+            let _ = drained.changed().await;
+        });
+        servers.spawn(server.into_future());
+    }
     let deadline = async {
         let _ = stopped.await;
         drop(drain);
         tokio::time::sleep(GRACE).await;
     };
+    let all = async {
+        while let Some(result) = servers.join_next().await {
+            if let Ok(Err(error)) = result {
+                eprintln!("error: HTTP: {error}");
+            }
+        }
+    };
     tokio::select! {
-        result = server.into_future() => if let Err(error) = result {
-            eprintln!("error: HTTP: {error}");
-        },
+        () = all => {}
         () = deadline => {}
     }
 }
 
 /// What scripts and pages are made of.
 struct Shown {
-    site: Site,
+    site: Arc<RwLock<Arc<Site>>>,
     server: Ipv4Addr,
+    port: u16,
     script: BootScript,
+    shelf: Arc<Shelf>,
+}
+
+impl Shown {
+    fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Every route there is.
-fn routes(site: &Site, server: Ipv4Addr, script: BootScript) -> Router {
-    let file = |path: &std::path::Path| {
-        ServeFile::new(path)
-            .with_buf_chunk_size(CHUNK)
-            .ignore_multi_range_requests(true)
-    };
-    let mut router = Router::new()
+fn routes(shown: Shown, site: &Site) -> Router {
+    let memdisk = ServeFile::new(&site.server.memdisk).ignore_multi_range_requests(true);
+    Router::new()
         .route("/", get(index))
         .route("/boot.ipxe", get(boot_ipxe))
         .route("/boot.gpxe", get(boot_gpxe))
-        .route_service("/memdisk", file(&site.server.memdisk));
-    // A file with a group of each family has one path.
-    let mut transfers = site.transfers();
-    transfers.dedup_by_key(|transfer| transfer.http_path());
-    for transfer in transfers {
-        router = router.route_service(&transfer.http_path(), file(&transfer.path));
+        .route("/images/{*name}", get(image))
+        .route_service("/memdisk", memdisk)
+        .fallback(not_found)
+        .with_state(Arc::new(shown))
+}
+
+/// The content of a transfer, whole or in part.
+async fn image(
+    State(shown): State<Arc<Shown>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(content) = shown.shelf.find(shown.server, &name) else {
+        let site = shown.site();
+        if site
+            .transfers()
+            .iter()
+            .any(|transfer| transfer.name() == name)
+        {
+            return not_ready(&name);
+        }
+        return not_found().await;
+    };
+    let etag = format!("\"{}\"", hex::encode(content.sha256()));
+    let modified = content.modified().map(httpdate::fmt_http_date);
+    let told = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut response = Response::builder()
+        .header(header::ETAG, &etag)
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::CONTENT_TYPE, "application/octet-stream");
+    if let Some(modified) = &modified {
+        response = response.header(header::LAST_MODIFIED, modified);
     }
-    router.fallback(not_found).with_state(Arc::new(Shown {
-        site: site.clone(),
-        server,
-        script,
-    }))
+    let unchanged = match told(header::IF_NONE_MATCH) {
+        Some(tags) => tags
+            .split(',')
+            .map(|tag| tag.trim().trim_start_matches("W/"))
+            .any(|tag| tag == etag || tag == "*"),
+        None => told(header::IF_MODIFIED_SINCE)
+            .and_then(|since| httpdate::parse_http_date(since).ok())
+            .zip(content.modified())
+            .is_some_and(|(since, modified)| modified <= since),
+    };
+    let bytes = content.bytes();
+    let made = if unchanged {
+        response
+            .status(StatusCode::NOT_MODIFIED)
+            .body(Body::empty())
+    } else {
+        // A part of something else is of no use (RFC 9110, section 13.1.5).
+        let same =
+            told(header::IF_RANGE).is_none_or(|of| of == etag || Some(of) == modified.as_deref());
+        let wanted = told(header::RANGE).filter(|_| same);
+        match wanted.map(|range| parse_range_header(range).and_then(|range| range.validate(bytes)))
+        {
+            None => whole(response, content),
+            // Several parts at once are answered with the whole, as anybody may.
+            Some(Ok(ranges)) => match ranges.as_slice() {
+                [range] => {
+                    let (from, to) = (*range.start(), *range.end());
+                    response
+                        .status(StatusCode::PARTIAL_CONTENT)
+                        .header(header::CONTENT_RANGE, format!("bytes {from}-{to}/{bytes}"))
+                        .header(header::CONTENT_LENGTH, to + 1 - from)
+                        .body(Body::new(ContentBody::new(content, from..to + 1)))
+                }
+                _ => whole(response, content),
+            },
+            Some(Err(_)) => response
+                .status(StatusCode::RANGE_NOT_SATISFIABLE)
+                .header(header::CONTENT_RANGE, format!("bytes */{bytes}"))
+                .body(Body::empty()),
+        }
+    };
+    made.unwrap_or_else(|error| {
+        (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
+    })
+}
+
+fn whole(
+    response: axum::http::response::Builder,
+    content: Arc<Content>,
+) -> Result<Response, axum::http::Error> {
+    let bytes = content.bytes();
+    response
+        .header(header::CONTENT_LENGTH, bytes)
+        .body(Body::new(ContentBody::new(content, 0..bytes)))
+}
+
+fn not_ready(name: &str) -> Response {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(header::RETRY_AFTER, RETRY.to_string())],
+        format!("{name} is not served yet: its file is being digested, is not there, or cannot be served\n"),
+    )
+        .into_response()
 }
 
 #[derive(Deserialize)]
@@ -231,7 +384,7 @@ async fn boot_gpxe(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuer
 }
 
 fn boot_script(loader: Loader, shown: &Shown, query: &BootQuery) -> Response {
-    let site = &shown.site;
+    let site = &*shown.site();
     let image = match &query.image {
         None => site.default_image().ok_or_else(|| "no image".to_owned()),
         Some(name) => match site.find_image(name) {
@@ -242,10 +395,32 @@ fn boot_script(loader: Loader, shown: &Shown, query: &BootQuery) -> Response {
     };
     match image {
         Ok(image) => match (shown.script)(loader, site, image, shown.server) {
+            Ok(_) if !is_ready(shown, site, image) => wait(loader, shown, image),
             Ok(script) => script.into_response(),
             Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text + "\n").into_response(),
         },
         Err(text) => (StatusCode::NOT_FOUND, text + "\n").into_response(),
+    }
+}
+
+/// Whether every file of an image is served where the script says.
+fn is_ready(shown: &Shown, site: &Site, image: &Image) -> bool {
+    let transfers = site.transfers();
+    let mut own = transfers.iter().filter(|t| t.image == image.name);
+    own.all(|transfer| shown.shelf.has(shown.server, transfer))
+}
+
+/// A script that asks again: after a change of the configuration an image's file may have to be
+/// digested, and its port may still serve another one, which nobody must take for it.
+fn wait(loader: Loader, shown: &Shown, image: &Image) -> Response {
+    let (name, server, port) = (&image.name, shown.server, shown.port);
+    match loader {
+        Loader::Ipxe => format!(
+            "#!ipxe\necho slamboot: {name} is not served yet, asking again\nsleep {RETRY}\n\
+             chain --replace --autofree http://{server}:{port}/boot.ipxe?image={name}\n"
+        )
+        .into_response(),
+        Loader::Gpxe => not_ready(name),
     }
 }
 
@@ -258,7 +433,7 @@ fn told(site: &Site, transfer: &Transfer, server: Ipv4Addr) -> String {
 }
 
 async fn index(State(shown): State<Arc<Shown>>) -> String {
-    let site = &shown.site;
+    let site = &*shown.site();
     let mut text = String::from("slamboot: what is served here\n\n");
     let mut row = |path: &str, what: &str| {
         // Writing to a String does not fail.

@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `slamboot serve`: from options and configuration to running servers, and to a clean stop.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use site::{BitRate, Groups, Image, ImageKind, Key, Site};
+use site::{BitRate, Groups, Image, ImageKind, IpNet, Key, Priority, Site};
 
-use crate::boot::http::{HttpServer, Loader};
+use crate::boot::http::{HttpServer, HttpStand, Loader};
 use crate::net::interface::{self, Chosen, Link};
-use crate::net::{Driver, Served};
-use crate::observe::{Event, Memdisk, Summary, SummaryHttp, SummaryTransfer, Tally};
+use crate::net::{Driver, Plan, Planned, Reload, Served, Shelf, Stand};
+use crate::observe::{
+    Event, Memdisk, Summary, SummaryHttp, SummaryInterface, SummaryTransfer, Tally,
+};
 
 /// The configuration that is used when nothing is said.
 const DEFAULT_CONFIG: &str = "slamboot.toml";
@@ -36,6 +38,8 @@ Examples:
   slamboot serve                                what ./slamboot.toml names
   slamboot serve --config room.toml --json      events as JSON, one object per line
 
+SIGHUP reads the configuration again; what is under way goes on as it began.
+
 Exit codes: 0 stopped by SIGINT or SIGTERM, 1 failed, 2 wrong options.")]
 pub(super) struct ServeArgs {
     /// Disk images to serve, instead of those in the configuration
@@ -46,9 +50,9 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Network interface to serve on [default: the only one that can]
+    /// Network interface to serve on; again for each further one [default: the only one that can]
     #[arg(long, value_name = "NAME", help_heading = "Network")]
-    interface: Option<String>,
+    interface: Vec<String>,
 
     /// Address of the interface that clients are told [default: its first]
     #[arg(long, value_name = "IPV4", help_heading = "Network")]
@@ -94,6 +98,15 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "RATE", help_heading = "SLAM")]
     max_rate: Option<BitRate>,
 
+    /// Ceiling of what all files together may take, shared by priority [default: none]
+    #[arg(long, value_name = "RATE", help_heading = "SLAM")]
+    total_rate: Option<BitRate>,
+
+    /// Network whose clients are heard, such as 192.0.2.0/24; again for each further one [default:
+    /// those of the interface; everybody with a TTL above 1]
+    #[arg(long, value_name = "NETWORK", help_heading = "SLAM")]
+    allowed: Vec<IpNet>,
+
     /// Bytes in one block [default: 1451]
     #[arg(
         long,
@@ -117,7 +130,7 @@ pub(super) struct ServeArgs {
     json: bool,
 }
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again.
 #[expect(
     clippy::disallowed_methods,
     reason = "the edge: how long it all took is told at the end"
@@ -128,32 +141,32 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     } else {
         Output::People
     };
-    let mut site = resolve_site(args)?;
-    let (chosen, address6) = choose_interface(&mut site)?;
-
-    // What cannot stand in a script, and a taken port, are told before gigabytes are digested.
-    if site.server.http_port.is_some() {
-        for image in &site.images {
-            boot_script(Loader::Ipxe, &site, image, chosen.address)
-                .map_err(|what| anyhow!(what))?;
-        }
-    }
+    let site = resolve_site(&args)?;
+    let (chosen, stands): (Vec<Chosen>, Vec<Stand>) = choose_interfaces(&site)?.into_iter().unzip();
+    // A taken port, too, is told before gigabytes are digested.
+    check_scripts(&site, &stands)?;
+    let shelf = Arc::new(Shelf::default());
     let http = site
         .server
         .http_port
         .map(|port| {
-            let address = SocketAddrV4::new(chosen.address, port);
-            HttpServer::start(&site, address, boot_script)
+            let http_stand = |stand: &Stand| HttpStand {
+                address: SocketAddrV4::new(stand.host, port),
+                site: site_at(&site, stand),
+            };
+            let http_stands: Vec<HttpStand> = stands.iter().map(http_stand).collect();
+            HttpServer::start(&http_stands, &shelf, boot_script)
         })
         .transpose()?;
+    // A SIGHUP that comes while files are digested is not the end.
+    let asked = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))
+        .context("cannot listen for signals")?;
     let mut progress = DigestProgress::default();
-    let driver = Driver::open(
-        chosen.address,
-        address6,
-        &site.slam,
-        &site.transfers(),
-        &mut |name, done, total| progress.show(name, done, total),
-    );
+    let plan = Plan::new(&site, &stands);
+    let driver = Driver::open(&plan, shelf, &mut |name, done, total| {
+        progress.show(name, done, total);
+    });
     progress.finish();
     let driver = driver?;
 
@@ -165,11 +178,19 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
             .context("cannot listen for signals")?;
     }
 
-    let http_address = http.as_ref().map(HttpServer::address);
-    output.line(&summarise(&site, &chosen, driver.served(), http_address));
+    let served = driver.served();
+    output.line(&summarise(&site, &chosen, &stands, &served, http.as_ref()));
+    let mut reloader = Reloader {
+        asked,
+        args,
+        site,
+        stands,
+        chosen,
+    };
     let start = Instant::now();
     let mut tally = Tally::default();
-    driver.run(&stop, &mut |event| {
+    let mut reload = || reloader.reload(http.as_ref());
+    driver.run(&stop, &mut reload, &mut |event| {
         tally.count(event);
         output.event(event);
     })?;
@@ -196,7 +217,7 @@ fn boot_script(
 }
 
 /// Options and configuration, as one validated site.
-fn resolve_site(args: ServeArgs) -> anyhow::Result<Site> {
+fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
     let mut site = match (&args.config, args.files.is_empty()) {
         (Some(config), _) => Site::load(config)?,
         (None, false) => Site::default(),
@@ -213,7 +234,7 @@ fn resolve_site(args: ServeArgs) -> anyhow::Result<Site> {
         site.default_image = 0;
     }
     if site.images.is_empty() {
-        let config = args.config.unwrap_or_else(|| DEFAULT_CONFIG.into());
+        let config = args.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
         bail!(
             "nothing to serve: {} names no image\n  help: add one:\n    [[image]]\n    \
              name = \"demo\"\n    kind = \"disk\"\n    path = \"demo.img\"",
@@ -221,7 +242,9 @@ fn resolve_site(args: ServeArgs) -> anyhow::Result<Site> {
         );
     }
     let server = &mut site.server;
-    server.interface = args.interface.or(server.interface.take());
+    if !args.interface.is_empty() {
+        server.interfaces.clone_from(&args.interface);
+    }
     server.address = args.address.or(server.address);
     server.http_port = if args.no_http {
         None
@@ -233,6 +256,10 @@ fn resolve_site(args: ServeArgs) -> anyhow::Result<Site> {
     slam.group = args.group.unwrap_or(slam.group);
     slam.group_port = args.group_port.unwrap_or(slam.group_port);
     slam.max_rate = args.max_rate.unwrap_or(slam.max_rate);
+    slam.total_rate = args.total_rate.or(slam.total_rate);
+    if !args.allowed.is_empty() {
+        slam.allowed = Some(args.allowed.iter().map(IpNet::trunc).collect());
+    }
     slam.block_size = args.block_size.unwrap_or(slam.block_size);
     slam.ttl = args.ttl.unwrap_or(slam.ttl);
     site.check().map_err(|conflict| {
@@ -272,6 +299,7 @@ fn images_of(files: &[PathBuf]) -> Vec<Image> {
             Image {
                 name,
                 kind: ImageKind::Disk { path: path.clone() },
+                priority: Priority::default(),
             }
         })
         .collect()
@@ -296,46 +324,234 @@ fn image_name(path: &Path) -> String {
     name
 }
 
-/// Decides where to serve, and tells the site, so that scripts name the same address.
-fn choose_interface(site: &mut Site) -> anyhow::Result<(Chosen, Option<SocketAddrV6>)> {
-    let chosen = interface::choose(
-        &interface::list_interfaces()?,
-        site.server.interface.as_deref(),
-        site.server.address,
-    )?;
-    // Clients learn the block size from the server: nobody who did not choose one need know.
-    if site.slam.block_size == site::DEFAULT_BLOCK_SIZE {
-        let smaller = chosen.smaller_block(site.slam.block_size, site.slam.group);
-        site.slam.block_size = smaller.unwrap_or(site.slam.block_size);
-    }
-    chosen.check_mtu(site.slam.block_size, site.slam.group)?;
-    let address6 = match site.slam.group.v6() {
-        Some(_) => Some(chosen.address6(site.server.address6)?),
-        None => None,
+/// Decides where to serve.
+fn choose_interfaces(site: &Site) -> anyhow::Result<Vec<(Chosen, Stand)>> {
+    let all = interface::list_interfaces()?;
+    let chosen = match site.server.interfaces.as_slice() {
+        [] => vec![interface::choose(&all, None, site.server.address)?],
+        [name] => vec![interface::choose(&all, Some(name), site.server.address)?],
+        names => names
+            .iter()
+            .map(|name| interface::choose(&all, Some(name), None))
+            .collect::<Result<_, _>>()?,
     };
-    site.server.address6 = address6.map(|address| *address.ip());
-    site.server.interface = Some(chosen.interface.clone());
-    site.server.address = Some(chosen.address);
-    Ok((chosen, address6))
+    let mut hosts = HashMap::new();
+    for one in &chosen {
+        if let Some(other) = hosts.insert(one.address, &one.interface) {
+            bail!(
+                "{other} and {} both have the address {}\n  expected: an address of its own for \
+                 each interface\n  help: serve on one of them",
+                one.interface,
+                one.address
+            );
+        }
+    }
+    let several = chosen.len() > 1;
+    chosen
+        .into_iter()
+        .map(|chosen| {
+            let slam = &site.slam;
+            let mut block_size = slam.block_size;
+            // Clients learn the block size from the server: nobody who did not choose one need
+            // know.
+            if block_size == site::DEFAULT_BLOCK_SIZE {
+                block_size = chosen
+                    .smaller_block(block_size, slam.group)
+                    .unwrap_or(block_size);
+            }
+            chosen.check_mtu(block_size, slam.group)?;
+            let wanted6 = site.server.address6.filter(|address| {
+                // With several interfaces it is that of the one that has it.
+                !several || chosen.addresses6.contains(address)
+            });
+            let host6 = match slam.group.v6() {
+                Some(_) => Some(chosen.address6(wanted6)?),
+                None => None,
+            };
+            let stand = Stand {
+                interface: chosen.interface.clone(),
+                host: chosen.address,
+                host6,
+                networks: chosen.networks.clone(),
+                block_size,
+            };
+            Ok((chosen, stand))
+        })
+        .collect()
 }
 
-fn summarise(site: &Site, chosen: &Chosen, served: &[Served], http: Option<SocketAddr>) -> Summary {
-    let base = http.map(|address| format!("http://{address}"));
-    let transfers = served.iter().map(|served| SummaryTransfer {
-        name: served.transfer.name(),
-        path: served.transfer.path.clone(),
-        bytes: served.bytes,
-        sha256: hex::encode(served.sha256),
-        transaction: served.transaction.to_string(),
-        group: served.transfer.group.to_string(),
-        slam: match (served.transfer.group, site.server.address6) {
-            (SocketAddr::V6(_), Some(address)) => served.transfer.uri(format_args!("[{address}]")),
-            _ => served.transfer.uri(chosen.address),
-        },
-        http: base
-            .as_ref()
-            .map(|base| base.clone() + &served.transfer.http_path()),
+/// The site as clients at one interface see it: scripts name the address by which they came.
+fn site_at(site: &Site, stand: &Stand) -> Site {
+    let mut site = site.clone();
+    site.server.address = Some(stand.host);
+    site.server.address6 = stand.host6.map(|address| *address.ip());
+    site.slam.block_size = stand.block_size;
+    site
+}
+
+/// What cannot stand in a script is told before gigabytes are digested.
+fn check_scripts(site: &Site, stands: &[Stand]) -> anyhow::Result<()> {
+    let (Some(_), [stand, ..]) = (site.server.http_port, stands) else {
+        return Ok(());
+    };
+    let site = site_at(site, stand);
+    for image in &site.images {
+        boot_script(Loader::Ipxe, &site, image, stand.host).map_err(|what| anyhow!(what))?;
+    }
+    Ok(())
+}
+
+/// Reads the configuration again whenever SIGHUP came.
+struct Reloader {
+    asked: Arc<AtomicBool>,
+    args: ServeArgs,
+    /// The configuration in force.
+    site: Site,
+    stands: Vec<Stand>,
+    chosen: Vec<Chosen>,
+}
+
+impl Reloader {
+    fn reload(&mut self, http: Option<&HttpServer>) -> Reload {
+        if !self.asked.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.read().map(|(plan, later)| {
+            if let Some(http) = http {
+                http.show(self.stands.iter().map(|stand| site_at(&self.site, stand)));
+            }
+            (plan, later)
+        }))
+    }
+
+    fn read(&mut self) -> Result<(Plan, Vec<String>), String> {
+        let told = |error: anyhow::Error| format!("{error:#}");
+        let mut site = resolve_site(&self.args).map_err(told)?;
+        // What is bound at the start stays as it was.
+        let mut later = Vec::new();
+        let (old, new) = (&self.site.server, &mut site.server);
+        if old.interfaces != new.interfaces || old.address != new.address {
+            later.push("[server] interface and address".to_owned());
+        }
+        if old.address6 != new.address6 {
+            later.push("[server] address6".to_owned());
+        }
+        if old.http_port != new.http_port {
+            later.push("[server] http_port".to_owned());
+        }
+        if old.memdisk != new.memdisk {
+            later.push("[server] memdisk".to_owned());
+        }
+        *new = old.clone();
+        check_scripts(&site, &self.stands).map_err(told)?;
+        let mut stands = self.stands.clone();
+        for (stand, chosen) in stands.iter_mut().zip(&self.chosen) {
+            let (slam, wanted) = (&site.slam, site.slam.block_size);
+            let fits = chosen.smaller_block(wanted, slam.group);
+            stand.block_size = match fits {
+                Some(fits) if wanted == site::DEFAULT_BLOCK_SIZE => fits,
+                _ => wanted,
+            };
+            let checked = chosen.check_mtu(stand.block_size, slam.group);
+            checked.map_err(|error| error.to_string())?;
+            stand.host6 = match slam.group.v6() {
+                Some(_) => {
+                    let wanted = site
+                        .server
+                        .address6
+                        .filter(|a| chosen.addresses6.contains(a));
+                    Some(chosen.address6(wanted).map_err(|error| error.to_string())?)
+                }
+                None => None,
+            };
+        }
+        let plan = Plan::new(&site, &stands);
+        self.site = site;
+        self.stands = stands;
+        Ok((plan, later))
+    }
+}
+
+fn summarise(
+    site: &Site,
+    chosen: &[Chosen],
+    stands: &[Stand],
+    served: &[Served],
+    http: Option<&HttpServer>,
+) -> Summary {
+    let addresses = http.map(HttpServer::addresses).unwrap_or_default();
+    let interfaces: Vec<SummaryInterface> = stands
+        .iter()
+        .enumerate()
+        .map(|(number, stand)| SummaryInterface {
+            interface: stand.interface.clone(),
+            address: stand.host,
+            http: addresses
+                .get(number)
+                .map(|address| format!("http://{address}")),
+            allowed: stand
+                .allowed(site)
+                .map(|networks| networks.iter().map(ToString::to_string).collect()),
+        })
+        .collect();
+    let transfers = served.iter().map(|served| {
+        let Planned { transfer, host, .. } = &served.planned;
+        let stand = stands.iter().position(|stand| stand.host == *host);
+        let here = stand.map(|number| &interfaces[number]);
+        let host6 = stand.and_then(|number| stands[number].host6);
+        SummaryTransfer {
+            name: transfer.name(),
+            interface: here.map_or_else(String::new, |here| here.interface.clone()),
+            path: transfer.path.clone(),
+            bytes: served.bytes,
+            sha256: hex::encode(served.sha256),
+            transaction: served.transaction.to_string(),
+            group: transfer.group.to_string(),
+            slam: match (transfer.group, host6) {
+                (SocketAddr::V6(_), Some(address)) => {
+                    transfer.uri(format_args!("[{}]", address.ip()))
+                }
+                _ => transfer.uri(host),
+            },
+            http: here
+                .and_then(|here| here.http.as_ref())
+                .map(|base| base.clone() + &transfer.http_path()),
+        }
     });
+    let (interface, address) = stands.first().map_or_else(
+        || (String::new(), Ipv4Addr::UNSPECIFIED),
+        |first| (first.interface.clone(), first.host),
+    );
+    let mut slam = site.slam.clone();
+    slam.block_size = stands
+        .first()
+        .map_or(slam.block_size, |first| first.block_size);
+    Summary {
+        interface,
+        address,
+        transfers: transfers.collect(),
+        http: interfaces
+            .first()
+            .and_then(|first| first.http.clone())
+            .map(|base| SummaryHttp {
+                base,
+                default_image: site
+                    .default_image()
+                    .map(|image| image.name.clone())
+                    .unwrap_or_default(),
+                memdisk: find_memdisk(&site.server.memdisk),
+            }),
+        interfaces,
+        slam,
+        warnings: chosen
+            .iter()
+            .zip(stands)
+            .flat_map(|(chosen, stand)| warnings(chosen, stand))
+            .collect(),
+    }
+}
+
+fn warnings(chosen: &Chosen, stand: &Stand) -> Vec<String> {
     let mut warnings = Vec::new();
     if chosen.link == Link::NoCarrier {
         warnings.push(format!(
@@ -346,7 +562,7 @@ fn summarise(site: &Site, chosen: &Chosen, served: &[Served], http: Option<Socke
     if let Some(mtu) = chosen.mtu.filter(|&mtu| mtu < 1500) {
         warnings.push(format!(
             "{} carries packets of at most {mtu} bytes: blocks have {} bytes so that none is fragmented",
-            chosen.interface, site.slam.block_size
+            chosen.interface, stand.block_size
         ));
     }
     if !chosen.others.is_empty() {
@@ -361,21 +577,7 @@ fn summarise(site: &Site, chosen: &Chosen, served: &[Served], http: Option<Socke
     if chosen.address.is_loopback() {
         warnings.push("loopback: only clients on this host can be served".to_owned());
     }
-    Summary {
-        interface: chosen.interface.clone(),
-        address: chosen.address,
-        transfers: transfers.collect(),
-        http: base.map(|base| SummaryHttp {
-            base,
-            default_image: site
-                .default_image()
-                .map(|image| image.name.clone())
-                .unwrap_or_default(),
-            memdisk: find_memdisk(&site.server.memdisk),
-        }),
-        slam: site.slam.clone(),
-        warnings,
-    }
+    warnings
 }
 
 fn find_memdisk(path: &Path) -> Memdisk {

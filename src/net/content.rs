@@ -5,6 +5,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use slam_client::wire::MAX_STOCK_32BIT_BYTES;
@@ -70,12 +71,15 @@ pub struct Content {
     path: PathBuf,
     file: File,
     identity: Identity,
+    /// What its path has while it leads here.
+    at_path: Identity,
     sha256: [u8; 32],
 }
 
-/// What tells that the bytes behind a handle are still those that were digested.
+/// Which file it is, and what tells that its bytes are still those that were digested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
+pub(crate) struct Identity {
+    file: (u64, u64),
     bytes: u64,
     modified: (i64, i64),
 }
@@ -83,9 +87,25 @@ struct Identity {
 impl Identity {
     fn of(bytes: u64, metadata: &Metadata) -> Self {
         Identity {
+            file: (metadata.dev(), metadata.ino()),
             bytes,
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         }
+    }
+
+    /// That of the file to which `path` leads; `None` if it leads to none. Block devices have
+    /// neither a length nor times here that would tell anything.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        if metadata.is_file() {
+            return Some(Identity::of(metadata.len(), &metadata));
+        }
+        let device = metadata.file_type().is_block_device();
+        device.then(|| Identity {
+            file: (metadata.dev(), metadata.ino()),
+            bytes: 0,
+            modified: (0, 0),
+        })
     }
 }
 
@@ -120,18 +140,24 @@ impl Content {
                 path: path.to_owned(),
             });
         }
-        if stock_clients && bytes > MAX_STOCK_32BIT_BYTES {
-            return Err(ContentError::TooLongForStock {
-                path: path.to_owned(),
-                bytes,
-            });
-        }
-        let identity = Identity::of(bytes, &file.metadata().map_err(unreadable)?);
+        check_length(path, bytes, stock_clients)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        let identity = Identity::of(bytes, &metadata);
+        let at_path = if metadata.is_file() {
+            identity
+        } else {
+            Identity {
+                bytes: 0,
+                modified: (0, 0),
+                ..identity
+            }
+        };
         let sha256 = digest(&file, bytes, progress).map_err(unreadable)?;
         let content = Content {
             path: path.to_owned(),
             file,
             identity,
+            at_path,
             sha256,
         };
         content.check()?;
@@ -167,14 +193,20 @@ impl Content {
             })
     }
 
-    /// Whether the path still leads to this content: `false` once it was replaced or removed,
-    /// which does not disturb what is being served.
-    pub fn is_at_path(&self) -> bool {
-        let Ok(here) = self.file.metadata() else {
-            return false;
-        };
-        std::fs::metadata(&self.path)
-            .is_ok_and(|there| (there.dev(), there.ino()) == (here.dev(), here.ino()))
+    /// What its path had when it was opened.
+    pub(crate) fn identity(&self) -> Identity {
+        self.at_path
+    }
+
+    /// Whether stock clients, if they take part, can take it.
+    pub fn check_length(&self, stock_clients: bool) -> Result<(), ContentError> {
+        check_length(&self.path, self.bytes(), stock_clients)
+    }
+
+    /// When it was last written to; `None` for devices.
+    pub fn modified(&self) -> Option<SystemTime> {
+        let seconds = u64::try_from(self.at_path.modified.0).ok()?;
+        (seconds > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
     }
 
     fn check(&self) -> Result<(), ContentError> {
@@ -206,6 +238,16 @@ impl Content {
             what,
         }
     }
+}
+
+fn check_length(path: &Path, bytes: u64, stock_clients: bool) -> Result<(), ContentError> {
+    if stock_clients && bytes > MAX_STOCK_32BIT_BYTES {
+        return Err(ContentError::TooLongForStock {
+            path: path.to_owned(),
+            bytes,
+        });
+    }
+    Ok(())
 }
 
 /// Length of a file or block device: devices have no length in their metadata.
@@ -289,15 +331,15 @@ mod tests {
         let path = dir.path().join("image");
         std::fs::write(&path, b"old").unwrap();
         let content = open(&path).unwrap();
-        assert!(content.is_at_path());
+        assert_eq!(Identity::at(&path), Some(content.identity()));
         std::fs::write(dir.path().join("new"), b"new").unwrap();
         std::fs::rename(dir.path().join("new"), &path).unwrap();
-        assert!(!content.is_at_path());
+        assert_ne!(Identity::at(&path), Some(content.identity()));
         let mut buffer = [0; 3];
         content.read_at(&mut buffer, 0).unwrap();
         assert_eq!(&buffer, b"old");
         std::fs::remove_file(&path).unwrap();
-        assert!(!content.is_at_path());
+        assert_eq!(Identity::at(&path), None);
         content.read_at(&mut buffer, 0).unwrap();
         assert_eq!(&buffer, b"old");
     }

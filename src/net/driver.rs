@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs the server core on real sockets, files and time: the only reader of the clock.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU64;
-use std::ops::Range;
-use std::rc::Rc;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use site::{Slam, Transfer};
-use slam_client::parity;
-use slam_client::window::{self, ParityIndex};
-use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
-use slam_client::{BlockIndex, Timestamp};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll};
+use slam_client::Timestamp;
+use slam_client::wire::{TransactionId, WireError};
 
+use super::batch::{Batch, wait_for};
 use super::content::{Content, ContentError};
-use super::socket::{SessionSocket, SocketError};
+use super::endpoint::{Endpoint, Next, Reason, Serving};
+use super::library::{Library, News};
+use super::plan::{Plan, Planned};
+use super::shelf::Shelf;
+use super::socket::{ReceiveBuffer, SocketError};
 use crate::observe::{Event, EventKind};
-use crate::slam::{Output, RateLimits, Server, SessionConfig, SessionEvent, SessionId};
+use crate::slam::{Guard, Output, Server, SessionId};
 
 /// How often `stop` is looked at, and how often at least a silent driver wakes.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
-/// How long a full send queue is waited for.
-const SEND_WAIT: Duration = Duration::from_millis(20);
-/// How often events of one kind that anybody on the network can cause are told.
-const QUIET: Duration = Duration::from_secs(1);
-/// How often the path of a served file is looked at.
-const PATH_CHECK: Duration = Duration::from_secs(2);
+/// How often what waits for an idle session is looked at.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Sockets that are read before blocks are sent again.
+const MAX_READY: usize = 64;
 
 /// Why the driver cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +56,8 @@ pub enum DriverError {
 /// What is served, as clients see it.
 #[derive(Clone, Debug)]
 pub struct Served {
-    /// Ports, group and file.
-    pub transfer: Transfer,
+    /// Where, and which file.
+    pub planned: Planned,
     /// Length of the file in bytes.
     pub bytes: u64,
     /// SHA-256 of the file.
@@ -65,131 +66,81 @@ pub struct Served {
     pub transaction: TransactionId,
 }
 
+/// What came of a wish to serve something else: nobody has wished, or a new plan with what takes
+/// part in it only after a restart, or why there is none.
+pub type Reload = Option<Result<(Plan, Vec<String>), String>>;
+
 /// Sockets, files and the server core.
 #[derive(Debug)]
 pub struct Driver {
     server: Server,
-    endpoints: Vec<Endpoint>,
-    served: Vec<Served>,
+    /// By the number of their session; `None`: free.
+    endpoints: Vec<Option<Endpoint>>,
+    library: Library,
+    stock_clients: bool,
+    shelf: Arc<Shelf>,
+    guard: Guard,
+    received: ReceiveBuffer,
+    batch: Batch,
+    /// Watches all sockets, however many.
+    epoll: OwnedFd,
+    next_settle: Timestamp,
 }
 
-/// The outer side of one session.
-#[derive(Debug)]
-struct Endpoint {
-    name: String,
-    socket: SessionSocket,
-    content: Rc<Content>,
-    header: TransferHeader,
-    /// Blocks as they were read.
-    read: Vec<u8>,
-    /// Datagrams as they are sent.
-    datagrams: Vec<u8>,
-    rejected: Quiet,
-    send_failed: Quiet,
-    replaced: bool,
-    next_path_check: Timestamp,
-}
-
-/// Tells the first of a kind of event, then sums up.
-#[derive(Debug, Default)]
-struct Quiet {
-    until: Option<Timestamp>,
-    held_back: u64,
-}
-
-impl Quiet {
-    /// How many there were since the last one told, if it is time to tell.
-    fn count(&mut self, now: Timestamp) -> Option<u64> {
-        self.held_back += 1;
-        if self.until.is_some_and(|until| now < until) {
-            return None;
-        }
-        self.until = Some(now + QUIET);
-        Some(std::mem::take(&mut self.held_back))
-    }
-}
+type OnEvent<'a> = &'a mut dyn FnMut(&Event);
 
 impl Driver {
-    /// Binds one socket per transfer, opens and digests each file; `progress` is told which
-    /// transfer, and how many bytes of how many are done. IPv6 groups are served from `address6`,
-    /// which is scoped to the interface.
+    /// Binds one socket per session, opens and digests each file; `progress` is told which
+    /// transfer, and how many bytes of how many are done. What is served is put on `shelf`.
     pub fn open(
-        address: Ipv4Addr,
-        address6: Option<SocketAddrV6>,
-        slam: &Slam,
-        transfers: &[Transfer],
+        plan: &Plan,
+        shelf: Arc<Shelf>,
         progress: &mut dyn FnMut(&str, u64, u64),
     ) -> Result<Driver, DriverError> {
-        // Sockets first: a taken port is told before gigabytes are digested.
-        let sockets: Vec<SessionSocket> = transfers
-            .iter()
-            .map(|transfer| {
-                let (mut local, mut group) = (SocketAddr::from((address, 0)), transfer.group);
-                if let (SocketAddr::V6(group), Some(address6)) = (&mut group, address6) {
-                    local = address6.into();
-                    group.set_scope_id(address6.scope_id());
-                }
-                local.set_port(transfer.port);
-                SessionSocket::open(local, group, slam.ttl)
-            })
-            .collect::<Result<_, _>>()?;
         let mut driver = Driver {
             server: Server::new(),
             endpoints: Vec::new(),
-            served: Vec::new(),
+            library: Library::new(plan.stock_clients),
+            stock_clients: plan.stock_clients,
+            shelf,
+            guard: Guard::default(),
+            received: ReceiveBuffer::default(),
+            batch: Batch::default(),
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)
+                .map_err(|error| DriverError::Poll(error.into()))?,
+            next_settle: Timestamp::ZERO,
         };
-        for (transfer, socket) in transfers.iter().zip(sockets) {
-            let name = transfer.name();
-            // A file with a group of each family is digested once.
-            let content = match driver.endpoints.last() {
-                Some(last) if last.content.path() == transfer.path => Rc::clone(&last.content),
-                _ => {
-                    let progress = &mut |done, total| progress(&name, done, total);
-                    Rc::new(Content::open(&transfer.path, slam.stock_clients, progress)?)
-                }
-            };
-            let transaction = TransactionId::from_digest(content.sha256());
-            let header = BlockSize::new(u64::from(slam.block_size))
-                .and_then(|size| TransferHeader::new(transaction, content.bytes(), size))
-                .map_err(|source| DriverError::Transfer {
-                    name: name.clone(),
-                    source,
-                })?;
-            driver.server.add(&SessionConfig {
-                header,
-                rate: RateLimits::below(slam.max_rate),
-            });
-            driver.served.push(Served {
-                transfer: transfer.clone(),
-                bytes: content.bytes(),
-                sha256: *content.sha256(),
-                transaction,
-            });
-            driver.endpoints.push(Endpoint {
-                name: match transfer.group {
-                    SocketAddr::V6(_) if slam.group.v4().is_some() => format!("{name} (IPv6)"),
-                    _ => name,
-                },
-                socket,
-                content,
-                header,
-                read: Vec::new(),
-                datagrams: Vec::new(),
-                rejected: Quiet::default(),
-                send_failed: Quiet::default(),
-                replaced: false,
-                next_path_check: Timestamp::ZERO,
-            });
+        driver.server.set_total_rate(plan.total_rate);
+        // Sockets first: a taken port is told before gigabytes are digested.
+        for planned in &plan.sessions {
+            driver.add(planned)?;
+        }
+        for (at, planned) in plan.sessions.iter().enumerate() {
+            let name = planned.transfer.name();
+            let progress = &mut |done, total| progress(&name, done, total);
+            let content = driver.library.open(&planned.transfer.path, progress)?;
+            driver.serve(at, content)?;
         }
         Ok(driver)
     }
 
-    /// What is served, in the order of the transfers.
-    pub fn served(&self) -> &[Served] {
-        &self.served
+    /// What is served, in the order of the plan.
+    pub fn served(&self) -> Vec<Served> {
+        let endpoints = self.endpoints.iter().flatten();
+        let served = endpoints.filter_map(|endpoint| {
+            let serving = endpoint.serving.as_ref()?;
+            Some(Served {
+                planned: endpoint.planned.clone(),
+                bytes: serving.content.bytes(),
+                sha256: *serving.content.sha256(),
+                transaction: serving.header.transaction(),
+            })
+        });
+        served.collect()
     }
 
-    /// Serves until `stop` is raised.
+    /// Serves until `stop` is raised; `reload` is asked again and again whether to serve something
+    /// else.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the edge that reads the clock"
@@ -197,7 +148,8 @@ impl Driver {
     pub fn run(
         mut self,
         stop: &AtomicBool,
-        on_event: &mut dyn FnMut(&Event),
+        reload: &mut dyn FnMut() -> Reload,
+        on_event: OnEvent<'_>,
     ) -> Result<(), DriverError> {
         // Timers are 50 microseconds late by default, half a batch at 1 Gbit/s. Best effort.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
@@ -213,13 +165,21 @@ impl Driver {
                     Err(wake) => break wake,
                 }
             };
-            self.look_at_paths(clock(), on_event);
+            match reload() {
+                None => {}
+                Some(Ok((plan, later))) => self.reload(&plan, later, clock(), on_event),
+                Some(Err(what)) => self.event(clock(), EventKind::ReloadFailed { what }, on_event),
+            }
+            self.settle(clock(), on_event);
             readable = self.wait(wake.map(|wake| wake.since(clock())))?;
         }
         let now = clock();
         self.server.stop(now);
         while let Ok((id, output)) = self.server.poll(now) {
             self.act(id, output, now, on_event);
+        }
+        for endpoint in self.endpoints.iter_mut().flatten() {
+            endpoint.tell_held_back(now, on_event);
         }
         Ok(())
     }
@@ -228,62 +188,59 @@ impl Driver {
         &mut self,
         readable: &[usize],
         clock: &dyn Fn() -> Timestamp,
-        on_event: &mut dyn FnMut(&Event),
+        on_event: OnEvent<'_>,
     ) {
         for &at in readable {
-            let endpoint = &mut self.endpoints[at];
-            let server = &mut self.server;
-            let received = endpoint.socket.receive(|from, datagram| {
-                server.handle(SessionId(at), from, datagram, clock());
+            let Some(Some(endpoint)) = self.endpoints.get_mut(at) else {
+                continue;
+            };
+            let Endpoint {
+                socket,
+                planned,
+                refused,
+                ..
+            } = endpoint;
+            let (server, guard) = (&mut self.server, &mut self.guard);
+            let allowed = planned.allowed.as_deref();
+            let received = socket.receive(&mut self.received, |from, datagram| {
+                let now = clock();
+                match guard.admit(from, allowed, now) {
+                    Ok(()) => server.handle(SessionId(at), from, datagram, now),
+                    Err(refusal) => refused.hold(from, Reason::Refused(refusal)),
+                }
             });
+            endpoint.tell_refused(clock(), on_event);
             if let Err(error) = received {
                 endpoint.trouble(&error, clock(), on_event);
             }
         }
     }
 
-    fn act(
-        &mut self,
-        id: SessionId,
-        output: Output,
-        now: Timestamp,
-        on_event: &mut dyn FnMut(&Event),
-    ) {
-        let Some(endpoint) = self.endpoints.get_mut(id.0) else {
+    fn act(&mut self, id: SessionId, output: Output, now: Timestamp, on_event: OnEvent<'_>) {
+        let Some(Some(endpoint)) = self.endpoints.get_mut(id.0) else {
             return;
         };
-        let Some(session) = self.server.session(id) else {
+        let (Some(session), Some(serving)) = (self.server.session(id), &endpoint.serving) else {
             return;
         };
         match output {
             Output::Send(run) => {
-                if let Err(error) = endpoint.read_run(&run) {
-                    let transfer = endpoint.name.clone();
-                    let path = endpoint.content.path().to_owned();
-                    let what = error.to_string();
-                    let kind = match error {
-                        ContentError::Changed { what, .. } => {
-                            EventKind::ImageChanged { path, what }
-                        }
-                        _ => EventKind::ImageUnreadable { path, what },
-                    };
-                    self.server.close(id);
-                    on_event(&Event {
-                        at: now,
-                        transfer,
-                        kind,
-                    });
+                let Serving { content, header } = serving;
+                if let Err(error) = self.batch.read_run(content, *header, &run) {
+                    self.lose(id, error, now, on_event);
                     return;
                 }
-                if let Err(error) = endpoint.send_run(&run, session.encoded_header()) {
+                let encoded = session.encoded_header();
+                let sent = self
+                    .batch
+                    .send_run(&endpoint.socket, &run, *header, encoded);
+                if let Err(error) = sent {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
             Output::Solicit(client) => {
-                if let Err(error) = endpoint
-                    .socket
-                    .send_to(client, session.encoded_header().as_bytes())
-                {
+                let header = session.encoded_header().as_bytes();
+                if let Err(error) = endpoint.socket.send_to(client, header) {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
@@ -292,179 +249,320 @@ impl Driver {
         }
     }
 
-    fn look_at_paths(&mut self, now: Timestamp, on_event: &mut dyn FnMut(&Event)) {
-        for endpoint in &mut self.endpoints {
-            if endpoint.replaced || now < endpoint.next_path_check {
-                continue;
-            }
-            endpoint.next_path_check = now + PATH_CHECK;
-            if !endpoint.content.is_at_path() {
-                endpoint.replaced = true;
-                let path = endpoint.content.path().to_owned();
-                endpoint.event(now, EventKind::ImageReplaced { path }, on_event);
-            }
-        }
-    }
-
-    /// Waits for datagrams; which endpoints have some, or an error to tell.
-    fn wait(&self, time: Option<Duration>) -> Result<Vec<usize>, DriverError> {
-        let time = time.map_or(LONGEST_WAIT, |time| time.min(LONGEST_WAIT));
-        let mut fds: Vec<PollFd<'_>> = self
-            .endpoints
-            .iter()
-            .map(|endpoint| PollFd::new(&endpoint.socket, PollFlags::IN))
-            .collect();
-        wait_for(&mut fds, time).map_err(DriverError::Poll)?;
-        let ready = fds
-            .iter()
-            .enumerate()
-            .filter(|(_, fd)| !fd.revents().is_empty());
-        Ok(ready.map(|(at, _)| at).collect())
-    }
-}
-
-impl Endpoint {
-    /// Reads blocks, or what makes sums of them.
-    fn read_run(&mut self, run: &Range<u64>) -> Result<(), ContentError> {
-        let count = self.header.block_count();
-        let Some(first) = ParityIndex::of_number(run.start, count) else {
-            return self.read_blocks(run);
+    /// The content of a session is not what it was: the session ends, and begins anew with what
+    /// the path leads to.
+    fn lose(&mut self, id: SessionId, error: ContentError, now: Timestamp, on_event: OnEvent<'_>) {
+        self.server.close(id);
+        let Some(Some(endpoint)) = self.endpoints.get_mut(id.0) else {
+            return;
         };
-        self.read_blocks(&window::blocks_of(first.window, count))?;
-        let size = usize::from(self.header.block_size().get());
-        let blocks = std::mem::take(&mut self.read);
-        self.read.resize((run.end - run.start) as usize * size, 0);
-        for (row, sum) in (first.row..).zip(self.read.chunks_mut(size)) {
-            parity::encode(row, blocks.chunks(size), sum);
+        let Some(Serving { content, .. }) = endpoint.serving.take() else {
+            return;
+        };
+        self.shelf
+            .take(endpoint.planned.host, &endpoint.planned.transfer);
+        let path = content.path().to_owned();
+        let what = error.to_string();
+        let kind = match error {
+            ContentError::Changed { what, .. } => EventKind::ImageChanged {
+                path: path.clone(),
+                what,
+            },
+            _ => EventKind::ImageUnreadable {
+                path: path.clone(),
+                what,
+            },
+        };
+        endpoint.event(now, kind, on_event);
+        let newest = self.library.newest(&path);
+        if newest.is_some_and(|newest| Arc::ptr_eq(&newest, &content)) {
+            self.library.forget(&path);
         }
+    }
+
+    /// Opens an endpoint, which serves nothing yet.
+    fn add(&mut self, planned: &Planned) -> Result<usize, SocketError> {
+        let endpoint = Endpoint::open(planned)?;
+        let free = self.endpoints.iter().position(Option::is_none);
+        let at = free.unwrap_or(self.endpoints.len());
+        if at == self.endpoints.len() {
+            self.endpoints.push(None);
+        }
+        self.watch(&endpoint, at)?;
+        self.endpoints[at] = Some(endpoint);
+        Ok(at)
+    }
+
+    /// Has its socket watched; it ends with the socket.
+    fn watch(&self, endpoint: &Endpoint, at: usize) -> Result<(), SocketError> {
+        let data = epoll::EventData::new_u64(at as u64);
+        epoll::add(&self.epoll, &endpoint.socket, data, epoll::EventFlags::IN).map_err(|error| {
+            SocketError::System {
+                address: endpoint.planned.local.ip(),
+                port: endpoint.planned.local.port(),
+                step: "watch it",
+                source: error.into(),
+            }
+        })
+    }
+
+    /// Begins a session for `content` at an endpoint whose last one is over.
+    fn serve(&mut self, at: usize, content: Arc<Content>) -> Result<(), DriverError> {
+        let Some(Some(endpoint)) = self.endpoints.get_mut(at) else {
+            return Ok(());
+        };
+        content.check_length(self.stock_clients)?;
+        let planned = &endpoint.planned;
+        let header = planned
+            .header(&content)
+            .map_err(|source| DriverError::Transfer {
+                name: planned.transfer.name(),
+                source,
+            })?;
+        let priority = planned.transfer.priority;
+        self.server
+            .replace(SessionId(at), &planned.session(header), priority);
+        self.shelf
+            .put(planned.host, &planned.transfer, Arc::clone(&content));
+        endpoint.serving = Some(Serving { content, header });
         Ok(())
     }
 
-    fn read_blocks(&mut self, run: &Range<u64>) -> Result<(), ContentError> {
-        let from = self.header.block_offset(BlockIndex(run.start));
-        let to = self
-            .header
-            .block_offset(BlockIndex(run.end))
-            .min(self.header.total_bytes());
-        // A run is a batch of the pacer: far below the address space.
-        self.read.resize(to.saturating_sub(from) as usize, 0);
-        self.content.read_at(&mut self.read, from)
-    }
-
-    /// Sends a run that was read: datagrams of equal length go out together.
-    fn send_run(
-        &mut self,
-        run: &Range<u64>,
-        header: &slam_client::wire::EncodedHeader,
-    ) -> io::Result<()> {
-        let size = usize::from(self.header.block_size().get());
-        self.datagrams.clear();
-        let mut segment = 0;
-        for (block, payload) in run.clone().zip(self.read.chunks(size)) {
-            let at = self.datagrams.len();
-            header.encode_data_prefix(BlockIndex(block), &mut self.datagrams);
-            self.datagrams.extend_from_slice(payload);
-            let len = self.datagrams.len() - at;
-            if at == 0 {
-                segment = len;
+    /// Takes a new plan: sessions under way end as they began, what is new begins as soon as its
+    /// port is free and its file digested.
+    fn reload(&mut self, plan: &Plan, later: Vec<String>, now: Timestamp, on_event: OnEvent<'_>) {
+        let (mut added, mut removed, mut changed) = (0, 0, 0);
+        self.stock_clients = plan.stock_clients;
+        self.server.set_total_rate(plan.total_rate);
+        for endpoint in self.endpoints.iter_mut().flatten() {
+            let same = |planned: &&Planned| planned.local == endpoint.planned.local;
+            endpoint.next = match plan.sessions.iter().find(same) {
+                None => {
+                    removed += 1;
+                    Next::End
+                }
+                Some(planned) if *planned == endpoint.planned => Next::Stay,
+                Some(planned) => {
+                    changed += 1;
+                    Next::Become(Box::new(planned.clone()))
+                }
+            };
+        }
+        for planned in &plan.sessions {
+            let here = self.endpoints.iter().flatten();
+            if here.into_iter().any(|e| e.planned.local == planned.local) {
                 continue;
             }
-            // The last datagram of a send may be shorter, none may be longer, and a number that
-            // takes one more byte makes it so.
-            let full = at / segment >= self.socket.segments_per_send(segment);
-            if full || len > segment || !at.is_multiple_of(segment) {
-                send_blocking(&self.socket, &self.datagrams[..at], segment)?;
-                self.datagrams.copy_within(at.., 0);
-                self.datagrams.truncate(len);
-                segment = len;
+            added += 1;
+            if let Err(error) = self.add(planned) {
+                let what = error.to_string();
+                self.event(now, EventKind::ReloadFailed { what }, on_event);
             }
         }
-        if self.datagrams.is_empty() {
-            return Ok(());
-        }
-        send_blocking(&self.socket, &self.datagrams, segment)
-    }
-
-    fn tell(&mut self, event: SessionEvent, now: Timestamp, on_event: &mut dyn FnMut(&Event)) {
-        let file_bytes = self.header.total_bytes();
-        let kind = match event {
-            SessionEvent::Started => EventKind::SessionStarted,
-            SessionEvent::ClientJoined(client) => EventKind::ClientJoined { client },
-            SessionEvent::ClientFinished { client, after } => EventKind::ClientFinished {
-                client,
-                file_bytes,
-                took: after,
-            },
-            SessionEvent::ClientGaveUp {
-                client,
-                after,
-                missing,
-            } => EventKind::ClientGaveUp {
-                client,
-                took: after,
-                missing,
-            },
-            SessionEvent::ClientSilent { client, silent_for } => {
-                EventKind::ClientSilent { client, silent_for }
-            }
-            SessionEvent::Rejected { from, reason } => {
-                let Some(count) = self.rejected.count(now) else {
-                    return;
-                };
-                EventKind::Rejected {
-                    client: from,
-                    reason: reason.to_string(),
-                    count,
-                }
-            }
-            SessionEvent::Idle(totals) => EventKind::SessionIdle {
-                sent_blocks: totals.sent_blocks,
-                sent_bytes: totals.sent_bytes,
-                file_bytes,
-                took: totals.took,
-            },
+        let coming = plan.sessions.iter();
+        let paths: BTreeSet<&Path> = coming.map(|p| p.transfer.path.as_path()).collect();
+        self.library.keep(&paths, plan.stock_clients);
+        let kind = EventKind::Reloaded {
+            added,
+            removed,
+            changed,
+            later,
         };
         self.event(now, kind, on_event);
+        self.next_settle = Timestamp::ZERO;
     }
 
-    fn trouble(&mut self, error: &io::Error, now: Timestamp, on_event: &mut dyn FnMut(&Event)) {
-        if self.send_failed.count(now).is_some() {
-            self.event(
-                now,
-                EventKind::SendFailed {
-                    what: error.to_string(),
-                },
-                on_event,
-            );
+    /// Hears of the files, and lets idle sessions become what they are to be.
+    fn settle(&mut self, now: Timestamp, on_event: OnEvent<'_>) {
+        if now < self.next_settle {
+            return;
+        }
+        self.next_settle = now + SETTLE;
+        for (path, news) in self.library.look(now) {
+            self.tell_news(&path, news, now, on_event);
+        }
+        for at in 0..self.endpoints.len() {
+            if self.is_unsettled(at) && self.is_idle(at) {
+                self.settle_one(at, now, on_event);
+            }
         }
     }
 
-    fn event(&self, at: Timestamp, kind: EventKind, on_event: &mut dyn FnMut(&Event)) {
+    fn is_unsettled(&self, at: usize) -> bool {
+        let Some(endpoint) = &self.endpoints[at] else {
+            return false;
+        };
+        if !matches!(endpoint.next, Next::Stay) {
+            return true;
+        }
+        let newest = self.library.newest(&endpoint.planned.transfer.path);
+        match (&newest, &endpoint.serving) {
+            (None, _) => false,
+            (Some(newest), Some(serving)) => !Arc::ptr_eq(newest, &serving.content),
+            (Some(newest), None) => endpoint
+                .refused_content
+                .as_ref()
+                .is_none_or(|refused| !Arc::ptr_eq(newest, refused)),
+        }
+    }
+
+    /// Whether nobody is left at an endpoint, nor at that of the same file for the other family:
+    /// both change together, and HTTP with them.
+    fn is_idle(&self, at: usize) -> bool {
+        let Some(this) = &self.endpoints[at] else {
+            return true;
+        };
+        let mut all = self.endpoints.iter().enumerate();
+        all.all(|(other, endpoint)| {
+            let Some(endpoint) = endpoint else {
+                return true;
+            };
+            let same = endpoint.planned.host == this.planned.host
+                && endpoint.planned.transfer.name() == this.planned.transfer.name();
+            let session = self.server.session(SessionId(other));
+            !same || session.is_none_or(|session| !session.is_active())
+        })
+    }
+
+    fn settle_one(&mut self, at: usize, now: Timestamp, on_event: OnEvent<'_>) {
+        let Some(endpoint) = &mut self.endpoints[at] else {
+            return;
+        };
+        let (host, transfer) = (endpoint.planned.host, endpoint.planned.transfer.clone());
+        let mut told = endpoint.serving.as_ref().map(|s| Arc::clone(&s.content));
+        match std::mem::replace(&mut endpoint.next, Next::Stay) {
+            Next::Stay => {}
+            Next::End => {
+                endpoint.event(now, EventKind::ImageEnded, on_event);
+                self.endpoints[at] = None;
+                self.server.close(SessionId(at));
+                self.shelf.take(host, &transfer);
+                return;
+            }
+            Next::Become(planned) => {
+                if planned.transfer.name() != transfer.name() {
+                    endpoint.event(now, EventKind::ImageEnded, on_event);
+                    told = None;
+                }
+                self.server.close(SessionId(at));
+                self.shelf.take(host, &transfer);
+                endpoint.serving = None;
+                endpoint.refused_content = None;
+                if endpoint.planned.needs_socket(&planned) {
+                    // The port must be free before it is bound again.
+                    self.endpoints[at] = None;
+                    match Endpoint::open(&planned) {
+                        Ok(endpoint) => {
+                            if let Err(error) = self.watch(&endpoint, at) {
+                                let what = error.to_string();
+                                self.event(now, EventKind::ReloadFailed { what }, on_event);
+                            }
+                            self.endpoints[at] = Some(endpoint);
+                        }
+                        Err(error) => {
+                            let what = error.to_string();
+                            self.event(now, EventKind::ReloadFailed { what }, on_event);
+                            return;
+                        }
+                    }
+                } else {
+                    endpoint.planned = *planned;
+                }
+            }
+        }
+        let Some(endpoint) = &self.endpoints[at] else {
+            return;
+        };
+        let path = endpoint.planned.transfer.path.clone();
+        let Some(newest) = self.library.newest(&path) else {
+            return;
+        };
+        let kind = match self.serve(at, Arc::clone(&newest)) {
+            Ok(()) if told.is_some_and(|told| told.sha256() == newest.sha256()) => return,
+            Ok(()) => EventKind::ImageServed {
+                path,
+                bytes: newest.bytes(),
+                sha256: hex::encode(newest.sha256()),
+                transaction: TransactionId::from_digest(newest.sha256()).to_string(),
+            },
+            Err(error) => {
+                if let Some(endpoint) = &mut self.endpoints[at] {
+                    endpoint.refused_content = Some(newest);
+                    endpoint.serving = None;
+                    self.server.close(SessionId(at));
+                    self.shelf
+                        .take(endpoint.planned.host, &endpoint.planned.transfer);
+                }
+                EventKind::ImageRefused {
+                    path,
+                    what: error.to_string(),
+                }
+            }
+        };
+        if let Some(endpoint) = &self.endpoints[at] {
+            endpoint.event(now, kind, on_event);
+        }
+    }
+
+    fn tell_news(&self, path: &Path, news: News, now: Timestamp, on_event: OnEvent<'_>) {
+        let path: PathBuf = path.to_owned();
+        let kind = match news {
+            News::Replaced => EventKind::ImageReplaced { path: path.clone() },
+            News::Removed => EventKind::ImageRemoved { path: path.clone() },
+            News::Digesting(done, bytes) => EventKind::ImageDigesting {
+                path: path.clone(),
+                done,
+                bytes,
+            },
+            News::Refused(error) => EventKind::ImageRefused {
+                path: path.clone(),
+                what: error.to_string(),
+            },
+            News::Ready => return,
+        };
+        let of = |endpoint: &&Endpoint| {
+            let next = match &endpoint.next {
+                Next::Become(planned) => planned,
+                _ => &endpoint.planned,
+            };
+            next.transfer.path == path
+        };
+        let endpoint = self.endpoints.iter().flatten().find(of);
         on_event(&Event {
-            at,
-            transfer: self.name.clone(),
+            at: now,
+            transfer: endpoint.map(|endpoint| endpoint.planned.transfer.name()),
             kind,
         });
     }
-}
 
-/// Sends to the group; a full queue is waited for, since a block that is dropped here costs a
-/// round trip later.
-fn send_blocking(socket: &SessionSocket, datagrams: &[u8], segment: usize) -> io::Result<()> {
-    loop {
-        match socket.send_group(datagrams, segment) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                wait_for(&mut [PollFd::new(socket, PollFlags::OUT)], SEND_WAIT)?;
-            }
-            sent => return sent,
-        }
+    fn event(&self, at: Timestamp, kind: EventKind, on_event: OnEvent<'_>) {
+        on_event(&Event {
+            at,
+            transfer: None,
+            kind,
+        });
     }
-}
 
-fn wait_for(fds: &mut [PollFd<'_>], time: Duration) -> io::Result<()> {
-    let timeout = Timespec::try_from(time).map_err(io::Error::other)?;
-    match poll(fds, Some(&timeout)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
+    /// Waits for datagrams; which endpoints have some.
+    fn wait(&self, time: Option<Duration>) -> Result<Vec<usize>, DriverError> {
+        let time = time.map_or(LONGEST_WAIT, |time| time.min(LONGEST_WAIT));
+        // By its own descriptor, since epoll counts in milliseconds.
+        let mut all = [PollFd::new(&self.epoll, PollFlags::IN)];
+        wait_for(&mut all, time).map_err(DriverError::Poll)?;
+        if all[0].revents().is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut events = Vec::with_capacity(MAX_READY);
+        let now = Timespec::default();
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut events),
+            Some(&now),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(DriverError::Poll(error.into())),
+        }
+        let ready = events.iter().map(|event| event.data.u64() as usize);
+        Ok(ready.collect())
     }
 }

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
 
 use nix::net::if_::InterfaceFlags;
-use site::Groups;
+use site::{Groups, IpNet};
 
 /// IP and UDP headers, and the longest SLAM header: what a datagram has besides its block.
 fn overhead(groups: Groups) -> u32 {
@@ -32,6 +32,8 @@ pub struct Interface {
     pub addresses: Vec<Ipv4Addr>,
     /// Its IPv6 addresses, in the system's order.
     pub addresses6: Vec<Ipv6Addr>,
+    /// The networks of its addresses.
+    pub networks: Vec<IpNet>,
     /// Its number, which scopes IPv6 addresses; 0 where the system does not tell.
     pub index: u32,
     /// Largest IP packet in bytes, where the system tells.
@@ -61,6 +63,8 @@ pub struct Chosen {
     pub others: Vec<Ipv4Addr>,
     /// IPv6 addresses of the same interface.
     pub addresses6: Vec<Ipv6Addr>,
+    /// Networks of the interface.
+    pub networks: Vec<IpNet>,
     /// The interface's number.
     pub index: u32,
     /// Whether it is connected now.
@@ -159,7 +163,7 @@ pub enum InterfaceError {
     },
     /// Several would do.
     #[error(
-        "{} interfaces could serve, and multicast leaves through one\n{table}\n  help: type one of these, or name it in slamboot.toml: [server] interface = \"...\"",
+        "{} interfaces could serve, and none is guessed\n{table}\n  help: type one or more of these, or name them in slamboot.toml: [server] interface = \"...\"",
         table.rows.len()
     )]
     Ambiguous {
@@ -217,16 +221,20 @@ pub fn list_interfaces() -> Result<Vec<Interface>, InterfaceError> {
             loopback: flags.contains(InterfaceFlags::IFF_LOOPBACK),
             addresses: Vec::new(),
             addresses6: Vec::new(),
+            networks: Vec::new(),
             index: nix::net::if_::if_nametoindex(name.as_str()).unwrap_or(0),
             mtu: read_mtu(name),
         });
-        let address = entry.address.as_ref().and_then(|any| any.as_sockaddr_in());
-        if let Some(address) = address {
+        let (address, mask) = (entry.address.as_ref(), entry.netmask.as_ref());
+        if let Some(address) = address.and_then(|any| any.as_sockaddr_in()) {
             interface.addresses.push(address.ip());
+            let mask = mask.and_then(|any| any.as_sockaddr_in());
+            interface.add_network(address.ip().into(), mask.map(|mask| mask.ip().into()));
         }
-        let address = entry.address.as_ref().and_then(|any| any.as_sockaddr_in6());
-        if let Some(address) = address {
+        if let Some(address) = address.and_then(|any| any.as_sockaddr_in6()) {
             interface.addresses6.push(address.ip());
+            let mask = mask.and_then(|any| any.as_sockaddr_in6());
+            interface.add_network(address.ip().into(), mask.map(|mask| mask.ip().into()));
         }
     }
     Ok(found.into_values().collect())
@@ -290,6 +298,15 @@ impl Interface {
         !self.loopback && self.usable_at(None).is_ok()
     }
 
+    /// Notes the network of an address; where the system tells no mask, the address alone.
+    fn add_network(&mut self, address: IpAddr, mask: Option<IpAddr>) {
+        let network = mask.and_then(|mask| IpNet::with_netmask(address, mask).ok());
+        let network = network.unwrap_or_else(|| address.into()).trunc();
+        if !self.networks.contains(&network) {
+            self.networks.push(network);
+        }
+    }
+
     fn usable_at(&self, address: Option<Ipv4Addr>) -> Result<Chosen, InterfaceError> {
         let interface = self.name.clone();
         if self.link == Link::Down {
@@ -316,6 +333,7 @@ impl Interface {
             address,
             others: others.copied().collect(),
             addresses6: self.addresses6.clone(),
+            networks: self.networks.clone(),
             index: self.index,
             link: self.link,
             mtu: self.mtu,
@@ -453,6 +471,7 @@ mod tests {
             loopback: false,
             addresses: addresses.iter().copied().map(Ipv4Addr::from).collect(),
             addresses6: Vec::new(),
+            networks: Vec::new(),
             index: 2,
             mtu: Some(1500),
         }
@@ -521,11 +540,11 @@ mod tests {
         };
         assert_eq!(
             error(&[lo(), eth0(), dark], None, None),
-            "2 interfaces could serve, and multicast leaves through one\n  \
+            "2 interfaces could serve, and none is guessed\n  \
              interface  IPv4 address          state       option\n  \
              eth0       192.0.2.2, 192.0.2.3  up          --interface eth0\n  \
              enp5s0     10.0.0.1              no carrier  --interface enp5s0\n  \
-             help: type one of these, or name it in slamboot.toml: [server] interface = \"...\""
+             help: type one or more of these, or name them in slamboot.toml: [server] interface = \"...\""
         );
     }
 
@@ -606,6 +625,7 @@ mod tests {
             address: Ipv4Addr::LOCALHOST,
             others: Vec::new(),
             addresses6: Vec::new(),
+            networks: Vec::new(),
             index: 2,
             link: Link::Up,
             mtu,
@@ -659,5 +679,6 @@ mod tests {
         assert!(!lo.is_candidate());
         let chosen = choose(&interfaces, Some(&lo.name), None).unwrap();
         assert!(chosen.address.is_loopback());
+        assert!(chosen.networks.contains(&"127.0.0.0/8".parse().unwrap()));
     }
 }

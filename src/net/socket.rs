@@ -12,6 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Longest datagram that is read whole; longer ones are cut and so rejected.
 const MAX_DATAGRAM: usize = 2048;
+/// Batches that are taken in one call.
+const MAX_BATCHES: usize = 8;
 /// Most bytes in one segmented send (the kernel's limit is an IPv4 datagram).
 const MAX_SEND: usize = 65_000;
 
@@ -56,7 +58,12 @@ pub struct SessionSocket {
     socket: UdpSocket,
     state: UdpSocketState,
     group: SocketAddr,
-    buffers: Vec<u8>,
+}
+
+/// Room for what arrives in one call: megabytes, so one for all sockets.
+#[derive(Debug, Default)]
+pub struct ReceiveBuffer {
+    bytes: Vec<u8>,
 }
 
 impl SessionSocket {
@@ -101,12 +108,10 @@ impl SessionSocket {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into()).map_err(failed("prepare it"))?;
-        let buffers = vec![0; MAX_DATAGRAM * state.gro_segments() * BATCH_SIZE];
         Ok(SessionSocket {
             socket,
             state,
             group,
-            buffers,
         })
     }
 
@@ -137,13 +142,25 @@ impl SessionSocket {
         self.transmit(client, datagram, None)
     }
 
-    /// Hands each datagram that has arrived to `take`, without waiting.
-    pub fn receive(&mut self, mut take: impl FnMut(SocketAddr, &[u8])) -> io::Result<()> {
-        let each = self.buffers.len() / BATCH_SIZE;
-        loop {
+    /// Hands each datagram that has arrived to `take`, without waiting, and so many at most that
+    /// a flood does not keep the caller from its other work.
+    pub fn receive(
+        &self,
+        buffer: &mut ReceiveBuffer,
+        mut take: impl FnMut(SocketAddr, &[u8]),
+    ) -> io::Result<()> {
+        let each = MAX_DATAGRAM * self.state.gro_segments();
+        if buffer.bytes.len() < each * BATCH_SIZE {
+            buffer.bytes.resize(each * BATCH_SIZE, 0);
+        }
+        for _ in 0..MAX_BATCHES {
             let mut meta = [RecvMeta::default(); BATCH_SIZE];
-            let mut slices: Vec<IoSliceMut<'_>> =
-                self.buffers.chunks_mut(each).map(IoSliceMut::new).collect();
+            let mut slices: Vec<IoSliceMut<'_>> = buffer
+                .bytes
+                .chunks_mut(each)
+                .take(BATCH_SIZE)
+                .map(IoSliceMut::new)
+                .collect();
             let count = match self
                 .state
                 .recv((&self.socket).into(), &mut slices, &mut meta)
@@ -152,7 +169,7 @@ impl SessionSocket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            for (meta, buffer) in meta.iter().zip(self.buffers.chunks(each)).take(count) {
+            for (meta, buffer) in meta.iter().zip(buffer.bytes.chunks(each)).take(count) {
                 for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
                     take(meta.addr, datagram);
                 }
@@ -161,6 +178,7 @@ impl SessionSocket {
                 }
             }
         }
+        Ok(())
     }
 
     fn transmit(&self, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<()> {

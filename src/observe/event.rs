@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use slam_client::Timestamp;
 
-/// Something that happened in one transfer.
+/// Something that happened, mostly in one transfer.
 ///
 /// As JSON: `{"at": 12.5, "transfer": "demo", "event": "client_joined", "client": "10.0.0.7:1024"}`,
 /// times in seconds, sizes in bytes.
@@ -18,8 +18,10 @@ pub struct Event {
     /// When, since the driver began.
     #[serde(serialize_with = "timestamp_seconds")]
     pub at: Timestamp,
-    /// Name of the transfer ([`site::Transfer::name`]).
-    pub transfer: String,
+    /// Name of the transfer ([`site::Transfer::name`]), with its family or interface where there
+    /// are several; none where it is about the whole server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<String>,
     /// What.
     #[serde(flatten)]
     pub kind: EventKind,
@@ -103,11 +105,66 @@ pub enum EventKind {
         /// What the system said.
         what: String,
     },
-    /// The path no longer leads to the file that is served, which goes on being served.
+    /// The path leads to another file. The one that is served goes on being served, until the other
+    /// one is digested and nobody is left.
     ImageReplaced {
         /// The path.
         #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
+    },
+    /// The path leads nowhere. The file that was served from there goes on being served.
+    ImageRemoved {
+        /// The path.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+    },
+    /// A file is being digested while others are served.
+    ImageDigesting {
+        /// The file.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+        /// Bytes digested.
+        done: u64,
+        /// Bytes of the file.
+        bytes: u64,
+    },
+    /// A file is served from now on, on the port and group of this transfer.
+    ImageServed {
+        /// The file.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// Its digest, hexadecimal.
+        sha256: String,
+        /// The transaction that SLAM clients see, hexadecimal.
+        transaction: String,
+    },
+    /// A file cannot be served.
+    ImageRefused {
+        /// The file.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+    /// The configuration has no such transfer any more, and nobody is left who receives it.
+    ImageEnded,
+    /// The configuration was read again.
+    Reloaded {
+        /// Sessions that begin.
+        added: usize,
+        /// Sessions that end when nobody is left.
+        removed: usize,
+        /// Sessions that are different when nobody is left.
+        changed: usize,
+        /// What changed in the configuration and needs a restart.
+        later: Vec<String>,
+    },
+    /// The configuration could not be read again, or not all of it can be done.
+    ReloadFailed {
+        /// Why.
+        what: String,
     },
     /// The network refused to send; sending goes on later.
     SendFailed {
@@ -118,7 +175,10 @@ pub enum EventKind {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.transfer, self.kind)
+        match &self.transfer {
+            Some(transfer) => write!(f, "{transfer}: {}", self.kind),
+            None => self.kind.fmt(f),
+        }
     }
 }
 
@@ -182,19 +242,66 @@ impl fmt::Display for EventKind {
             ),
             EventKind::ImageChanged { path, what } => write!(
                 f,
-                "{} changed while it was served ({what}): stopped serving it; restart to serve the new one",
+                "{} changed while it was served ({what}): stopped serving it until it is digested anew",
                 path.display()
             ),
             EventKind::ImageUnreadable { path, what } => write!(
                 f,
-                "{} cannot be read any more ({what}): stopped serving it; put it back and restart",
+                "{} cannot be read any more ({what}): stopped serving it until it can be; put it back",
                 path.display()
             ),
             EventKind::ImageReplaced { path } => write!(
                 f,
-                "{} was replaced or removed: still serving what it was; restart to serve the new one",
+                "{} was replaced: serving what it was until nobody is left; digesting the new one",
                 path.display()
             ),
+            EventKind::ImageRemoved { path } => write!(
+                f,
+                "{} is not there: what it was is served while this server runs; put it back",
+                path.display()
+            ),
+            EventKind::ImageDigesting { path, done, bytes } => write!(
+                f,
+                "digesting {}: {} of {}",
+                path.display(),
+                Bytes(*done),
+                Bytes(*bytes)
+            ),
+            EventKind::ImageServed {
+                path,
+                bytes,
+                sha256,
+                ..
+            } => write!(
+                f,
+                "serving {} from now on: {}, sha256 {sha256}",
+                path.display(),
+                Bytes(*bytes)
+            ),
+            EventKind::ImageRefused { path, what } => {
+                write!(f, "cannot serve {}: {what}", path.display())
+            }
+            EventKind::ImageEnded => f.write_str("ended, as the configuration says"),
+            EventKind::Reloaded {
+                added,
+                removed,
+                changed,
+                later,
+            } => {
+                write!(
+                    f,
+                    "configuration read: {added} session{} to begin, {removed} to end and \
+                     {changed} to change when nobody is left",
+                    if *added == 1 { "" } else { "s" }
+                )?;
+                if !later.is_empty() {
+                    write!(f, "; restart for {}", later.join(", "))?;
+                }
+                Ok(())
+            }
+            EventKind::ReloadFailed { what } => {
+                write!(f, "configuration not taken, the old one stays: {what}")
+            }
             EventKind::SendFailed { what } => write!(f, "cannot send: {what}; trying again"),
         }
     }
@@ -312,14 +419,14 @@ mod tests {
                     what: "1 MiB, was 2 MiB".to_owned(),
                 },
                 "demo: /srv/demo.img changed while it was served (1 MiB, was 2 MiB): stopped \
-                 serving it; restart to serve the new one",
+                 serving it until it is digested anew",
                 r#""event":"image_changed","path":"/srv/demo.img","what":"1 MiB, was 2 MiB""#,
             ),
         ];
         for (kind, line, json) in cases {
             let event = Event {
                 at: Timestamp::from_start(Duration::from_millis(12_500)),
-                transfer: "demo".to_owned(),
+                transfer: Some("demo".to_owned()),
                 kind,
             };
             assert_eq!(event.to_string(), line);
@@ -334,7 +441,7 @@ mod tests {
 
         let event = Event {
             at: Timestamp::ZERO,
-            transfer: "demo".to_owned(),
+            transfer: Some("demo".to_owned()),
             kind: EventKind::ImageReplaced {
                 path: std::ffi::OsString::from_vec(b"d\xffmo".to_vec()).into(),
             },

@@ -6,5 +6,5 @@ mod summary;
 mod tally;
 
 pub use event::{Bytes, Event, EventKind};
-pub use summary::{Memdisk, Summary, SummaryHttp, SummaryTransfer};
+pub use summary::{Memdisk, Summary, SummaryHttp, SummaryInterface, SummaryTransfer};
 pub use tally::Tally;

@@ -2,6 +2,7 @@
 //! What is served, said once at the start: for people a page with the next step, for programs one
 //! JSON object.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -15,11 +16,13 @@ use super::event::{Bytes, lossy_path};
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename = "serving")]
 pub struct Summary {
+    /// Interfaces; the first one's values stand beside, too.
+    pub interfaces: Vec<SummaryInterface>,
     /// Interface.
     pub interface: String,
     /// Its address, which clients are told.
     pub address: Ipv4Addr,
-    /// Every file.
+    /// Every file, once for each interface and family.
     pub transfers: Vec<SummaryTransfer>,
     /// HTTP, unless it is off.
     pub http: Option<SummaryHttp>,
@@ -30,11 +33,26 @@ pub struct Summary {
     pub warnings: Vec<String>,
 }
 
+/// One interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct SummaryInterface {
+    /// Its name.
+    pub interface: String,
+    /// Its address, which clients there are told.
+    pub address: Ipv4Addr,
+    /// `http://ADDRESS:PORT`, unless HTTP is off.
+    pub http: Option<String>,
+    /// Networks whose clients are heard there; null: everybody.
+    pub allowed: Option<Vec<String>>,
+}
+
 /// One file.
 #[derive(Clone, Debug, Serialize)]
 pub struct SummaryTransfer {
     /// Name of the transfer.
     pub name: String,
+    /// By which interface.
+    pub interface: String,
     /// The file.
     #[serde(serialize_with = "lossy_path")]
     pub path: PathBuf,
@@ -85,17 +103,24 @@ pub enum Memdisk {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files = match self.transfers.len() {
+        let names: BTreeSet<&str> = self.transfers.iter().map(|t| t.name.as_str()).collect();
+        let files = match names.len() {
             1 => "1 file".to_owned(),
             count => format!("{count} files"),
         };
-        writeln!(
-            f,
-            "slamboot serves {files} on {}, {}",
-            self.interface, self.address
-        )?;
+        let several = self.interfaces.len() > 1;
+        write!(f, "slamboot serves {files} on ")?;
+        for (number, interface) in self.interfaces.iter().enumerate() {
+            let comma = if number > 0 { "; " } else { "" };
+            write!(f, "{comma}{}, {}", interface.interface, interface.address)?;
+        }
+        writeln!(f)?;
         for transfer in &self.transfers {
-            writeln!(f, "\n  {}", transfer.name)?;
+            write!(f, "\n  {}", transfer.name)?;
+            match several {
+                true => writeln!(f, " on {}", transfer.interface)?,
+                false => writeln!(f)?,
+            }
             writeln!(
                 f,
                 "    file         {}, {}",
@@ -116,16 +141,33 @@ impl fmt::Display for Summary {
         }
         writeln!(
             f,
-            "\n  rate     at most {} for each file, in blocks of {} bytes, TTL {}",
-            self.slam.max_rate, self.slam.block_size, self.slam.ttl
+            "\n  rate     at most {} for each file, {}in blocks of {} bytes, TTL {}",
+            self.slam.max_rate,
+            self.slam
+                .total_rate
+                .map_or_else(String::new, |rate| format!("{rate} for all, ")),
+            self.slam.block_size,
+            self.slam.ttl
         )?;
+        for interface in &self.interfaces {
+            let place = match several {
+                true => format!(" on {}", interface.interface),
+                false => String::new(),
+            };
+            match &interface.allowed {
+                Some(networks) => writeln!(f, "  clients  from {}{place}", networks.join(", "))?,
+                None => writeln!(f, "  clients  from everywhere{place}")?,
+            }
+        }
         match &self.http {
             Some(http) => {
-                writeln!(
-                    f,
-                    "  script   {}/boot.ipxe (boots {})",
-                    http.base, http.default_image
-                )?;
+                for base in self.interfaces.iter().filter_map(|i| i.http.as_ref()) {
+                    writeln!(
+                        f,
+                        "  script   {base}/boot.ipxe (boots {})",
+                        http.default_image
+                    )?;
+                }
                 match &http.memdisk {
                     Memdisk::Found { path, bytes } => {
                         writeln!(f, "  memdisk  {}, {}", path.display(), Bytes(*bytes))?;
@@ -175,10 +217,17 @@ mod tests {
 
     fn summary() -> Summary {
         Summary {
+            interfaces: vec![SummaryInterface {
+                interface: "eth0".to_owned(),
+                address: Ipv4Addr::new(192, 0, 2, 2),
+                http: Some("http://192.0.2.2:8080".to_owned()),
+                allowed: Some(vec!["192.0.2.0/24".to_owned()]),
+            }],
             interface: "eth0".to_owned(),
             address: Ipv4Addr::new(192, 0, 2, 2),
             transfers: vec![SummaryTransfer {
                 name: "demo".to_owned(),
+                interface: "eth0".to_owned(),
                 path: "/srv/demo.img".into(),
                 bytes: 64 << 20,
                 sha256: "ab".repeat(32),
@@ -214,6 +263,7 @@ slamboot serves 1 file on eth0, 192.0.2.2
     HTTP         http://192.0.2.2:8080/images/demo
 
   rate     at most 900 Mbit/s for each file, in blocks of 1451 bytes, TTL 1
+  clients  from 192.0.2.0/24
   script   http://192.0.2.2:8080/boot.ipxe (boots demo)
   memdisk  /usr/lib/syslinux/memdisk, 25.5 KiB
 
@@ -223,6 +273,34 @@ Next, on a client:
 
 Waiting for clients; Ctrl-C stops.";
         assert_eq!(summary().to_string(), expected);
+    }
+
+    #[test]
+    fn several_interfaces_each_have_their_addresses() {
+        let mut summary = summary();
+        summary.interfaces.push(SummaryInterface {
+            interface: "eth0.20".to_owned(),
+            address: Ipv4Addr::new(198, 51, 100, 2),
+            http: Some("http://198.51.100.2:8080".to_owned()),
+            allowed: None,
+        });
+        let mut transfer = summary.transfers[0].clone();
+        transfer.interface = "eth0.20".to_owned();
+        summary.transfers.push(transfer);
+        summary.slam.total_rate = "500 Mbit/s".parse().ok();
+        let text = summary.to_string();
+        for line in [
+            "slamboot serves 1 file on eth0, 192.0.2.2; eth0.20, 198.51.100.2",
+            "  demo on eth0",
+            "  demo on eth0.20",
+            "  rate     at most 900 Mbit/s for each file, 500 Mbit/s for all, in blocks of 1451 bytes, TTL 1",
+            "  clients  from 192.0.2.0/24 on eth0",
+            "  clients  from everywhere on eth0.20",
+            "  script   http://192.0.2.2:8080/boot.ipxe (boots demo)",
+            "  script   http://198.51.100.2:8080/boot.ipxe (boots demo)",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
     }
 
     #[test]

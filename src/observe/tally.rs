@@ -46,7 +46,15 @@ impl Tally {
             EventKind::ImageChanged { .. } | EventKind::ImageUnreadable { .. } => {
                 self.lost_images += 1;
             }
-            EventKind::ImageReplaced { .. } | EventKind::SendFailed { .. } => {}
+            EventKind::Reloaded { .. }
+            | EventKind::ReloadFailed { .. }
+            | EventKind::ImageReplaced { .. }
+            | EventKind::ImageRemoved { .. }
+            | EventKind::ImageDigesting { .. }
+            | EventKind::ImageServed { .. }
+            | EventKind::ImageRefused { .. }
+            | EventKind::ImageEnded
+            | EventKind::SendFailed { .. } => {}
         }
     }
 
@@ -132,7 +140,7 @@ mod tests {
         ] {
             tally.count(&Event {
                 at: Timestamp::ZERO,
-                transfer: "demo".to_owned(),
+                transfer: Some("demo".to_owned()),
                 kind,
             });
         }
