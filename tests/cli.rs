@@ -122,6 +122,9 @@ fn help_is_enough_to_start() {
         "--http-port",
         "--no-http",
         "--max-rate",
+        "--total-rate",
+        "--allowed",
+        "SIGHUP",
         "--block-size",
         "--ttl",
         "--json",
@@ -391,4 +394,180 @@ fn json_is_one_object_per_line() {
     assert_eq!(end["event"], "stopped");
     assert_eq!(end["rejected"], 1);
     assert_eq!(code, Some(0));
+}
+
+impl Running {
+    fn hang_up(&self) {
+        let id = self.child.id().to_string();
+        let told = Command::new("kill").args(["-HUP", &id]).status().unwrap();
+        assert!(told.success());
+    }
+
+    /// Reads lines up to this event, which is returned.
+    fn event(&mut self, name: &str) -> serde_json::Value {
+        let text = self.read_to(&format!("\"event\":\"{name}\""));
+        serde_json::from_str(text.lines().last().unwrap()).unwrap()
+    }
+}
+
+fn config(tcp: &str, udp: &str, images: &[&str]) -> String {
+    use std::fmt::Write as _;
+
+    let mut text =
+        format!("[server]\ninterface = \"lo\"\nhttp_port = {tcp}\n[slam]\nport = {udp}\n");
+    for name in images {
+        let image =
+            format!("[[image]]\nname = \"{name}\"\nkind = \"disk\"\npath = \"{name}.img\"\n");
+        write!(text, "{image}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn sighup_reads_the_configuration_again() {
+    let folder = room();
+    let toml = folder.path().join("slamboot.toml");
+    let (tcp, udp) = free_ports();
+    fs::write(&toml, config(&tcp, &udp, &["demo"])).unwrap();
+    fs::write(folder.path().join("more.img"), "more of a disk").unwrap();
+    let mut server = Running::start(folder.path(), &["serve", "--json"]);
+    server.read_to("serving");
+
+    fs::write(&toml, config(&tcp, &udp, &["demo", "more"])).unwrap();
+    server.hang_up();
+    let reloaded = server.event("reloaded");
+    assert_eq!(
+        (
+            &reloaded["added"],
+            &reloaded["removed"],
+            &reloaded["changed"]
+        ),
+        (&1.into(), &0.into(), &0.into())
+    );
+    assert_eq!(reloaded["later"], serde_json::json!([]));
+    let served = server.event("image_served");
+    assert_eq!(served["transfer"], "more");
+    assert_eq!(served["bytes"], 14);
+    assert!(get(&tcp, "/images/more").ends_with("\r\n\r\nmore of a disk"));
+    assert!(get(&tcp, "/boot.ipxe?image=more").contains("239.255.1.2"));
+
+    // A broken file changes nothing, and is explained.
+    fs::write(&toml, "[slam]\nprot = 1\n").unwrap();
+    server.hang_up();
+    let failed = server.event("reload_failed");
+    let what = failed["what"].as_str().unwrap();
+    assert!(
+        what.contains("slamboot.toml:2:1: unknown key `prot`"),
+        "{what}"
+    );
+    assert!(get(&tcp, "/images/demo").ends_with("not much of a disk"));
+
+    // What is bound at the start waits for a restart; the rest is done.
+    let text = config("1", &udp, &["more"]);
+    fs::write(&toml, text).unwrap();
+    server.hang_up();
+    let reloaded = server.event("reloaded");
+    assert_eq!(reloaded["later"], serde_json::json!(["[server] http_port"]));
+    assert_eq!(
+        (&reloaded["removed"], &reloaded["changed"]),
+        (&1.into(), &1.into())
+    );
+    // "more" has moved to the first port, and what was on it has ended.
+    server.event("image_served");
+    assert!(get(&tcp, "/images/demo").starts_with("HTTP/1.1 404"));
+    assert!(get(&tcp, "/boot.ipxe").contains(&format!("127.0.0.1:{udp}/239.255.1.1:10000")));
+    let (rest, code) = server.stop("-TERM");
+    assert!(rest.contains("\"stopped\""), "{rest}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn an_image_that_was_replaced_is_served_without_a_restart() {
+    let folder = room();
+    let (tcp, udp) = free_ports();
+    let toml = folder.path().join("slamboot.toml");
+    fs::write(&toml, config(&tcp, &udp, &["demo"])).unwrap();
+    let mut server = Running::start(folder.path(), &["serve", "--json"]);
+    server.read_to("serving");
+    fs::write(folder.path().join("new"), "another disk").unwrap();
+    fs::rename(folder.path().join("new"), folder.path().join("demo.img")).unwrap();
+    let replaced = server.event("image_replaced");
+    assert_eq!(replaced["transfer"], "demo");
+    let served = server.event("image_served");
+    assert_eq!(served["bytes"], 12);
+    assert!(get(&tcp, "/images/demo").ends_with("\r\n\r\nanother disk"));
+    // One that cannot be served: the old one stays.
+    fs::write(folder.path().join("new"), "").unwrap();
+    fs::rename(folder.path().join("new"), folder.path().join("demo.img")).unwrap();
+    let refused = server.event("image_refused");
+    assert!(
+        refused["what"].as_str().unwrap().contains("empty"),
+        "{refused}"
+    );
+    assert!(get(&tcp, "/images/demo").ends_with("\r\n\r\nanother disk"));
+    fs::remove_file(folder.path().join("demo.img")).unwrap();
+    server.event("image_removed");
+    assert!(get(&tcp, "/images/demo").ends_with("\r\n\r\nanother disk"));
+}
+
+#[test]
+fn hosts_outside_the_allowed_networks_are_ignored_and_counted() {
+    let folder = room();
+    let (_, udp) = free_ports();
+    #[rustfmt::skip]
+    let args = [
+        "serve", "demo.img", "--interface", "lo", "--no-http", "--port", &udp, "--json",
+        "--allowed", "192.0.2.0/24", "--allowed", "fd00::/64",
+    ];
+    let mut server = Running::start(folder.path(), &args);
+    let serving: serde_json::Value = serde_json::from_str(&server.read_to("serving")).unwrap();
+    assert_eq!(
+        serving["interfaces"][0]["allowed"],
+        serde_json::json!(["192.0.2.0/24", "fd00::/64"])
+    );
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for _ in 0..3 {
+        // A good NACK.
+        let to = format!("127.0.0.1:{udp}");
+        socket.send_to(&[0x20, 0x21, 0], to).unwrap();
+    }
+    let rejected = server.event("rejected");
+    assert!(
+        rejected["reason"].as_str().unwrap().contains("allowed"),
+        "{rejected}"
+    );
+    let (rest, _) = server.stop("-TERM");
+    let end: serde_json::Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
+    assert_eq!((&end["rejected"], &end["joined"]), (&3.into(), &0.into()));
+}
+
+/// What docs/serving.md says of memory.
+#[test]
+fn hundreds_of_images_take_little_memory() {
+    let folder = room();
+    let names: Vec<String> = (0..300).map(|number| format!("image{number}")).collect();
+    for name in &names {
+        fs::write(folder.path().join(format!("{name}.img")), name).unwrap();
+    }
+    // A run of ports that nobody has, as far as one can tell.
+    let (tcp, _) = free_ports();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let toml = folder.path().join("slamboot.toml");
+    fs::write(&toml, config(&tcp, "21000", &names)).unwrap();
+    let mut server = Running::start(folder.path(), &["serve"]);
+    server.read_to("Waiting for clients");
+    // All sessions but the buffer for what arrives, which the first datagram brings.
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for port in [21_000, 21_299] {
+        socket
+            .send_to(&[0x20, 0x21, 0], ("127.0.0.1", port))
+            .unwrap();
+        server.read_to("joined");
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = resident.unwrap().trim().trim_end_matches(" kB");
+    let kib: u64 = kib.parse().unwrap();
+    eprintln!("{kib} KiB resident");
+    assert!(kib < 32 << 10, "{kib} KiB resident with 300 images");
 }
