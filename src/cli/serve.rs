@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use site::{BitRate, Groups, Image, ImageKind, IpNet, Key, Priority, Site};
 
@@ -162,6 +163,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))
         .context("cannot listen for signals")?;
+    raise_descriptor_limit();
     let mut progress = DigestProgress::default();
     let plan = Plan::new(&site, &stands);
     let driver = Driver::open(&plan, shelf, &mut |name, done, total| {
@@ -200,6 +202,17 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     tally.ends_after(start.elapsed());
     output.line(&tally);
     Ok(())
+}
+
+/// Each session has a socket and each image a file: take as many as this process may. Best effort:
+/// where they do not suffice, opening one of them says so.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 /// The script as ROMs carry it too.

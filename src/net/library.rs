@@ -128,10 +128,16 @@ impl Library {
         self.books.get(path)?.newest.clone()
     }
 
-    /// From now on these paths, and no others. What is new is digested.
+    /// From now on these paths, and no others. What is new is digested, and what was refused is
+    /// tried again.
     pub(crate) fn keep(&mut self, paths: &BTreeSet<&Path>, stock_clients: bool) {
         self.stock_clients = stock_clients;
         self.books.retain(|path, _| paths.contains(path.as_path()));
+        for book in self.books.values_mut() {
+            if book.newest.is_none() && book.state == State::Settled {
+                book.known = None;
+            }
+        }
         for &path in paths {
             if !self.books.contains_key(path) {
                 self.books.insert(path.to_owned(), Book::default());

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The real server and the real client, each in a network namespace of its own.
 
+mod edge;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -28,7 +29,7 @@ const TRANSFER: Duration = Duration::from_mins(1);
 type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 11] = [
+    let tests: [(&str, Test); 16] = [
         ("a_lab_leaves_nothing_behind", a_lab_leaves_nothing_behind),
         (
             "a_lab_whose_owner_died_is_swept",
@@ -52,6 +53,26 @@ fn main() -> ExitCode {
         ("sigterm_ends_it_cleanly", sigterm_ends_it_cleanly),
         ("a_restarted_server_goes_on", a_restarted_server_goes_on),
         ("a_taken_port_is_named", a_taken_port_is_named),
+        (
+            "a_replaced_image_is_finished_as_it_began",
+            edge::a_replaced_image_is_finished_as_it_began,
+        ),
+        (
+            "sighup_leaves_a_running_room_alone",
+            edge::sighup_leaves_a_running_room_alone,
+        ),
+        (
+            "several_interfaces_at_once",
+            edge::several_interfaces_at_once,
+        ),
+        (
+            "a_flood_is_noticed_by_no_client",
+            edge::a_flood_is_noticed_by_no_client,
+        ),
+        (
+            "a_total_rate_is_shared_by_priority",
+            edge::a_total_rate_is_shared_by_priority,
+        ),
     ];
     let skip = support::lacking(&[]);
     let trials = tests.map(|(name, test)| trial(name, skip.clone(), test));
@@ -281,9 +302,13 @@ fn each_image_has_its_own_group() -> Outcome {
     Ok(())
 }
 
-/// The body of `http://SERVER:8080PATH`, asked for with HTTP/1.0.
 fn get(path: &str) -> anyhow::Result<Vec<u8>> {
-    let address = SocketAddrV4::new(SERVER, 8080);
+    get_from(SERVER, path)
+}
+
+/// The body of `http://SERVER:8080PATH`, asked for with HTTP/1.0.
+fn get_from(server: Ipv4Addr, path: &str) -> anyhow::Result<Vec<u8>> {
+    let address = SocketAddrV4::new(server, 8080);
     let mut stream = TcpStream::connect_timeout(&address.into(), SOON)?;
     stream.set_read_timeout(Some(SOON))?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
