@@ -445,9 +445,9 @@ fn sighup_reads_the_configuration_again() {
         (&1.into(), &0.into(), &0.into())
     );
     assert_eq!(reloaded["later"], serde_json::json!([]));
-    let served = server.event("image_served");
-    assert_eq!(served["transfer"], "more");
-    assert_eq!(served["bytes"], 14);
+    let begun = server.event("image_served");
+    assert_eq!(begun["transfer"], "more");
+    assert_eq!(begun["bytes"], 14);
     assert!(get(&tcp, "/images/more").ends_with("\r\n\r\nmore of a disk"));
     assert!(get(&tcp, "/boot.ipxe?image=more").contains("239.255.1.2"));
 
@@ -493,8 +493,8 @@ fn an_image_that_was_replaced_is_served_without_a_restart() {
     fs::rename(folder.path().join("new"), folder.path().join("demo.img")).unwrap();
     let replaced = server.event("image_replaced");
     assert_eq!(replaced["transfer"], "demo");
-    let served = server.event("image_served");
-    assert_eq!(served["bytes"], 12);
+    let begun = server.event("image_served");
+    assert_eq!(begun["bytes"], 12);
     assert!(get(&tcp, "/images/demo").ends_with("\r\n\r\nanother disk"));
     // One that cannot be served: the old one stays.
     fs::write(folder.path().join("new"), "").unwrap();

@@ -41,7 +41,7 @@ impl Body for ContentBody {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        task: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
         if this.left.is_empty() {
@@ -56,7 +56,7 @@ impl Body for ContentBody {
                 Ok(chunk)
             })
         });
-        let read = ready!(Pin::new(reading).poll(context));
+        let read = ready!(Pin::new(reading).poll(task));
         this.reading = None;
         Poll::Ready(Some(match read {
             Ok(Ok(chunk)) => {

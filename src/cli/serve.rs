@@ -348,9 +348,9 @@ fn choose_interfaces(site: &Site) -> anyhow::Result<Vec<(Chosen, Stand)>> {
             .map(|name| interface::choose(&all, Some(name), None))
             .collect::<Result<_, _>>()?,
     };
-    let mut hosts = HashMap::new();
+    let mut taken = HashMap::new();
     for one in &chosen {
-        if let Some(other) = hosts.insert(one.address, &one.interface) {
+        if let Some(other) = taken.insert(one.address, &one.interface) {
             bail!(
                 "{other} and {} both have the address {}\n  expected: an address of its own for \
                  each interface\n  help: serve on one of them",

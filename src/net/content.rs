@@ -194,7 +194,7 @@ impl Content {
     }
 
     /// What its path had when it was opened.
-    pub(crate) fn identity(&self) -> Identity {
+    pub(crate) fn identity_at_path(&self) -> Identity {
         self.at_path
     }
 
@@ -331,10 +331,10 @@ mod tests {
         let path = dir.path().join("image");
         std::fs::write(&path, b"old").unwrap();
         let content = open(&path).unwrap();
-        assert_eq!(Identity::at(&path), Some(content.identity()));
+        assert_eq!(Identity::at(&path), Some(content.identity_at_path()));
         std::fs::write(dir.path().join("new"), b"new").unwrap();
         std::fs::rename(dir.path().join("new"), &path).unwrap();
-        assert_ne!(Identity::at(&path), Some(content.identity()));
+        assert_ne!(Identity::at(&path), Some(content.identity_at_path()));
         let mut buffer = [0; 3];
         content.read_at(&mut buffer, 0).unwrap();
         assert_eq!(&buffer, b"old");

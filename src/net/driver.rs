@@ -168,7 +168,7 @@ impl Driver {
             match reload() {
                 None => {}
                 Some(Ok((plan, later))) => self.reload(&plan, later, clock(), on_event),
-                Some(Err(what)) => self.event(clock(), EventKind::ReloadFailed { what }, on_event),
+                Some(Err(what)) => tell(clock(), EventKind::ReloadFailed { what }, on_event),
             }
             self.settle(clock(), on_event);
             readable = self.wait(wake.map(|wake| wake.since(clock())))?;
@@ -356,7 +356,7 @@ impl Driver {
             added += 1;
             if let Err(error) = self.add(planned) {
                 let what = error.to_string();
-                self.event(now, EventKind::ReloadFailed { what }, on_event);
+                tell(now, EventKind::ReloadFailed { what }, on_event);
             }
         }
         let coming = plan.sessions.iter();
@@ -368,7 +368,7 @@ impl Driver {
             changed,
             later,
         };
-        self.event(now, kind, on_event);
+        tell(now, kind, on_event);
         self.next_settle = Timestamp::ZERO;
     }
 
@@ -455,13 +455,13 @@ impl Driver {
                         Ok(endpoint) => {
                             if let Err(error) = self.watch(&endpoint, at) {
                                 let what = error.to_string();
-                                self.event(now, EventKind::ReloadFailed { what }, on_event);
+                                tell(now, EventKind::ReloadFailed { what }, on_event);
                             }
                             self.endpoints[at] = Some(endpoint);
                         }
                         Err(error) => {
                             let what = error.to_string();
-                            self.event(now, EventKind::ReloadFailed { what }, on_event);
+                            tell(now, EventKind::ReloadFailed { what }, on_event);
                             return;
                         }
                     }
@@ -535,14 +535,6 @@ impl Driver {
         });
     }
 
-    fn event(&self, at: Timestamp, kind: EventKind, on_event: OnEvent<'_>) {
-        on_event(&Event {
-            at,
-            transfer: None,
-            kind,
-        });
-    }
-
     /// Waits for datagrams; which endpoints have some.
     fn wait(&self, time: Option<Duration>) -> Result<Vec<usize>, DriverError> {
         let time = time.map_or(LONGEST_WAIT, |time| time.min(LONGEST_WAIT));
@@ -565,4 +557,13 @@ impl Driver {
         let ready = events.iter().map(|event| event.data.u64() as usize);
         Ok(ready.collect())
     }
+}
+
+/// Tells what is about the whole server.
+fn tell(at: Timestamp, kind: EventKind, on_event: OnEvent<'_>) {
+    on_event(&Event {
+        at,
+        transfer: None,
+        kind,
+    });
 }

@@ -48,9 +48,26 @@ struct Book {
     newest: Option<Arc<Content>>,
     /// What the path led to at the last look.
     seen: Option<Identity>,
-    /// What was told, or refused, already.
-    known: Option<Option<Identity>>,
+    known: Known,
     state: State,
+}
+
+/// What the path led to when that was last told, or refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Known {
+    /// Nothing was told.
+    #[default]
+    Nothing,
+    /// That it led to nothing.
+    Absent,
+    /// This file.
+    File(Identity),
+}
+
+impl Known {
+    fn of(identity: Option<Identity>) -> Self {
+        identity.map_or(Known::Absent, Known::File)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,7 +132,7 @@ impl Library {
         }
         let content = Arc::new(Content::open(path, self.stock_clients, progress)?);
         let book = Book {
-            seen: Some(content.identity()),
+            seen: Some(content.identity_at_path()),
             newest: Some(Arc::clone(&content)),
             ..Book::default()
         };
@@ -135,7 +152,7 @@ impl Library {
         self.books.retain(|path, _| paths.contains(path.as_path()));
         for book in self.books.values_mut() {
             if book.newest.is_none() && book.state == State::Settled {
-                book.known = None;
+                book.known = Known::Nothing;
             }
         }
         for &path in paths {
@@ -151,7 +168,7 @@ impl Library {
         if let Some(book) = self.books.get_mut(path) {
             book.newest = None;
             // It has been told; what comes next is news of what is there then.
-            book.known = Some(Identity::at(path));
+            book.known = Known::of(Identity::at(path));
             book.state = State::Settling;
         }
     }
@@ -174,14 +191,17 @@ impl Library {
             if book.state == State::Digesting {
                 continue;
             }
-            let served = book.newest.as_ref().map(|content| content.identity());
+            let served = book
+                .newest
+                .as_ref()
+                .map(|content| content.identity_at_path());
             if served.is_some() && here == served {
                 book.state = State::Settled;
-                book.known = None;
+                book.known = Known::Nothing;
                 continue;
             }
-            if book.known != Some(here) {
-                book.known = Some(here);
+            if book.known != Known::of(here) {
+                book.known = Known::of(here);
                 book.state = State::Settling;
                 match (here, &book.newest) {
                     (None, _) => news.push((path.clone(), News::Removed)),
@@ -231,7 +251,7 @@ impl Library {
                     Err(ContentError::Changed { .. }) => book.state = State::Settling,
                     Err(error) => {
                         book.state = State::Settled;
-                        book.known = Some(Identity::at(&path));
+                        book.known = Known::of(Identity::at(&path));
                         news.push((path, News::Refused(error)));
                     }
                 },
@@ -255,10 +275,10 @@ mod tests {
     fn next(library: &mut Library, now: &mut Timestamp) -> News {
         for _ in 0..20_000 {
             *now += LOOK / 4;
-            if let Some((_, news)) = library.look(*now).into_iter().next() {
-                if !matches!(news, News::Digesting(..)) {
-                    return news;
-                }
+            if let Some((_, news)) = library.look(*now).into_iter().next()
+                && !matches!(news, News::Digesting(..))
+            {
+                return news;
             }
             std::thread::sleep(Duration::from_millis(1));
         }

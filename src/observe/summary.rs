@@ -117,10 +117,10 @@ impl fmt::Display for Summary {
         writeln!(f)?;
         for transfer in &self.transfers {
             write!(f, "\n  {}", transfer.name)?;
-            match several {
-                true => writeln!(f, " on {}", transfer.interface)?,
-                false => writeln!(f)?,
+            if several {
+                write!(f, " on {}", transfer.interface)?;
             }
+            writeln!(f)?;
             writeln!(
                 f,
                 "    file         {}, {}",
@@ -150,9 +150,10 @@ impl fmt::Display for Summary {
             self.slam.ttl
         )?;
         for interface in &self.interfaces {
-            let place = match several {
-                true => format!(" on {}", interface.interface),
-                false => String::new(),
+            let place = if several {
+                format!(" on {}", interface.interface)
+            } else {
+                String::new()
             };
             match &interface.allowed {
                 Some(networks) => writeln!(f, "  clients  from {}{place}", networks.join(", "))?,

@@ -142,9 +142,10 @@ impl Guard {
             let source = self.sources.entry(address).or_default();
             return source.hear(from.port(), now);
         }
-        match self.others.take(now) {
-            true => Ok(()),
-            false => Err(Refusal::TooOften),
+        if self.others.take(now) {
+            Ok(())
+        } else {
+            Err(Refusal::TooOften)
         }
     }
 }
