@@ -11,7 +11,8 @@ use super::repair;
 /// Blocks to send, each in it once, however many clients miss it.
 ///
 /// Repairs go first: a stock client that has lost a block speaks of nothing beyond it until it
-/// has it. The others are taken in ascending order from where the last one was taken, and round
+/// has it. They go round, too: whoever asks for everything again and again does not keep the last
+/// block from anybody. The others are taken in ascending order from where the last one was taken, and round
 /// again: a client that comes late adds blocks behind the carousel's position, which are reached
 /// when it comes round, and nobody else waits for them.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Demand {
     repairs: BlockSet,
     carousel: BlockSet,
     position: BlockIndex,
+    repaired: BlockIndex,
 }
 
 impl Demand {
@@ -50,7 +52,12 @@ impl Demand {
             let end = run.end.min(run.start.saturating_add(longest.max(1)));
             repair::cut(run.start..end, count)
         };
-        if let Some(run) = self.repairs.run_from(BlockIndex(0)).map(cut) {
+        let repair = self
+            .repairs
+            .run_from(self.repaired)
+            .or_else(|| self.repairs.run_from(BlockIndex(0)));
+        if let Some(run) = repair.map(cut) {
+            self.repaired = BlockIndex(run.end);
             self.repairs.remove_run(run.clone());
             self.carousel.remove_run(run.clone());
             return Some(run);
@@ -89,6 +96,7 @@ impl Demand {
     pub(crate) fn clear(&mut self) {
         *self = Demand {
             position: self.position,
+            repaired: self.repaired,
             ..Demand::default()
         };
     }
@@ -131,5 +139,16 @@ mod tests {
         assert_eq!(demand.take(4, 100), Some(14..16));
         assert_eq!(demand.take(4, 100), Some(17..20));
         assert_eq!(demand.take(4, 100), None);
+    }
+
+    #[test]
+    fn repairs_that_are_asked_for_again_and_again_go_round() {
+        let mut demand = Demand::default();
+        let mut reached = BlockSet::new();
+        for _ in 0..10 {
+            demand.repair(&BlockSet::from_run(0..100));
+            reached.insert_run(demand.take(10, 100).unwrap());
+        }
+        assert_eq!(reached.len(), 100);
     }
 }

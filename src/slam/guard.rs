@@ -17,9 +17,12 @@ use super::clients::SILENCE;
 
 /// Datagrams that are heard from one address in a second. A client is asked every few
 /// milliseconds while it loses blocks, and answers each time.
-const RATE: u32 = 4000;
+const RATE: u32 = 8000;
 /// How many of them at once.
 const BURST: u32 = 1000;
+/// Who sends more is not heard until it has kept to that for so long: what a flood says of its
+/// losses must not slow a session.
+const BAN: Duration = Duration::from_secs(5);
 /// Clients at one address: virtual machines behind one, and PCs that were started again.
 const MAX_PORTS: usize = 64;
 /// Addresses that have a bucket of their own: a large network's worth.
@@ -53,6 +56,7 @@ pub struct Guard {
 #[derive(Debug, Default)]
 struct Source {
     bucket: Bucket,
+    barred_until: Timestamp,
     /// Ports, and when each was last heard.
     ports: Vec<(u16, Timestamp)>,
 }
@@ -78,6 +82,9 @@ impl Bucket {
 impl Source {
     fn hear(&mut self, port: u16, now: Timestamp) -> Result<(), Refusal> {
         if !self.bucket.take(now) {
+            self.barred_until = now + BAN;
+        }
+        if now < self.barred_until {
             return Err(Refusal::TooOften);
         }
         if let Some((_, heard)) = self.ports.iter_mut().find(|(known, _)| *known == port) {
@@ -198,8 +205,10 @@ mod tests {
                 assert_eq!(guard.admit(from(2, 1), None, now), Ok(()), "{step}");
             }
         }
-        assert!((2 * RATE..=2 * RATE + BURST).contains(&heard), "{heard}");
-        assert_eq!(guard.admit(from(1, 1), None, at(2100)), Ok(()));
+        assert!((BURST..2 * BURST).contains(&heard), "{heard}");
+        let soon = guard.admit(from(1, 1), None, at(6900));
+        assert_eq!(soon, Err(Refusal::TooOften));
+        assert_eq!(guard.admit(from(1, 1), None, at(7100)), Ok(()));
     }
 
     #[test]
