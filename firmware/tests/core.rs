@@ -68,6 +68,10 @@ fn decoded(datagram: &[u8]) -> Result<core::Packet<'_>, Rejection> {
             header: words(header),
             content: Content::Solicit,
         }),
+        Ok(ServerPacket::Dismissal { header }) => Ok(core::Packet {
+            header: words(header),
+            content: Content::Dismissal,
+        }),
         Err(error) => Err(wire_rejection(error)),
     }
 }
@@ -252,6 +256,7 @@ fn end(failure: &Failure) -> End {
         Failure::Silent { .. } => End::Silent,
         Failure::Refused { .. } => End::Refused,
         Failure::Unstable { .. } => End::Unstable,
+        Failure::Dismissed { .. } => End::Dismissed,
     }
 }
 
@@ -443,6 +448,9 @@ fn life(seed: u64) -> (Option<End>, u64) {
             data(header, next)
         };
         let solicit = datagram.len() == header.encode().as_bytes().len();
+        if solicit && random.f64() < 0.002 {
+            datagram.push(0);
+        }
         if random.f64() < mischief {
             match random.u8(0..4) {
                 0 => datagram.truncate(random.usize(0..=datagram.len())),
@@ -497,7 +505,14 @@ fn c_and_rust_live_the_same_lives() {
     println!("{ends:?}, {rebuilt} windows completed from parity");
     if seeds.len() > 1 {
         assert!(rebuilt > 300, "{rebuilt} windows completed from parity");
-        for end in ["Complete", "Stopped", "Silent", "Unstable", "Refused"] {
+        for end in [
+            "Complete",
+            "Stopped",
+            "Silent",
+            "Unstable",
+            "Refused",
+            "Dismissed",
+        ] {
             assert!(
                 ends.contains_key(&format!("Some({end})")),
                 "no {end}: {ends:?}"

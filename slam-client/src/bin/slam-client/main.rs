@@ -124,7 +124,9 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 Failure::NoServer { .. } | Failure::NoData { .. } | Failure::Silent { .. } => {
                     EXIT_TIMEOUT
                 }
-                Failure::Refused { .. } | Failure::Unstable { .. } => EXIT_REFUSED,
+                Failure::Refused { .. } | Failure::Unstable { .. } | Failure::Dismissed { .. } => {
+                    EXIT_REFUSED
+                }
             }))
         }
         Err(error) => {

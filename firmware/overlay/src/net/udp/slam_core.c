@@ -121,13 +121,14 @@ enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
 	packet->header.transaction = values[0];
 	packet->header.total_bytes = values[1];
 	packet->header.block_size = ( uint32_t ) values[2];
-	packet->is_data = ( len != 0 );
+	packet->is_dismissal = ( ( len == 1 ) && ( *data == SLAM_CORE_NUL ) );
+	packet->is_data = ( len && ( ! packet->is_dismissal ) );
 	packet->is_parity = 0;
 	packet->block = 0;
 	packet->row = 0;
 	packet->payload = NULL;
 	packet->payload_len = 0;
-	if ( ! len )
+	if ( ! packet->is_data )
 		return SLAM_CORE_ACCEPTED;
 
 	rejection = slam_core_pull_int ( data, len, &used, &packet->block );
@@ -645,6 +646,14 @@ static enum slam_core_end slam_core_diagnosis ( const struct slam_core *core ) {
 	return SLAM_CORE_NO_SERVER;
 }
 
+/** Whether @c header belongs to the transfer at hand */
+static int slam_core_is_same ( const struct slam_core *core,
+			       const struct slam_core_header *header ) {
+	return ( ( core->header.block_size == header->block_size ) &&
+		 ( core->header.total_bytes == header->total_bytes ) &&
+		 ( core->header.transaction == header->transaction ) );
+}
+
 /** Make the transfer that @c header belongs to the one at hand */
 static enum slam_core_rejection
 slam_core_enter ( struct slam_core *core, const struct slam_core_header *header,
@@ -653,9 +662,7 @@ slam_core_enter ( struct slam_core *core, const struct slam_core_header *header,
 	uint64_t bytes;
 	uint8_t *map;
 
-	if ( ( core->header.block_size == header->block_size ) &&
-	     ( core->header.total_bytes == header->total_bytes ) &&
-	     ( core->header.transaction == header->transaction ) )
+	if ( slam_core_is_same ( core, header ) )
 		return SLAM_CORE_ACCEPTED;
 
 	/* What cannot be received must not cost us what we have */
@@ -743,6 +750,12 @@ slam_core_unicast ( struct slam_core *core,
 
 	if ( packet->is_data )
 		return SLAM_CORE_DATA_TO_CLIENT;
+	if ( packet->is_dismissal ) {
+		/* Of another transfer than the one at hand it says nothing */
+		if ( slam_core_is_same ( core, &packet->header ) )
+			slam_core_finish ( core, SLAM_CORE_DISMISSED, actions );
+		return SLAM_CORE_ACCEPTED;
+	}
 	rejection = slam_core_enter ( core, &packet->header, now, actions );
 	if ( rejection || core->end )
 		return rejection;
