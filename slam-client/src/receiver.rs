@@ -244,8 +244,8 @@ impl Receiver {
         let kept = parity.keep(index, payload, held, header.block_count(), limit);
         match kept {
             Kept::New => {
-                self.stats.parity += 1;
                 let rebuild = parity.complete(index.window, &header, held);
+                self.stats.parity += 1;
                 self.rebuild(rebuild, draft);
             }
             Kept::Useless => self.stats.duplicates += 1,
