@@ -11,6 +11,8 @@ use std::net::Ipv4Addr;
 
 use site::{Image, ImageKind, Site, Transfer, TransferPart};
 
+const GPXE: &str = include_str!("../scripts/embedded.gpxe");
+const BOOT_GPXE: &str = include_str!("../scripts/boot.gpxe");
 const EMBEDDED: &str = include_str!("../scripts/embedded.ipxe");
 const SERVER_NEXT: &str = include_str!("../scripts/server-next.ipxe");
 const REMOTE: &str = include_str!("../scripts/remote.ipxe");
@@ -30,6 +32,17 @@ pub enum ScriptError {
     Name {
         /// The name.
         found: String,
+    },
+    /// A gPXE ROM's script is the server's alone.
+    #[error(
+        "gPXE scripts come from the server, over HTTP: set http_port in slamboot.toml and build the ROM again"
+    )]
+    NoHttp,
+    /// An image that gPXE's script cannot boot.
+    #[error("image {image}: gPXE boots disk images only, by this server's scripts; iPXE boots all")]
+    GpxeLinux {
+        /// The image's name.
+        image: String,
     },
     /// Kernel arguments that iPXE would take for its own syntax.
     #[error(
@@ -77,6 +90,40 @@ pub fn embedded(site: &Site) -> Result<String, ScriptError> {
             ("image", &image),
             ("limit", &limit),
             ("of", &of),
+        ],
+    ))
+}
+
+/// The script in a gPXE ROM, which knows neither labels nor conditions: it asks the server for the
+/// rest.
+pub fn embedded_gpxe(site: &Site) -> Result<String, ScriptError> {
+    let server = site
+        .server
+        .address
+        .map_or("${next-server}".to_owned(), |address| address.to_string());
+    let http = http_prefix(site, &server).ok_or(ScriptError::NoHttp)?;
+    Ok(script(GPXE, &[("http", &http)]))
+}
+
+/// What the server at `server` hands out as `/boot.gpxe` for `image`.
+pub fn boot_gpxe(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, ScriptError> {
+    check_name(&image.name)?;
+    let server = server.to_string();
+    let http = http_prefix(site, &server).ok_or(ScriptError::NoHttp)?;
+    let transfers = site.transfers();
+    let disk = transfers
+        .iter()
+        .find(|t| t.image == image.name && t.part == TransferPart::Disk)
+        .ok_or_else(|| ScriptError::GpxeLinux {
+            image: image.name.clone(),
+        })?;
+    Ok(script(
+        BOOT_GPXE,
+        &[
+            ("name", &image.name),
+            ("http", &http),
+            ("transfer", &disk.name()),
+            ("slam", &disk.uri(&server)),
         ],
     ))
 }
@@ -242,6 +289,33 @@ mod tests {
             ],
             ..Site::default()
         }
+    }
+
+    #[test]
+    fn gpxe_gets_commands_and_nothing_else() {
+        let mut site = site();
+        let embedded = embedded_gpxe(&site).unwrap();
+        assert_eq!(
+            embedded,
+            "#!gpxe\necho slamboot: rom up\ndhcp net0\n\
+             chain http://${next-server}:8080/boot.gpxe\n"
+        );
+        let server = Ipv4Addr::new(10, 77, 0, 1);
+        let boot = boot_gpxe(&site, &site.images[0], server).unwrap();
+        assert_eq!(
+            boot,
+            "#!gpxe\n\
+             kernel --name memdisk http://10.77.0.1:8080/memdisk harddisk\n\
+             echo slamboot: fetch demo over x-slam\n\
+             initrd --name disk x-slam://10.77.0.1:10000/239.255.1.1:10000\n\
+             echo slamboot: fetched demo over x-slam\n\
+             echo slamboot: boot demo\n\
+             boot memdisk\n"
+        );
+        let error = boot_gpxe(&site, &site.images[1], server).unwrap_err();
+        assert!(error.to_string().contains("image debian"), "{error}");
+        site.server.http_port = None;
+        assert_eq!(embedded_gpxe(&site), Err(ScriptError::NoHttp));
     }
 
     /// What every iPXE can run: labels that exist, no line with `{{`, a first line that says it is

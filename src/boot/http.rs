@@ -26,9 +26,18 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How much of a file is read at a time.
 const CHUNK: usize = 256 * 1024;
 
-/// Renders the iPXE script that boots an image of a site from the server at an address; the error
+/// Whom a script is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loader {
+    /// `/boot.ipxe`
+    Ipxe,
+    /// `/boot.gpxe`: iPXE's ancestor.
+    Gpxe,
+}
+
+/// Renders the script that boots an image of a site from the server at an address; the error
 /// says what in the site cannot stand in a script.
-pub type BootScript = fn(&Site, &Image, Ipv4Addr) -> Result<String, String>;
+pub type BootScript = fn(Loader, &Site, &Image, Ipv4Addr) -> Result<String, String>;
 
 /// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -192,7 +201,8 @@ fn routes(site: &Site, server: Ipv4Addr, script: BootScript) -> Router {
     };
     let mut router = Router::new()
         .route("/", get(index))
-        .route("/boot.ipxe", get(boot_script))
+        .route("/boot.ipxe", get(boot_ipxe))
+        .route("/boot.gpxe", get(boot_gpxe))
         .route_service("/memdisk", file(&site.server.memdisk));
     for transfer in site.transfers() {
         router = router.route_service(&transfer.http_path(), file(&transfer.path));
@@ -209,7 +219,15 @@ struct BootQuery {
     image: Option<String>,
 }
 
-async fn boot_script(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuery>) -> Response {
+async fn boot_ipxe(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuery>) -> Response {
+    boot_script(Loader::Ipxe, &shown, &query)
+}
+
+async fn boot_gpxe(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuery>) -> Response {
+    boot_script(Loader::Gpxe, &shown, &query)
+}
+
+fn boot_script(loader: Loader, shown: &Shown, query: &BootQuery) -> Response {
     let site = &shown.site;
     let image = match &query.image {
         None => site.default_image().ok_or_else(|| "no image".to_owned()),
@@ -220,7 +238,7 @@ async fn boot_script(State(shown): State<Arc<Shown>>, Query(query): Query<BootQu
         },
     };
     match image {
-        Ok(image) => match (shown.script)(site, image, shown.server) {
+        Ok(image) => match (shown.script)(loader, site, image, shown.server) {
             Ok(script) => script.into_response(),
             Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text + "\n").into_response(),
         },
@@ -241,6 +259,7 @@ async fn index(State(shown): State<Arc<Shown>>) -> String {
             "/boot.ipxe",
             &format!("iPXE script that boots {}", default.name),
         );
+        row("/boot.gpxe", "the same for gPXE");
     }
     for image in &site.images {
         let path = format!("/boot.ipxe?image={}", image.name);

@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use site::{BitRate, Image, ImageKind, Key, Site};
 
-use crate::boot::http::HttpServer;
+use crate::boot::http::{HttpServer, Loader};
 use crate::net::interface::{self, Chosen, Link};
 use crate::net::{Driver, Served};
 use crate::observe::{Event, Memdisk, Summary, SummaryHttp, SummaryTransfer, Tally};
@@ -133,7 +133,8 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     // What cannot stand in a script, and a taken port, are told before gigabytes are digested.
     if site.server.http_port.is_some() {
         for image in &site.images {
-            boot_script(&site, image, chosen.address).map_err(|what| anyhow!(what))?;
+            boot_script(Loader::Ipxe, &site, image, chosen.address)
+                .map_err(|what| anyhow!(what))?;
         }
     }
     let http = site
@@ -179,8 +180,17 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// The script as ROMs carry it too.
-fn boot_script(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
-    firmware::script::boot(site, image, server).map_err(|error| error.to_string())
+fn boot_script(
+    loader: Loader,
+    site: &Site,
+    image: &Image,
+    server: Ipv4Addr,
+) -> Result<String, String> {
+    let script = match loader {
+        Loader::Ipxe => firmware::script::boot(site, image, server),
+        Loader::Gpxe => firmware::script::boot_gpxe(site, image, server),
+    };
+    script.map_err(|error| error.to_string())
 }
 
 /// Options and configuration, as one validated site.

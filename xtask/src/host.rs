@@ -137,6 +137,7 @@ const TOOLS: &[Tool] = tools![
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
+    Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
     Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
     Bench: "tc" Probe::Program, "iproute2" "iproute-tc" "iproute2";
     Bench: "nft" Probe::Program, "nftables" "nftables" "nftables";
@@ -162,6 +163,12 @@ impl Tool {
 
 fn first_existing(paths: &[&str]) -> Option<PathBuf> {
     paths.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// tcpdump, which root's PATH alone may name.
+pub fn tcpdump() -> Option<PathBuf> {
+    let tool = TOOLS.iter().find(|tool| tool.name == "tcpdump")?;
+    tool.find()
 }
 
 /// The distribution's memdisk.
