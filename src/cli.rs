@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line: its verbs, one module each, and how errors are told.
 
+mod bcd;
 mod image;
 mod serve;
 
@@ -24,6 +25,7 @@ struct Cli {
 enum Verb {
     Serve(serve::ServeArgs),
     Image(image::ImageArgs),
+    Bcd(bcd::BcdArgs),
 }
 
 /// Runs the command with the arguments of this process.
@@ -32,6 +34,7 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Serve(args) => serve::run(args),
         Verb::Image(args) => image::run(&args),
+        Verb::Bcd(args) => bcd::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

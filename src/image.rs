@@ -6,6 +6,7 @@
 //! the target, with digests) → [`verify`](mod@verify) (read back by code that did not write it) →
 //! rename. Nothing bears the target's name before it is whole.
 
+pub mod bcd;
 pub mod crc;
 pub mod demo;
 pub mod facts;
@@ -13,6 +14,7 @@ pub mod fat;
 pub mod geometry;
 pub mod mbr;
 pub mod plan;
+pub mod regf;
 pub mod size;
 pub mod source;
 pub mod spec;

@@ -60,6 +60,9 @@ pub fn headers(firmware: &Firmware, release: &Release) -> Vec<Header> {
         (Client::Stock, Configuration::Local) => general.extend(STOCK),
         (Client::Slamboot, _) => general.extend(SLAMBOOT),
     }
+    if firmware.ipv6 {
+        general.push(Line::Define("NET_PROTO_IPV6", ""));
+    }
     if release.membership(firmware.igmp) {
         // By name: the client's weak stand-ins would satisfy whoever calls it, and a linker draws
         // nothing from an archive for a symbol that it has.

@@ -114,6 +114,8 @@ pub enum Rejection {
     SolicitToGroup,
     /// A block to one client instead of to the group.
     DataToClient,
+    /// It came from elsewhere, and the server was heard.
+    Foreign,
 }
 
 impl Rejection {
@@ -129,6 +131,7 @@ impl Rejection {
             ffi::SLAM_CORE_NO_MEMORY => Rejection::NoMemory,
             ffi::SLAM_CORE_SOLICIT_TO_GROUP => Rejection::SolicitToGroup,
             ffi::SLAM_CORE_DATA_TO_CLIENT => Rejection::DataToClient,
+            ffi::SLAM_CORE_FOREIGN => Rejection::Foreign,
             _ => return None,
         })
     }
@@ -384,6 +387,13 @@ impl Client {
             core.assume_init()
         };
         Client { core }
+    }
+
+    /// Whether to [`handle`](Client::handle) a datagram that came from the server's own address, or
+    /// from elsewhere: nobody else is believed once the server was heard.
+    pub fn heed(&mut self, from_server: bool) -> bool {
+        // SAFETY: the core is borrowed for the call.
+        unsafe { ffi::slam_core_heed(&raw mut *self.core, from_server.into()) != 0 }
     }
 
     /// Takes what happened at `now`; gives what follows.

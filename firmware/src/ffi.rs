@@ -7,7 +7,7 @@ pub const SLAM_PARITY_WINDOW: u32 = 128;
 pub const SLAM_PARITY_ROWS: u32 = 128;
 pub const SLAM_PARITY_MAX_MISSING: u32 = 32;
 pub const SLAM_CORE_MAX_INT: u32 = 7;
-pub const SLAM_CORE_MAX_PACKET: u32 = 1472;
+pub const SLAM_CORE_MAX_PACKET: u32 = 1452;
 pub const SLAM_CORE_MAX_BLOCK: u32 = 65507;
 #[repr(C)]
 #[repr(align(8))]
@@ -41,6 +41,7 @@ pub const SLAM_CORE_TOO_LARGE: slam_core_rejection = 7;
 pub const SLAM_CORE_NO_MEMORY: slam_core_rejection = 8;
 pub const SLAM_CORE_SOLICIT_TO_GROUP: slam_core_rejection = 9;
 pub const SLAM_CORE_DATA_TO_CLIENT: slam_core_rejection = 10;
+pub const SLAM_CORE_FOREIGN: slam_core_rejection = 11;
 pub type slam_core_rejection = ::core::ffi::c_uint;
 pub const SLAM_CORE_RUNNING: slam_core_end = 0;
 pub const SLAM_CORE_COMPLETE: slam_core_end = 1;
@@ -139,7 +140,9 @@ pub struct slam_core {
     pub last_rejection: slam_core_rejection,
     pub refused_bytes: u64,
     pub restarts: u32,
-    pub packet: [u8; 1472usize],
+    pub server_heard: ::core::ffi::c_int,
+    pub foreign_taken: ::core::ffi::c_int,
+    pub packet: [u8; 1452usize],
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -165,6 +168,10 @@ unsafe extern "C" {
         now: u64,
     );
     pub fn slam_core_free(core: *mut slam_core);
+    pub fn slam_core_heed(
+        core: *mut slam_core,
+        from_server: ::core::ffi::c_int,
+    ) -> ::core::ffi::c_int;
     pub fn slam_core_input(
         core: *mut slam_core,
         kind: slam_core_kind,

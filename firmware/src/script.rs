@@ -20,6 +20,7 @@ const BOOT: &str = include_str!("../scripts/boot.ipxe");
 const DISK: &str = include_str!("../scripts/disk.ipxe");
 const LINUX: &str = include_str!("../scripts/linux.ipxe");
 const FETCH: &str = include_str!("../scripts/fetch.ipxe");
+const FETCH_HTTP: &str = include_str!("../scripts/fetch-http.ipxe");
 const FETCH_SLAM: &str = include_str!("../scripts/fetch-slam.ipxe");
 
 /// What a script cannot say.
@@ -152,12 +153,29 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
         transfers.iter().find(mine)
     };
     let fetch = |command: &str, transfer: &Transfer, args: &str| {
+        // An address that only routers know comes by their advertisement, which is waited for.
+        let (slam, ipv6) = match (transfer.group.is_ipv6(), site.server.address6) {
+            (false, _) => (transfer.uri(server), ""),
+            (true, Some(address)) => (
+                transfer.uri(format_args!("[{address}]")),
+                "ifconf --configurator ipv6 ||",
+            ),
+            (true, None) => (String::new(), ""),
+        };
         fill(
-            if http.is_some() { FETCH } else { FETCH_SLAM },
+            match &http {
+                Some(_) if slam.is_empty() => FETCH_HTTP,
+                None if slam.is_empty() => {
+                    "echo slamboot: no IPv6 address of the server is known: set address6 in slamboot.toml\ngoto failed\n"
+                }
+                Some(_) => FETCH,
+                None => FETCH_SLAM,
+            },
             &[
                 ("transfer", &transfer.name()),
                 ("command", command),
-                ("slam", &transfer.uri(server)),
+                ("slam", &slam),
+                ("ipv6", ipv6),
                 ("group", &transfer.group.ip().to_string()),
                 ("http", http.as_deref().unwrap_or_default()),
                 ("path", &transfer.http_path()),
@@ -454,6 +472,38 @@ exit 1
             [1, 2],
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_ipv6_group_is_asked_for_at_an_ipv6_address() {
+        let mut site = site();
+        site.slam.group = "ff15::5a".parse().unwrap();
+        site.server.address6 = Some("fd00::1".parse().unwrap());
+        let server = Ipv4Addr::new(10, 0, 0, 1);
+        let text = boot(&site, &site.images[1], server).unwrap();
+        sound(&text);
+        for line in [
+            "ifconf --configurator ipv6 ||",
+            "mcjoin ff15::5b ||",
+            "initrd --name initrd x-slam://[fd00::1]:10002/[ff15::5c]:10002 && goto initrd_slam ||",
+            "initrd --name initrd http://10.0.0.1:8080/images/debian/initrd || goto failed",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in {text}");
+        }
+        // A ROM that nobody told the address, and an IPv4 group beside it.
+        site.server.address6 = None;
+        let text = embedded(&site).unwrap();
+        sound(&text);
+        assert!(!text.contains("x-slam://"), "{text}");
+        assert!(text.contains("http://${server}:8080/images/"), "{text}");
+        site.slam.group = "239.255.1.1, ff15::5a".parse().unwrap();
+        let text = embedded(&site).unwrap();
+        sound(&text);
+        assert!(
+            text.contains("x-slam://${server}:10000/239.255.1.1:10000"),
+            "{text}"
+        );
+        assert!(!text.contains("ifconf"), "{text}");
     }
 
     #[test]

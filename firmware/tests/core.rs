@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use firmware::core::{self, Client, Content, End, Input, MAX_PACKET, Rejection};
 use proptest::prelude::*;
-use slam_client::parity::{self, ParityIndex};
+use slam_client::parity;
+use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{
     BlockSize, ClientPacket, MAX_NACK_LEN, Nack, ServerPacket, TransactionId, TransferHeader,
     VarInt, WireError,
@@ -166,7 +167,7 @@ proptest! {
             BlockSize::new(size).unwrap(),
         ).unwrap();
         let count = header.block_count();
-        let sums = parity::windows(count) * parity::ROWS;
+        let sums = window::windows(count) * window::ROWS;
         for block in [at % count, count - 1, count, count + at % sums, count + sums - 1, count + sums] {
             let block = block.min((1 << 53) - 1);
             let mut bytes = header.encode().as_bytes().to_vec();
@@ -239,6 +240,7 @@ fn configs(max_parity: u32) -> (core::Config, rust::Config) {
         give_up: ms(c.give_up),
         max_bytes: c.max_bytes,
         max_gaps: usize::MAX,
+        reach: u64::MAX,
         max_parity: max_parity as usize,
         max_restarts: c.max_restarts,
     };
@@ -387,7 +389,7 @@ fn data(header: &TransferHeader, block: u64) -> Vec<u8> {
 
 fn sum(header: &TransferHeader, window: u64, row: u8) -> Vec<u8> {
     let size = usize::from(header.block_size().get());
-    let blocks = parity::blocks_of(window, header.block_count());
+    let blocks = window::blocks_of(window, header.block_count());
     let start = header.block_offset(BlockIndex(blocks.start));
     let end = header
         .total_bytes()
@@ -437,7 +439,7 @@ fn life(seed: u64) -> (Option<End>, u64) {
             header.encode().as_bytes().to_vec()
         } else if random.f64() < parity {
             // Few rows, so that some come twice.
-            let window = random.u64(0..parity::windows(header.block_count()));
+            let window = random.u64(0..window::windows(header.block_count()));
             sum(header, window, random.u8(0..16))
         } else {
             next = if random.f64() < 0.7 {
@@ -635,4 +637,44 @@ fn a_file_beyond_what_32_bits_count_completes() {
         assert_eq!(actions.end.is_some(), block == 0);
     }
     assert_eq!(bytes, 5 << 30);
+}
+
+/// A neighbour that knows the transfer is believed only as long as the server was not heard, and
+/// what it sent is asked for again.
+#[test]
+fn nobody_but_the_server_is_believed_once_it_was_heard() {
+    let header = transfer(1, 3000, 1000);
+    let mut client = Client::new(0, &core::Config::default(), 3);
+    let forged = |block| {
+        let mut datagram = data(&header, block);
+        *datagram.last_mut().unwrap() ^= 1;
+        datagram
+    };
+    // The server may send from another of its addresses: until it is heard, all are one.
+    assert!(client.heed(false));
+    let first = forged(0);
+    assert!(client.handle(1, Input::Multicast(&first)).write.is_some());
+    assert!(client.heed(false));
+    let second = forged(1);
+    assert!(client.handle(1, Input::Multicast(&second)).write.is_some());
+    assert!(client.heed(true));
+    let last = data(&header, 2);
+    let actions = client.handle(2, Input::Multicast(&last));
+    assert_eq!(actions.end, None, "two of three blocks are the neighbour's");
+    assert!(!client.heed(false));
+    assert_eq!(client.rejected(), (1, Some(Rejection::Foreign)));
+    let mut written = Vec::new();
+    for block in [0, 1] {
+        assert!(client.heed(true));
+        let honest = data(&header, block);
+        let actions = client.handle(3, Input::Multicast(&honest));
+        written.extend(
+            actions
+                .write
+                .map(|(offset, bytes)| (offset, bytes.to_vec())),
+        );
+        assert_eq!(actions.end, (block == 1).then_some(End::Complete));
+    }
+    let block = |number: u64| data(&header, number).split_off(data(&header, 0).len() - 1000);
+    assert_eq!(written, [(0, block(0)), (1000, block(1))]);
 }

@@ -13,8 +13,9 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, bail};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
@@ -72,6 +73,10 @@ impl Sink for Store {
         self.put(offset, parts)
     }
 
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(data, offset)
+    }
+
     fn observe(&mut self, _now: Timestamp, _receiver: &Receiver) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
@@ -101,9 +106,9 @@ impl Stock {
         let server = SocketAddrV4::new(uri.server.parse().context("an address")?, uri.port);
         let unicast = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         unicast.connect(server)?;
-        let local = match unicast.local_addr()? {
-            std::net::SocketAddr::V4(local) => *local.ip(),
-            std::net::SocketAddr::V6(_) => bail!("IPv4 only"),
+        let (local, address) = match (unicast.local_addr()?.ip(), uri.group.ip()) {
+            (IpAddr::V4(local), IpAddr::V4(group)) => (local, group),
+            _ => bail!("IPv4 only"),
         };
         unicast.set_nonblocking(true)?;
         let group = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
@@ -113,7 +118,7 @@ impl Stock {
             SocketOptions::default().receive_buffer,
         )?;
         group.bind(&uri.group.into())?;
-        group.join_multicast_v4(uri.group.ip(), &local)?;
+        group.join_multicast_v4(&address, &local)?;
         let group: UdpSocket = group.into();
         let batching = UdpSocketState::new((&group).into())?;
         Ok(Stock {
@@ -225,6 +230,8 @@ impl Run<'_> {
                 Output::Started { header } | Output::Restarted { header } => {
                     self.store.file.set_len(header.total_bytes())?;
                 }
+                // A stock client takes no parity.
+                Output::Rebuild(_) => {}
                 Output::Complete => self.end = Some(Ok(())),
                 Output::Failed(failure) => self.end = Some(Err(failure)),
                 Output::Timeout(next) => self.next = next,

@@ -2,7 +2,6 @@
 //! Drives a [`Receiver`] with sockets and the clock.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -228,12 +227,8 @@ impl<S: Sink> Driver<'_, S> {
         for (meta, buffer) in metas[..count].iter().zip(buffers.chunks_exact(BUFFER_LEN)) {
             // An empty datagram counts too, so that it is not taken for an empty socket.
             bytes += meta.len.max(1);
-            let wanted = match (self.sockets.data_from, meta.addr) {
-                (Some(server), SocketAddr::V4(from)) => server == *from.ip(),
-                (Some(_), SocketAddr::V6(_)) => false,
-                (None, _) => true,
-            };
-            if wanted {
+            let source = self.sockets.data_from;
+            if source.is_none_or(|server| server == meta.addr.ip()) {
                 for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
                     let outputs = receiver.handle(now, Input::Multicast(datagram));
                     self.follow(now, outputs, &mut gather)?;

@@ -16,6 +16,7 @@ mod stash;
 pub mod stock;
 mod time;
 mod uri;
+pub mod window;
 pub mod wire;
 
 pub use blocks::{BlockIndex, BlockSet};

@@ -18,52 +18,12 @@ use std::ops::Range;
 
 use crate::blocks::BlockIndex;
 use crate::field::{add_scaled, invert, multiply, scale};
+use crate::window::{ROWS, WINDOW};
 use crate::wire::TransferHeader;
 
-/// Blocks that one parity block is a sum of: half the field, so that as many rows are left.
-pub const WINDOW: u64 = 128;
-/// Different parity blocks of one window.
-pub const ROWS: u64 = 128;
 /// Parity serves windows of which a client misses no more than this: a bound on what clients must
 /// keep, and on the matrix that they invert.
 pub const MAX_MISSING: usize = 32;
-
-/// Which parity block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParityIndex {
-    /// The window that it sums up, from 0.
-    pub window: u64,
-    /// Which of the window's parity blocks, below [`ROWS`].
-    pub row: u8,
-}
-
-impl ParityIndex {
-    /// Its block number on the wire, in a transfer of `count` blocks.
-    pub fn number(self, count: u64) -> u64 {
-        count + self.window * ROWS + u64::from(self.row)
-    }
-
-    /// What block `number` of a transfer of `count` blocks sums up, if it is a parity block.
-    pub fn of_number(number: u64, count: u64) -> Option<Self> {
-        let beyond = number.checked_sub(count)?;
-        let window = beyond / ROWS;
-        (window < windows(count)).then_some(ParityIndex {
-            window,
-            row: (beyond % ROWS) as u8,
-        })
-    }
-}
-
-/// Windows in a transfer of `count` blocks.
-pub fn windows(count: u64) -> u64 {
-    count.div_ceil(WINDOW)
-}
-
-/// The blocks of a window; the last one of a transfer of `count` blocks may be shorter.
-pub fn blocks_of(window: u64, count: u64) -> Range<u64> {
-    let start = window.saturating_mul(WINDOW).min(count);
-    start..start.saturating_add(WINDOW).min(count)
-}
 
 /// What the block in `column` of its window counts for in parity block `row`; never 0.
 fn coefficient(row: u8, column: u8) -> u8 {
@@ -195,24 +155,6 @@ mod tests {
     fn header(total: u64, size: u64) -> TransferHeader {
         let transaction = TransactionId(VarInt::new(1).unwrap());
         TransferHeader::new(transaction, total, BlockSize::new(size).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn numbers_lie_beyond_the_last_block_and_come_back() {
-        let count = 300;
-        assert_eq!(windows(count), 3);
-        assert_eq!(blocks_of(2, count), 256..300);
-        let index = ParityIndex {
-            window: 2,
-            row: 127,
-        };
-        assert_eq!(index.number(count), 300 + 2 * 128 + 127);
-        assert_eq!(
-            ParityIndex::of_number(index.number(count), count),
-            Some(index)
-        );
-        assert_eq!(ParityIndex::of_number(index.number(count) + 1, count), None);
-        assert_eq!(ParityIndex::of_number(299, count), None);
     }
 
     /// Every coefficient in use, summed up: what the C core must have too.

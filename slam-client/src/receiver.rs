@@ -4,10 +4,11 @@
 
 use crate::blocks::{BlockIndex, BlockSet};
 use crate::event::{Draft, Failure, Input, Output, Outputs, Rejection};
-use crate::parity::{ParityIndex, Rebuild};
+use crate::parity::Rebuild;
 use crate::patience::{Config, Patience};
 use crate::stash::{Kept, Stash, window_of};
 use crate::time::Timestamp;
+use crate::window::ParityIndex;
 use crate::wire::{ClientPacket, MAX_NACK_LEN, Nack, ServerPacket, TransferHeader};
 
 /// Receives one file.
@@ -54,6 +55,16 @@ impl Transfer {
     fn is_complete(&self) -> bool {
         self.held.len() == self.header.block_count()
     }
+
+    /// One past the last block that is kept for now, `reach` bytes after the first missing one,
+    /// but always that one.
+    fn horizon(&self, reach: u64) -> u64 {
+        let blocks = reach / u64::from(self.header.block_size().get());
+        let first = self.held.first_gap().0;
+        first
+            .saturating_add(blocks.max(1))
+            .min(self.header.block_count())
+    }
 }
 
 /// What has been seen so far.
@@ -65,7 +76,7 @@ pub struct Stats {
     pub bytes: u64,
     /// Blocks that were held already.
     pub duplicates: u64,
-    /// Blocks not kept because of [`Config::max_gaps`].
+    /// Blocks not kept because of [`Config::max_gaps`] or [`Config::reach`].
     pub unkept: u64,
     /// Parity blocks that were of use.
     pub parity: u64,
@@ -204,11 +215,15 @@ impl Receiver {
         payload: &'d [u8],
         draft: &mut Draft<'d>,
     ) -> Result<(), Rejection> {
-        let max_gaps = self.config.max_gaps;
+        let Config {
+            max_gaps, reach, ..
+        } = self.config;
         let Some(transfer) = self.enter(now, header, draft)? else {
             return Ok(());
         };
-        let new = if transfer.held.run_count() > max_gaps && !touches(&transfer.held, block) {
+        let too_far = block.0 >= transfer.horizon(reach);
+        let too_many = transfer.held.run_count() > max_gaps && !touches(&transfer.held, block);
+        let new = if too_far || too_many {
             self.stats.unkept += 1;
             false
         } else if transfer.held.insert(block) {
@@ -376,8 +391,9 @@ impl Receiver {
             // A claim is not trusted yet: a NACK for a block past the end of what the server now
             // has makes mini-slamd spin for ever.
             Phase::Seeking { .. } => Nack::initial(),
-            Phase::Receiving(Transfer { header, held, .. }) if self.config.max_parity == 0 => {
-                Nack::for_gaps(held, header.block_count(), MAX_NACK_LEN)
+            Phase::Receiving(transfer) if self.config.max_parity == 0 => {
+                let count = transfer.horizon(self.config.reach);
+                Nack::for_gaps(&transfer.held, count, MAX_NACK_LEN)
             }
             Phase::Receiving(Transfer {
                 header,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::blocks::{BlockIndex, BlockSet};
-use crate::parity::{self, MAX_MISSING, ParityIndex, Rebuild, WINDOW};
+use crate::parity::{MAX_MISSING, Rebuild};
+use crate::window::{self, ParityIndex, WINDOW};
 use crate::wire::TransferHeader;
 
 /// Parity blocks by window.
@@ -64,7 +65,7 @@ impl Stash {
         let count = header.block_count();
         let missing = missing(window, held, count);
         if kept.len() as u64 >= missing {
-            let blocks = parity::blocks_of(window, count);
+            let blocks = window::blocks_of(window, count);
             let columns: Vec<u8> = blocks
                 .clone()
                 .filter(|&block| !held.contains(BlockIndex(block)))
@@ -84,7 +85,7 @@ impl Stash {
     pub(crate) fn credit(&self, held: &BlockSet, count: u64) -> BlockSet {
         let mut credited = held.clone();
         for (&window, kept) in &self.windows {
-            let blocks = parity::blocks_of(window, count);
+            let blocks = window::blocks_of(window, count);
             let absent = blocks
                 .rev()
                 .filter(|&block| !held.contains(BlockIndex(block)));
@@ -102,6 +103,6 @@ pub(crate) fn window_of(block: BlockIndex) -> u64 {
 }
 
 fn missing(window: u64, held: &BlockSet, count: u64) -> u64 {
-    let blocks: Range<u64> = parity::blocks_of(window, count);
+    let blocks: Range<u64> = window::blocks_of(window, count);
     (blocks.end - blocks.start) - held.len_within(blocks)
 }

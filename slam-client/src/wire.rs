@@ -20,7 +20,7 @@ use std::num::NonZeroU16;
 use std::ops::Range;
 
 use crate::blocks::{BlockIndex, BlockSet};
-use crate::parity::ParityIndex;
+use crate::window::ParityIndex;
 
 /// Longest Int in bytes: its length has 3 bits.
 pub const MAX_INT_LEN: usize = 7;
@@ -29,9 +29,9 @@ pub const MAX_HEADER_LEN: usize = 3 * MAX_INT_LEN;
 /// Largest file in bytes that a 32-bit stock iPXE takes: it ignores Ints longer than its 4-byte
 /// `long` (iPXE `slam.c`, `slam_pull_value`), and 4 bytes hold 29 bits.
 pub const MAX_STOCK_32BIT_BYTES: u64 = (1 << 29) - 1;
-/// Largest NACK in bytes: one unfragmented datagram at an MTU of 1,500 (mini-slamd,
-/// `SLAM_MAX_NACK`).
-pub const MAX_NACK_LEN: usize = 1472;
+/// Largest NACK in bytes: one unfragmented datagram at an MTU of 1,500, less IPv6 (40) and UDP (8).
+/// Over IPv4 there is room for 20 more, which mini-slamd takes (`SLAM_MAX_NACK`).
+pub const MAX_NACK_LEN: usize = 1452;
 
 /// The byte that ends a NACK and that alone is a disconnect.
 const END: u8 = 0;

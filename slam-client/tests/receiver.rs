@@ -589,6 +589,42 @@ fn memory_is_bounded_by_gaps() {
 }
 
 #[test]
+fn only_what_is_within_reach_is_kept_and_asked_for() {
+    let header = header(8, 100_000, 1000);
+    let config = Config {
+        reach: 10_500,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    bench.group(0, &data(header, 9));
+    assert_eq!(bench.group(0, &data(header, 10)), [], "too far ahead");
+    assert_eq!(bench.receiver.stats().unkept, 1);
+    assert_eq!(bench.group(0, &data(header, 0)), [Seen::Write(0, 1000)]);
+    // The first gap has moved, and with it what is within reach.
+    assert_eq!(
+        bench.group(0, &data(header, 10)),
+        [Seen::Write(10_000, 1000)]
+    );
+    let held: BlockSet = [0..1, 9..11].into_iter().collect();
+    let asked = bench.take(at(0), Input::Unicast(&solicit(header)));
+    assert_eq!(asked, [Seen::Nack(Nack::for_gaps(&held, 11, MAX_NACK_LEN))]);
+    // The first missing block is always within reach, and it all comes to an end.
+    let config = Config {
+        reach: 0,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    for block in 0..99 {
+        assert_eq!(
+            bench.group(0, &data(header, block)).last(),
+            Some(&Seen::Write(block * 1000, 1000))
+        );
+    }
+    let end = bench.group(0, &data(header, 99));
+    assert_eq!(end.last(), Some(&Seen::Complete));
+}
+
+#[test]
 fn waits_can_be_configured() {
     let config = Config {
         first_nack: Wait::between(Duration::from_secs(1), Duration::from_secs(1)),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use proptest::prelude::*;
-use slam_client::parity::{self, ParityIndex};
+use slam_client::parity;
 use slam_client::stock::{Build, StockClient};
+use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{
     BlockSize, ClientPacket, Nack, ServerPacket, TransactionId, TransferHeader, VarInt,
 };
@@ -66,7 +67,7 @@ impl File {
     }
 
     fn parity(&self, index: ParityIndex) -> Vec<u8> {
-        let blocks = parity::blocks_of(index.window, self.header.block_count());
+        let blocks = window::blocks_of(index.window, self.header.block_count());
         let size = usize::from(self.header.block_size().get());
         let span = blocks.start * size as u64..self.header.total_bytes();
         let bytes: Vec<u8> = span.take(128 * size).map(|at| self.byte(at)).collect();
@@ -135,8 +136,8 @@ impl Server {
     /// gets its blocks.
     fn repair(&mut self, nack: &Nack) {
         let count = self.file.header.block_count();
-        for window in 0..parity::windows(count) {
-            let blocks = parity::blocks_of(window, count);
+        for window in 0..window::windows(count) {
+            let blocks = window::blocks_of(window, count);
             let missing = nack.missing().len_within(blocks.clone());
             if missing > parity::MAX_MISSING as u64 {
                 self.demand.push_back(blocks);
@@ -146,7 +147,7 @@ impl Server {
                 let row = self.rows.entry(window).or_default();
                 let index = ParityIndex {
                     window,
-                    row: (*row % parity::ROWS) as u8,
+                    row: (*row % window::ROWS) as u8,
                 };
                 *row += 1;
                 let number = index.number(count);

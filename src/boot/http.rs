@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use serde::Deserialize;
-use site::{Image, Site};
+use site::{Image, Site, Transfer};
 use tokio::sync::oneshot;
 use tower_http::services::ServeFile;
 
@@ -204,7 +204,10 @@ fn routes(site: &Site, server: Ipv4Addr, script: BootScript) -> Router {
         .route("/boot.ipxe", get(boot_ipxe))
         .route("/boot.gpxe", get(boot_gpxe))
         .route_service("/memdisk", file(&site.server.memdisk));
-    for transfer in site.transfers() {
+    // A file with a group of each family has one path.
+    let mut transfers = site.transfers();
+    transfers.dedup_by_key(|transfer| transfer.http_path());
+    for transfer in transfers {
         router = router.route_service(&transfer.http_path(), file(&transfer.path));
     }
     router.fallback(not_found).with_state(Arc::new(Shown {
@@ -246,6 +249,14 @@ fn boot_script(loader: Loader, shown: &Shown, query: &BootQuery) -> Response {
     }
 }
 
+/// The server's address as the clients of `transfer` write it.
+fn told(site: &Site, transfer: &Transfer, server: Ipv4Addr) -> String {
+    match (transfer.group, site.server.address6) {
+        (SocketAddr::V6(_), Some(address)) => format!("[{address}]"),
+        _ => server.to_string(),
+    }
+}
+
 async fn index(State(shown): State<Arc<Shown>>) -> String {
     let site = &shown.site;
     let mut text = String::from("slamboot: what is served here\n\n");
@@ -266,7 +277,10 @@ async fn index(State(shown): State<Arc<Shown>>) -> String {
         row(&path, &format!("iPXE script that boots {}", image.name));
     }
     for transfer in site.transfers() {
-        row(&transfer.http_path(), &transfer.uri(shown.server));
+        row(
+            &transfer.http_path(),
+            &transfer.uri(told(site, &transfer, shown.server)),
+        );
     }
     text
 }

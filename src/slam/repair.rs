@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-use slam_client::parity::{self, MAX_MISSING, ParityIndex, ROWS};
+use slam_client::parity::MAX_MISSING;
+use slam_client::window::{self, ParityIndex, ROWS, WINDOW};
 use slam_client::wire::Nack;
 use slam_client::{BlockIndex, BlockSet};
 
@@ -56,10 +57,10 @@ impl Repair {
     ) {
         demand.subtract_from(repairs);
         let mut sums = BlockSet::new();
-        let mut window = 0;
-        while let Some(run) = repairs.run_from(BlockIndex(window * parity::WINDOW)) {
-            window = run.start / parity::WINDOW;
-            let blocks = parity::blocks_of(window, self.count);
+        let mut at = 0;
+        while let Some(run) = repairs.run_from(BlockIndex(at * WINDOW)) {
+            let window = run.start / WINDOW;
+            let blocks = window::blocks_of(window, self.count);
             let missing = nack.missing().len_within(blocks.clone());
             // A client that holds nothing of a window is served best by its blocks, as is one that
             // may miss more than it says.
@@ -71,7 +72,7 @@ impl Repair {
                 let under_way = demand.repairs_within(all.clone()) + self.sent_since(&all, asked);
                 self.add(&mut sums, window, first, wanted.saturating_sub(under_way));
             }
-            window += 1;
+            at = window + 1;
         }
         repairs.union_with(&sums);
     }

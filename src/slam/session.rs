@@ -44,7 +44,7 @@ pub struct SessionConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send these to the group, in this order, at once: blocks, or sums over the blocks of one window
-    /// ([`ParityIndex::of_number`](slam_client::parity::ParityIndex::of_number)).
+    /// ([`ParityIndex::of_number`](slam_client::window::ParityIndex::of_number)).
     Send(Range<u64>),
     /// Send the header alone to this client.
     Solicit(SocketAddr),

@@ -20,7 +20,7 @@ use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
 use slam_client::{BlockIndex, Input, Output as Deed, Timestamp};
 use slamboot::slam::{Output, RateLimits, Session, SessionConfig, SessionEvent, SessionTotals};
 
-use slam_client::parity::ParityIndex;
+use slam_client::window::ParityIndex;
 
 use super::client::{Act, Client};
 use super::world::{Content, Forged, Guest, Kind, Loss, World};

@@ -138,6 +138,10 @@ const TOOLS: &[Tool] = tools![
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
     Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
+    Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
+    Test: "hivexregedit" Probe::Program, "libwin-hivex-perl" "perl-hivex" "hivex";
+    Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
+    Guest: "OVMF_CODE.fd" Probe::File(&["/usr/share/OVMF/OVMF_CODE.fd"]), "ovmf" "edk2-ovmf" "edk2-ovmf";
     Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
     Bench: "tc" Probe::Program, "iproute2" "iproute-tc" "iproute2";
     Bench: "nft" Probe::Program, "nftables" "nftables" "nftables";

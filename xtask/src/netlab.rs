@@ -15,9 +15,11 @@
 //! would, and an uplink's rate or a client's loss can be laid on one end of a pair (`tbf`, `nft`)
 //! without touching the others.
 //!
+//! Every host has the IPv6 address `fd77::` with the same last number, in hexadecimal.
+//!
 //! IGMP snooping is off, as on a plain switch, until [`Netlab::snoop`] is asked for.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -35,10 +37,14 @@ use crate::console::{Console, WaitError};
 
 /// The server's address in every lab.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The same over IPv6.
+pub const SERVER6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 /// The switch's own, where the site's DHCP server answers.
 pub const SWITCH: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 /// The server's only interface beside loopback, and every host's.
 pub const INTERFACE: &str = "eth0";
+/// The first host's address; each further one has the next.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(HOSTS[0], HOSTS[1], HOSTS[2], 1);
 /// Hosts are 10.77.1.1 and up; DHCP gives out 10.77.0.10 to 10.77.0.199.
 const HOSTS: [u8; 3] = [10, 77, 1];
 const MOST_HOSTS: u8 = 254;
@@ -126,12 +132,16 @@ impl Namespace {
 
     /// An Ethernet device [`INTERFACE`] with this address, plugged into `port` of the switch.
     fn plug(&self, switch: &Namespace, port: &str, address: Ipv4Addr) -> Result<(), LabError> {
+        let [.., net, host] = address.octets();
+        let address6 = format!("fd77::{net:x}:{host:x}/64");
         let address = format!("{address}/{PREFIX_LENGTH}");
         #[rustfmt::skip]
         self.ip(["link", "add", INTERFACE, "type", "veth", "peer", "name", port, "netns", &switch.name])?;
         switch.ip(["link", "set", port, "master", "br0", "up"])?;
         // udpcast and others look for the broadcast address.
         self.ip(["addr", "add", &address, "broadcast", "+", "dev", INTERFACE])?;
+        // Nobody else has it: no need to look for duplicates for two seconds.
+        self.ip(["addr", "add", &address6, "dev", INTERFACE, "nodad"])?;
         self.ip(["link", "set", INTERFACE, "up"])
     }
 

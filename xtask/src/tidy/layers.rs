@@ -13,6 +13,10 @@ const CORE: &[&str] = &[
     "src/image/mbr.rs",
     "src/image/vbr.rs",
     "src/image/fat.rs",
+    "src/image/bcd/bcdedit/",
+    "src/image/bcd/change.rs",
+    "src/image/bcd/element.rs",
+    "src/image/bcd/store.rs",
     "src/boot/arch.rs",
     "src/boot/plan.rs",
 ];

@@ -813,6 +813,37 @@ void slam_core_free ( struct slam_core *core ) {
 	core->map_len = 0;
 }
 
+/**
+ * Decide whether to take a datagram at all, before slam_core_input() sees it
+ *
+ * @v core		Client
+ * @v from_server	It came from the address that the server is asked at
+ * @ret heed		Take it
+ *
+ * A server with several addresses may send from another than the one that it is asked at: so
+ * anybody is believed until that address is heard, and nobody else from then on.  What a neighbour
+ * had sent by then may be anything, and is asked for once more.
+ */
+int slam_core_heed ( struct slam_core *core, int from_server ) {
+	if ( from_server ) {
+		if ( core->foreign_taken && core->map && ! core->end ) {
+			memset ( core->map, 0, core->map_len );
+			core->held = 0;
+			core->first_gap = 0;
+		}
+		core->foreign_taken = 0;
+		core->server_heard = 1;
+		return 1;
+	}
+	if ( core->server_heard ) {
+		core->rejected++;
+		core->last_rejection = SLAM_CORE_FOREIGN;
+		return 0;
+	}
+	core->foreign_taken = 1;
+	return 1;
+}
+
 /** Take what happened at @c now; fill in what follows from it */
 void slam_core_input ( struct slam_core *core, enum slam_core_kind kind,
 		       const uint8_t *data, size_t len, uint64_t now,

@@ -20,8 +20,8 @@
 /** Largest value of an Int */
 #define SLAM_CORE_INT_MAX ( ( ( ( uint64_t ) 1 ) << 53 ) - 1 )
 
-/** Longest datagram that is sent: what an MTU of 1,500 carries unfragmented over IPv4 */
-#define SLAM_CORE_MAX_PACKET 1472
+/** Longest datagram that is sent: what an MTU of 1,500 carries unfragmented, over IPv6 as well */
+#define SLAM_CORE_MAX_PACKET 1452
 
 /** Largest block: what UDP over IPv4 carries (RFC 768, RFC 791) */
 #define SLAM_CORE_MAX_BLOCK 65507
@@ -62,6 +62,8 @@ enum slam_core_rejection {
 	SLAM_CORE_SOLICIT_TO_GROUP,
 	/** A block to one client instead of to the group */
 	SLAM_CORE_DATA_TO_CLIENT,
+	/** It came from elsewhere, and the server was heard */
+	SLAM_CORE_FOREIGN,
 };
 
 /** How it ended */
@@ -219,6 +221,11 @@ struct slam_core {
 	/** How often the transfer changed */
 	uint32_t restarts;
 
+	/** Something came from the server's own address */
+	int server_heard;
+	/** Something that came from elsewhere was taken */
+	int foreign_taken;
+
 	/** The datagram to send */
 	uint8_t packet[SLAM_CORE_MAX_PACKET];
 };
@@ -252,6 +259,7 @@ extern void slam_core_init ( struct slam_core *core,
 			     const struct slam_core_hooks *hooks,
 			     uint64_t seed, uint64_t now );
 extern void slam_core_free ( struct slam_core *core );
+extern int slam_core_heed ( struct slam_core *core, int from_server );
 extern void slam_core_input ( struct slam_core *core,
 			      enum slam_core_kind kind, const uint8_t *data,
 			      size_t len, uint64_t now,
