@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use site::{Slam, Transfer};
+use site::{BitRate, Slam, Transfer};
 use slam_client::parity;
 use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
@@ -19,7 +19,7 @@ use slam_client::{BlockIndex, Timestamp};
 use super::content::{Content, ContentError};
 use super::socket::{SessionSocket, SocketError};
 use crate::observe::{Event, EventKind};
-use crate::slam::{Output, RateLimits, Server, SessionConfig, SessionEvent, SessionId};
+use crate::slam::{Output, RateLimits, Server, SessionConfig, SessionEvent, SessionId, Start};
 
 /// How often `stop` is looked at, and how often at least a silent driver wakes.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -158,6 +158,11 @@ impl Driver {
             driver.server.add(&SessionConfig {
                 header,
                 rate: RateLimits::below(slam.max_rate),
+                start: Start {
+                    clients: slam.min_clients.map(|clients| clients as usize),
+                    wait: slam.max_wait,
+                },
+                slow_clients: slam.slow_clients,
             });
             driver.served.push(Served {
                 transfer: transfer.clone(),
@@ -287,6 +292,12 @@ impl Driver {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
+            Output::Dismiss(client) => {
+                let dismissal = session.encoded_header().dismissal();
+                if let Err(error) = endpoint.socket.send_to(client, &dismissal) {
+                    endpoint.trouble(&error, now, on_event);
+                }
+            }
             Output::Event(event) => endpoint.tell(event, now, on_event),
             Output::Timeout(_) => {}
         }
@@ -388,6 +399,10 @@ impl Endpoint {
     fn tell(&mut self, event: SessionEvent, now: Timestamp, on_event: &mut dyn FnMut(&Event)) {
         let file_bytes = self.header.total_bytes();
         let kind = match event {
+            SessionEvent::Waiting(start) => EventKind::SessionWaiting {
+                for_clients: start.clients,
+                at_most: start.wait,
+            },
             SessionEvent::Started => EventKind::SessionStarted,
             SessionEvent::ClientJoined(client) => EventKind::ClientJoined { client },
             SessionEvent::ClientFinished { client, after } => EventKind::ClientFinished {
@@ -407,6 +422,15 @@ impl Endpoint {
             SessionEvent::ClientSilent { client, silent_for } => {
                 EventKind::ClientSilent { client, silent_for }
             }
+            SessionEvent::ClientDropped {
+                client,
+                after,
+                goodput,
+            } => EventKind::ClientDropped {
+                client,
+                took: after,
+                bits_per_second: goodput.map(BitRate::bits_per_second),
+            },
             SessionEvent::Rejected { from, reason } => {
                 let Some(count) = self.rejected.count(now) else {
                     return;

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use site::BitRate;
 use slam_client::Timestamp;
 
 use super::ahead::Ahead;
+use super::policy::Progress;
 use super::rate::Evidence;
 use super::sent::Serial;
 
@@ -44,6 +46,8 @@ pub(crate) struct Client {
     pub(crate) ahead: Ahead,
     /// What it shows of the rate.
     pub(crate) evidence: Evidence,
+    /// What it has got lately.
+    pub(crate) progress: Progress,
     /// It hears what was sent from this batch on.
     pub(crate) since: Serial,
     first_missing: Option<u64>,
@@ -153,6 +157,7 @@ impl Clients {
             joined: now,
             ahead: Ahead::default(),
             evidence: Evidence::default(),
+            progress: Progress::default(),
             since,
             first_missing: None,
             known_until: since,
@@ -172,6 +177,26 @@ impl Clients {
         self.without_parity -= usize::from(!client.takes_parity);
         self.leave(address, client.turn);
         Some(client)
+    }
+
+    /// The best that a client other than `address` has got lately.
+    pub(crate) fn best_goodput(&self, address: SocketAddr) -> Option<BitRate> {
+        let others = self
+            .by_address
+            .iter()
+            .filter(|(other, _)| **other != address);
+        others
+            .filter_map(|(_, client)| client.progress.goodput())
+            .max()
+    }
+
+    /// Clients that were last heard before `moment`.
+    pub(crate) fn not_heard_since(&self, moment: Timestamp) -> Vec<SocketAddr> {
+        let silent = self
+            .by_address
+            .iter()
+            .filter(|(_, client)| client.heard_at < moment);
+        silent.map(|(address, _)| *address).collect()
     }
 
     /// Notes that `address` spoke; what it can have known of when it did. `None` if it speaks so

@@ -2,7 +2,8 @@
 //! The SLAM server without a socket or a clock: datagrams and `now` in, decisions out.
 //!
 //! ```text
-//! datagram ─→ Server ─→ Session ─→ Clients   who is there, who was asked what and when
+//! datagram ─→ Server ─→ Session ─→ Room      whether sending has begun
+//!                          ├──────→ Clients   who is there, who was asked what and when
 //!                          │   └──→ Ahead     how far beyond a client's first gap to send
 //!                          ├──────→ Demand    what is to be sent, in which order
 //!                          ├──────→ Sent      when each block left, which tells loss from flight
@@ -13,12 +14,15 @@ mod ahead;
 mod clients;
 mod demand;
 mod pacer;
+mod policy;
 mod rate;
 mod repair;
+mod room;
 mod sent;
 mod server;
 mod session;
 
 pub use rate::RateLimits;
+pub use room::Start;
 pub use server::{Server, SessionId};
 pub use session::{Output, Rejection, Session, SessionConfig, SessionEvent, SessionTotals};

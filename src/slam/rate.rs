@@ -108,6 +108,8 @@ impl Evidence {
 #[derive(Debug)]
 pub(crate) struct RateControl {
     limits: RateLimits,
+    /// Whether one client that loses blocks decides.
+    slowest_decides: bool,
     rate: BitRate,
     /// The first batch at this rate.
     epoch: Serial,
@@ -131,10 +133,13 @@ struct Votes {
 }
 
 impl RateControl {
-    pub(crate) fn new(limits: RateLimits) -> Self {
+    /// `slowest_decides`: one client that loses blocks is enough for the rate to fall, and all are
+    /// needed for it to rise.
+    pub(crate) fn new(limits: RateLimits, slowest_decides: bool) -> Self {
         let rate = limits.start.clamp(limits.floor, limits.ceiling);
         RateControl {
             limits,
+            slowest_decides,
             rate,
             epoch: Serial::NEVER,
             votes: Votes::default(),
@@ -179,14 +184,24 @@ impl RateControl {
             _ => votes.neither += 1,
         }
         let count = votes.higher + votes.lower + votes.neither;
-        if count >= clients.clamp(1, QUORUM) {
+        let most = if self.slowest_decides {
+            usize::MAX
+        } else {
+            QUORUM
+        };
+        if count >= clients.clamp(1, most) || self.slowest_decides && votes.lower > 0 {
             self.decide(count as f64);
             self.epoch = next;
         }
     }
 
     fn decide(&mut self, count: f64) {
-        let votes = std::mem::take(&mut self.votes);
+        let mut votes = std::mem::take(&mut self.votes);
+        let mut count = count;
+        if self.slowest_decides && votes.lower > 0 {
+            votes.higher = 0;
+            count = votes.lower as f64;
+        }
         let rise = RISE * votes.higher as f64 / count;
         let fall = FALL * votes.lower as f64 / count;
         let rate = self.rate.bits_per_second() as f64;
@@ -240,9 +255,10 @@ mod tests {
     use super::*;
 
     fn control() -> RateControl {
-        RateControl::new(RateLimits::below(BitRate::from_bits_per_second(
-            900_000_000,
-        )))
+        RateControl::new(
+            RateLimits::below(BitRate::from_bits_per_second(900_000_000)),
+            false,
+        )
     }
 
     fn bits(control: &RateControl) -> u64 {
@@ -341,9 +357,25 @@ mod tests {
     }
 
     #[test]
+    fn or_decides_where_the_slowest_does() {
+        let ceiling = BitRate::from_bits_per_second(900_000_000);
+        let mut control = RateControl::new(RateLimits::below(ceiling), true);
+        let capacity = 100_000_000.0;
+        for _ in 0..60 {
+            let lost = 1.0 - capacity / bits(&control) as f64;
+            vote(&mut control, lost.max(0.0), 30);
+            for _ in 0..29 {
+                vote(&mut control, 0.0, 30);
+            }
+        }
+        let rate = bits(&control) as f64;
+        assert!(rate < capacity * 1.15 && rate > capacity * 0.6, "{rate}");
+    }
+
+    #[test]
     fn a_low_ceiling_bounds_floor_and_start() {
         let limits = RateLimits::below(BitRate::from_bits_per_second(1_000_000));
         assert_eq!(limits.floor, limits.ceiling);
-        assert_eq!(RateControl::new(limits).rate(), limits.ceiling);
+        assert_eq!(RateControl::new(limits, false).rate(), limits.ceiling);
     }
 }

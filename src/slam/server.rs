@@ -84,8 +84,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::slam::RateLimits;
-    use site::BitRate;
+    use crate::slam::{RateLimits, Start};
+    use site::{BitRate, SlowClients};
     use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
 
     #[test]
@@ -96,7 +96,12 @@ mod tests {
             let transaction = TransactionId(VarInt::new(number).unwrap());
             let header = TransferHeader::new(transaction, 100_000, size).unwrap();
             let rate = RateLimits::below(BitRate::from_bits_per_second(1_000_000_000));
-            server.add(&SessionConfig { header, rate });
+            server.add(&SessionConfig {
+                header,
+                rate,
+                start: Start::AT_ONCE,
+                slow_clients: SlowClients::Serve,
+            });
         }
         assert_eq!(server.poll(Timestamp::ZERO), Err(None));
         let client = SocketAddr::from(([10, 0, 0, 1], 1));

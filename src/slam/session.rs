@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One file, multicast to whoever asks, until everybody has it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
 use slam_client::wire::{
     ClientPacket, EncodedHeader, MAX_INT_LEN, Nack, TransferHeader, WireError,
 };
 
 use super::ahead::{Context, Want};
-use super::clients::{Clients, Horizon, MAX_CLIENTS};
+use super::clients::{Clients, Horizon, MAX_CLIENTS, SILENCE};
 use super::demand::Demand;
 use super::pacer::Pacer;
+use super::policy;
 use super::rate::{RateControl, RateLimits};
 use super::repair::Repair;
+use super::room::{Room, Start};
 use super::sent::Sent;
 
 /// Events that wait to be drained; beyond, rejections are counted but no longer told.
@@ -38,6 +41,10 @@ pub struct SessionConfig {
     pub header: TransferHeader,
     /// How fast.
     pub rate: RateLimits,
+    /// When it begins to send.
+    pub start: Start,
+    /// What becomes of clients that are slower than the others.
+    pub slow_clients: SlowClients,
 }
 
 /// What to do next. Drain [`Session::poll`] until it says [`Output::Timeout`].
@@ -48,6 +55,8 @@ pub enum Output {
     Send(Range<u64>),
     /// Send the header alone to this client.
     Solicit(SocketAddr),
+    /// Send this client away: a dismissal.
+    Dismiss(SocketAddr),
     /// Tell whoever watches.
     Event(SessionEvent),
     /// Nothing more until this moment, or until a datagram arrives.
@@ -57,7 +66,9 @@ pub enum Output {
 /// What happened in a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionEvent {
-    /// The first client has asked; sending begins.
+    /// The first client has asked; the session waits for more.
+    Waiting(Start),
+    /// Sending begins.
     Started,
     /// A client has asked for the first time.
     ClientJoined(SocketAddr),
@@ -85,6 +96,15 @@ pub enum SessionEvent {
         /// Since it was last asked something and answered.
         silent_for: Duration,
     },
+    /// A client was slower than the policy allows, and is no longer waited for.
+    ClientDropped {
+        /// Which one.
+        client: SocketAddr,
+        /// From its first NACK on.
+        after: Duration,
+        /// What it got lately.
+        goodput: Option<BitRate>,
+    },
     /// A datagram that was not acted upon.
     Rejected {
         /// Where it came from.
@@ -105,6 +125,9 @@ pub enum Rejection {
     /// More clients than a session keeps.
     #[error("more than {MAX_CLIENTS} clients in this session")]
     TooManyClients,
+    /// It was dropped as too slow.
+    #[error("was dropped as too slow")]
+    Dropped,
     /// It asks for blocks that the transfer does not have.
     #[error("asks for block {found} of a transfer of {count} blocks")]
     PastTheEnd {
@@ -130,6 +153,8 @@ pub struct SessionTotals {
     pub gave_up: u64,
     /// Clients that went silent.
     pub silent: u64,
+    /// Clients that were dropped as too slow.
+    pub dropped: u64,
     /// Datagrams that were not acted upon.
     pub rejected: u64,
 }
@@ -147,6 +172,10 @@ pub struct Session {
     pacer: Pacer,
     /// Whether a client may be asked before more blocks leave.
     may_ask: bool,
+    room: Room,
+    slow_clients: SlowClients,
+    /// Dropped clients, and whether each is still to be told.
+    dropped: BTreeMap<SocketAddr, bool>,
     /// Since when somebody has been there.
     active_since: Option<Timestamp>,
     totals: SessionTotals,
@@ -166,9 +195,12 @@ impl Session {
             demand: Demand::default(),
             sent: Sent::default(),
             repair: Repair::default(),
-            rate: RateControl::new(config.rate),
+            rate: RateControl::new(config.rate, config.slow_clients == SlowClients::Cap),
             pacer: Pacer::new(datagram),
             may_ask: true,
+            room: Room::new(config.start),
+            slow_clients: config.slow_clients,
+            dropped: BTreeMap::new(),
             active_since: None,
             totals: SessionTotals::default(),
             events: VecDeque::new(),
@@ -206,14 +238,20 @@ impl Session {
 
     /// The next thing to do.
     pub fn poll(&mut self, now: Timestamp) -> Output {
+        if self.room.is_waiting() {
+            self.open(now);
+        }
+        if self.room.is_waiting() {
+            return self.wait(now);
+        }
         while let Some((client, silent_for)) = self.clients.find_silent(now) {
-            self.clients.remove(client);
-            self.totals.silent += 1;
-            self.tell(SessionEvent::ClientSilent { client, silent_for });
-            self.end_if_alone(now);
+            self.remove_silent(client, silent_for, now);
         }
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
+        }
+        if let Some(client) = self.next_to_dismiss() {
+            return Output::Dismiss(client);
         }
         if let Some(client) = self.clients.ask_again(self.demand.is_empty(), now) {
             return Output::Solicit(client);
@@ -248,6 +286,80 @@ impl Session {
         Output::Timeout(batch.into_iter().chain(ask).min())
     }
 
+    /// What a room that waits needs.
+    fn wait(&mut self, now: Timestamp) -> Output {
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        let Some(block) = self.room.keep_alive(self.header.block_count(), now) else {
+            return Output::Timeout(self.room.next_deadline());
+        };
+        // All have spoken since the last two: nobody else is there.
+        for client in self.clients.not_heard_since(now - SILENCE) {
+            self.remove_silent(client, SILENCE, now);
+        }
+        if self.clients.is_empty() {
+            return self.poll(now);
+        }
+        let run = block..block + 1;
+        self.sent.note(&run, now);
+        self.totals.sent_blocks += 1;
+        self.totals.sent_bytes += self.bytes_in(&run);
+        Output::Send(run)
+    }
+
+    /// Begins to send, if there is no more to wait for; everybody is asked then.
+    fn open(&mut self, now: Timestamp) {
+        if self.room.open(self.clients.len(), now) {
+            self.tell(SessionEvent::Started);
+        }
+    }
+
+    fn remove_silent(&mut self, client: SocketAddr, silent_for: Duration, now: Timestamp) {
+        self.clients.remove(client);
+        self.totals.silent += 1;
+        self.tell(SessionEvent::ClientSilent { client, silent_for });
+        self.end_if_alone(now);
+    }
+
+    fn next_to_dismiss(&mut self) -> Option<SocketAddr> {
+        let (client, untold) = self.dropped.iter_mut().find(|(_, untold)| **untold)?;
+        *untold = false;
+        Some(*client)
+    }
+
+    /// Judges a client by what it holds; whether it was dropped.
+    fn judge(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) -> bool {
+        let size = u64::from(self.header.block_size().get());
+        let (count, total) = (self.header.block_count(), self.header.total_bytes());
+        let held = policy::held(nack, count, size).min(total);
+        let sent = self.totals.sent_bytes;
+        let Some(client) = self.clients.get_mut(from) else {
+            return false;
+        };
+        let Some(stretch) = client.progress.note(held, total, sent, now) else {
+            return false;
+        };
+        let best = self.clients.best_goodput(from);
+        if !policy::drops(self.slow_clients, stretch, best) {
+            return false;
+        }
+        if let Some(left) = self.clients.remove(from) {
+            self.totals.dropped += 1;
+            while self.dropped.len() >= MAX_CLIENTS {
+                self.dropped.pop_first();
+            }
+            self.dropped.insert(from, true);
+            self.tell(SessionEvent::ClientDropped {
+                client: from,
+                after: now.since(left.joined),
+                goodput: left.progress.goodput(),
+            });
+            self.end_if_alone(now);
+        }
+        true
+    }
+
     fn handle_nack(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) {
         let count = self.header.block_count();
         let first = nack.missing().runs().next().map(|run| run.start);
@@ -258,6 +370,12 @@ impl Session {
                 self.reject(from, Rejection::PastTheEnd { found, count });
                 return;
             }
+            if let Some(untold) = self.dropped.get_mut(&from) {
+                // It did not hear that.
+                *untold = true;
+                self.reject(from, Rejection::Dropped);
+                return;
+            }
             if self.clients.len() >= MAX_CLIENTS {
                 self.reject(from, Rejection::TooManyClients);
                 return;
@@ -266,7 +384,12 @@ impl Session {
                 self.active_since = Some(now);
                 self.sent = Sent::of(count);
                 self.repair = Repair::of(count);
-                self.tell(SessionEvent::Started);
+                let begins = if self.room.enter(now) {
+                    SessionEvent::Started
+                } else {
+                    SessionEvent::Waiting(self.room.start())
+                };
+                self.tell(begins);
             }
             let since = self.sent.since(now - JOINING);
             self.clients.add(from, since, now);
@@ -277,6 +400,15 @@ impl Session {
             Some(Horizon::Asked(serial)) => serial,
             Some(Horizon::Spoke(moment)) => self.sent.since(moment),
         };
+        if self.room.is_waiting() {
+            let served = (first, first.and_then(|first| self.sent.last(first)));
+            self.clients
+                .served(from, served.0, served.1, asked, Duration::ZERO, now);
+            return;
+        }
+        if self.judge(from, nack, now) {
+            return;
+        }
         let present = self.clients.len();
         self.clients.note_parity(from, nack.takes_parity());
         let share_parity = self.clients.share_parity();
@@ -340,6 +472,7 @@ impl Session {
     }
 
     fn handle_disconnect(&mut self, client: SocketAddr, now: Timestamp) {
+        self.dropped.remove(&client);
         let Some(left) = self.clients.remove(client) else {
             return;
         };
@@ -375,6 +508,7 @@ impl Session {
 
     fn end(&mut self, now: Timestamp) {
         self.demand.clear();
+        self.room.leave();
         self.sent = Sent::default();
         self.repair = Repair::default();
         self.rate.forget_votes();
@@ -423,6 +557,8 @@ mod tests {
         Session::new(&SessionConfig {
             header: TransferHeader::new(transaction, blocks * BLOCK - 1, size).unwrap(),
             rate: RateLimits::below(BitRate::from_bits_per_second(1_000_000_000)),
+            start: Start::AT_ONCE,
+            slow_clients: SlowClients::Serve,
         })
     }
 
