@@ -14,7 +14,7 @@ use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
 use slam_client::{BlockIndex, Timestamp};
 
 use super::content::{Content, ContentError};
-use super::socket::{SessionSocket, SocketError};
+use super::socket::{ReceiveBuffers, SessionSocket, SocketError};
 use crate::observe::{Event, EventKind};
 use crate::slam::{Output, RateLimits, Server, SessionConfig, SessionEvent, SessionId};
 
@@ -68,6 +68,7 @@ pub struct Driver {
     server: Server,
     endpoints: Vec<Endpoint>,
     served: Vec<Served>,
+    buffers: ReceiveBuffers,
 }
 
 /// The outer side of one session.
@@ -124,6 +125,7 @@ impl Driver {
             server: Server::new(),
             endpoints: Vec::new(),
             served: Vec::new(),
+            buffers: ReceiveBuffers::default(),
         };
         for (transfer, socket) in transfers.iter().zip(sockets) {
             let name = transfer.name();
@@ -212,9 +214,11 @@ impl Driver {
         for &at in readable {
             let endpoint = &mut self.endpoints[at];
             let server = &mut self.server;
-            let received = endpoint.socket.receive(|from, datagram| {
-                server.handle(SessionId(at), from, datagram, clock());
-            });
+            let received = endpoint
+                .socket
+                .receive(&mut self.buffers, |from, datagram| {
+                    server.handle(SessionId(at), from, datagram, clock());
+                });
             if let Err(error) = received {
                 endpoint.trouble(&error, clock(), on_event);
             }

@@ -7,6 +7,7 @@
 
 use site::BitRate;
 
+use super::pacer::Ease;
 use super::sent::Serial;
 
 /// Below this share of lost blocks a client votes for a higher rate.
@@ -152,6 +153,15 @@ impl RateControl {
     /// The first batch that was sent at the present rate.
     pub(crate) fn epoch(&self) -> Serial {
         self.epoch
+    }
+
+    /// Whether the clients take the highest rate.
+    pub(crate) fn ease(&self) -> Ease {
+        if self.rate == self.limits.ceiling && self.troubled.is_none() {
+            Ease::Easy
+        } else {
+            Ease::Careful
+        }
     }
 
     /// Whether the rate has not fallen yet.

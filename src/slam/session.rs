@@ -215,10 +215,14 @@ impl Session {
             return Output::Solicit(client);
         }
         if self.pacer.next_batch() <= now {
-            let rate = self.rate.rate();
-            if let Some(run) = self.demand.take(self.pacer.batch_blocks(rate)) {
+            let (rate, ease) = (self.rate.rate(), self.rate.ease());
+            if let Some(run) = self.demand.take(self.pacer.batch_blocks(rate, ease)) {
                 let blocks = run.end - run.start;
-                self.pacer.sent(blocks, rate, now);
+                self.pacer.sent(blocks, rate, ease, now);
+                if self.demand.is_empty() {
+                    // What comes next may not make up for time in which nobody wanted anything.
+                    self.pacer.rest();
+                }
                 self.sent.note(&run, now);
                 self.totals.sent_blocks += blocks;
                 self.totals.sent_bytes += self.bytes_in(&run);
