@@ -20,6 +20,9 @@ use crate::slam::{Output, RateLimits, Server, SessionConfig, SessionEvent, Sessi
 
 /// How often `stop` is looked at, and how often at least a silent driver wakes.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How long to send without looking for datagrams: where the link is slower than the pacer, there
+/// is always something to send, and what clients say would be heard too late to be understood.
+const LONGEST_TURN: Duration = Duration::from_micros(500);
 /// How long a full send queue is waited for.
 const SEND_WAIT: Duration = Duration::from_millis(20);
 /// How often events of one kind that anybody on the network can cause are told.
@@ -187,8 +190,12 @@ impl Driver {
         let mut readable = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             self.receive(&readable, &clock, on_event);
+            let turn = clock();
             let wake = loop {
                 let now = clock();
+                if now.since(turn) >= LONGEST_TURN {
+                    break Some(now);
+                }
                 match self.server.poll(now) {
                     Ok((id, output)) => self.act(id, output, now, on_event),
                     Err(wake) => break wake,
@@ -263,10 +270,9 @@ impl Driver {
                 }
             }
             Output::Solicit(client) => {
-                if let Err(error) = endpoint
-                    .socket
-                    .send_to(client, session.encoded_header().as_bytes())
-                {
+                let header = session.encoded_header().as_bytes();
+                let socket = &endpoint.socket;
+                if let Err(error) = send_blocking(socket, || socket.send_to(client, header)) {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
@@ -340,7 +346,7 @@ impl Endpoint {
             // takes one more byte makes it so.
             let full = at / segment >= self.socket.segments_per_send(segment);
             if full || len > segment || !at.is_multiple_of(segment) {
-                send_blocking(&self.socket, &self.datagrams[..at], segment)?;
+                self.send(at, segment)?;
                 self.datagrams.copy_within(at.., 0);
                 self.datagrams.truncate(len);
                 segment = len;
@@ -349,7 +355,13 @@ impl Endpoint {
         if self.datagrams.is_empty() {
             return Ok(());
         }
-        send_blocking(&self.socket, &self.datagrams, segment)
+        self.send(self.datagrams.len(), segment)
+    }
+
+    /// Sends the first `len` bytes of the datagrams.
+    fn send(&self, len: usize, segment: usize) -> io::Result<()> {
+        let datagrams = &self.datagrams[..len];
+        send_blocking(&self.socket, || self.socket.send_group(datagrams, segment))
     }
 
     fn tell(&mut self, event: SessionEvent, now: Timestamp, on_event: &mut dyn FnMut(&Event)) {
@@ -415,11 +427,13 @@ impl Endpoint {
     }
 }
 
-/// Sends to the group; a full queue is waited for, since a block that is dropped here costs a
-/// round trip later.
-fn send_blocking(socket: &SessionSocket, datagrams: &[u8], segment: usize) -> io::Result<()> {
+/// Sends; a full queue is waited for, since what is dropped here costs a round trip later.
+fn send_blocking(
+    socket: &SessionSocket,
+    mut attempt: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
     loop {
-        match socket.send_group(datagrams, segment) {
+        match attempt() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait_for(&mut [PollFd::new(socket, PollFlags::OUT)], SEND_WAIT)?;
             }

@@ -52,6 +52,13 @@ pub(crate) struct Client {
     fruitless: u32,
     round_trip: Option<RoundTrip>,
     heard_at: Timestamp,
+    /// It lists all its gaps, so that a misread answer would make many losses.
+    pub(crate) lists: bool,
+    /// So many answers to a question that was repeated may still come, until then; they speak of
+    /// what left before this.
+    strays: u32,
+    strays_until: Timestamp,
+    strays_horizon: Serial,
     turn: Turn,
 }
 
@@ -141,6 +148,10 @@ impl Clients {
             fruitless: 0,
             round_trip: None,
             heard_at: Timestamp::ZERO,
+            lists: false,
+            strays: 0,
+            strays_until: Timestamp::ZERO,
+            strays_horizon: Serial::NEVER,
             turn,
         };
         self.by_address.insert(address, client);
@@ -346,27 +357,48 @@ impl Client {
     fn measure(&mut self, now: Timestamp) -> Horizon {
         let known = self.round_trip;
         if let Turn::Asked {
+            first,
             last,
             horizon,
             tries,
             ..
         } = self.turn
         {
-            let took = now.since(last);
-            let too_soon = known.is_some_and(|known| took < known.shortest.mul_f64(0.8));
-            // A repeated solicit's answer may be to the earlier one (Karn's rule): it certainly
-            // speaks of what left before that.
             if tries > 1 {
+                // It may answer any of them (Karn's rule), and certainly speaks of what left
+                // before the first. The longest that it may have taken is learnt, or a network
+                // that has become slower would never be known.
+                let took = now.since(first);
+                if self.lists || known.is_none() {
+                    self.learn(took, took);
+                }
+                self.strays = tries - 1;
+                self.strays_until = now + took;
+                self.strays_horizon = horizon;
                 return Horizon::Asked(horizon);
             }
+            if self.lists && self.strays > 0 && now < self.strays_until {
+                // Taken for the answer to this question, it would make losses of all that is under
+                // way.
+                self.strays -= 1;
+                return Horizon::Asked(self.strays_horizon);
+            }
+            let took = now.since(last);
+            let too_soon = known.is_some_and(|known| took < known.shortest.mul_f64(0.8));
             if !too_soon {
-                let smoothed = known.map_or(took, |known| (known.smoothed * 7 + took) / 8);
                 let shortest = known.map_or(took, |known| known.shortest.min(took));
-                self.round_trip = Some(RoundTrip { smoothed, shortest });
+                self.learn(took, shortest);
                 return Horizon::Asked(horizon);
             }
         }
         Horizon::Spoke(now - known.map_or(ASSUMED_ROUND_TRIP, |known| known.smoothed))
+    }
+
+    fn learn(&mut self, took: Duration, shortest: Duration) {
+        let known = self.round_trip;
+        let smoothed = known.map_or(took, |known| (known.smoothed * 7 + took) / 8);
+        let shortest = known.map_or(shortest, |known| known.shortest.min(shortest));
+        self.round_trip = Some(RoundTrip { smoothed, shortest });
     }
 
     /// How long to wait for an answer before asking again. Where nothing else is to be done, a

@@ -11,7 +11,7 @@ use slam_client::wire::{
     ClientPacket, EncodedHeader, MAX_INT_LEN, Nack, TransferHeader, WireError,
 };
 
-use super::ahead::{Context, Want};
+use super::ahead::{Context, STOCK_GAP, Want};
 use super::clients::{Clients, Horizon, MAX_CLIENTS};
 use super::demand::Demand;
 use super::pacer::Pacer;
