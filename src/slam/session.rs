@@ -276,6 +276,7 @@ impl Session {
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
+        client.lists |= nack.missing().run_count() > 1 || nack.missing().len() > STOCK_GAP;
         client
             .evidence
             .start_at(self.rate.epoch().max(client.since));
@@ -314,8 +315,8 @@ impl Session {
         let followed = client.ahead.is_followed(count);
         self.demand.repair(&repairs);
         self.demand.add(&fresh);
-        let again = if !repairs.is_empty() {
-            // As soon as that is sent.
+        let again = if !repairs.is_empty() && !client.lists {
+            // As soon as that is sent: of what lies beyond, it has said nothing yet.
             Duration::ZERO
         } else if followed {
             // Before what is ready for it is sent.
