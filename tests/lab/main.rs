@@ -195,7 +195,7 @@ fn lose(host: &Namespace, of_a_thousand: u32) -> Outcome {
         let rules = format!(
             "table netdev loss {{ chain ingress {{ \
              type filter hook ingress device {INTERFACE} priority 0; \
-             ip protocol udp numgen random mod 1000 < {of_a_thousand} drop; }} }}"
+             ip protocol udp numgen random mod 1000 < {of_a_thousand} drop; }}; }}"
         );
         host.cmd("nft").arg(rules).read()?;
     }
