@@ -4,11 +4,17 @@
 
 fn main() {
     const UDP: &str = "overlay/src/net/udp";
-    for file in ["slam_core.c", "slam_core.h"] {
+    for file in [
+        "slam_core.c",
+        "slam_core.h",
+        "slam_parity.c",
+        "slam_parity.h",
+    ] {
         println!("cargo::rerun-if-changed={UDP}/{file}");
     }
     cc::Build::new()
         .file(format!("{UDP}/slam_core.c"))
+        .file(format!("{UDP}/slam_parity.c"))
         .std("c99")
         .warnings(true)
         .extra_warnings(true)

@@ -13,6 +13,7 @@ pub mod fat;
 pub mod geometry;
 pub mod mbr;
 pub mod plan;
+pub mod regf;
 pub mod size;
 pub mod source;
 pub mod spec;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
 use site::{Image, Site};
-use slamboot::boot::http::{HttpError, HttpServer};
+use slamboot::boot::http::{HttpError, HttpServer, Loader};
 use tempfile::TempDir;
 
 /// What a client got.
@@ -37,10 +37,11 @@ struct Room {
     _folder: TempDir,
 }
 
-fn script(_site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
-    match image.name.as_str() {
-        "broken" => Err("args of broken cannot stand in a script".to_owned()),
-        name => Ok(format!("#!ipxe\necho {name} from {server}\n")),
+fn script(loader: Loader, _site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
+    match (image.name.as_str(), loader) {
+        ("broken", _) => Err("args of broken cannot stand in a script".to_owned()),
+        (name, Loader::Gpxe) => Ok(format!("#!gpxe\necho {name} from {server}\n")),
+        (name, Loader::Ipxe) => Ok(format!("#!ipxe\necho {name} from {server}\n")),
     }
 }
 
@@ -190,6 +191,8 @@ fn scripts_are_rendered_for_the_image_asked_for() {
     let default = room.get("/boot.ipxe");
     assert_eq!(default.text(), "#!ipxe\necho demo from 127.0.0.1\n");
     assert_eq!(default.header("Content-Length"), Some("32"));
+    let gpxe = room.get("/boot.gpxe");
+    assert_eq!(gpxe.text(), "#!gpxe\necho demo from 127.0.0.1\n");
     let debian = room.get("/boot.ipxe?image=debian");
     assert_eq!(debian.text(), "#!ipxe\necho debian from 127.0.0.1\n");
     let wrong = room.get("/boot.ipxe?image=debain");

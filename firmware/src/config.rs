@@ -4,6 +4,8 @@
 use sha2::{Digest, Sha256};
 use site::{Client, Firmware};
 
+use crate::pins::{Configuration, Release};
+
 /// One header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -49,14 +51,19 @@ const SLAMBOOT: [Line; 2] = [
     Line::Require("slamboot_slam"),
 ];
 
-/// The headers for a site's ROMs, with the SLAM client `client`.
-pub fn headers(firmware: &Firmware, client: Client) -> Vec<Header> {
+/// The headers for a site's ROMs, as far as `release` can follow the site's wishes.
+pub fn headers(firmware: &Firmware, release: &Release) -> Vec<Header> {
     let mut general = GENERAL.to_vec();
-    match client {
-        Client::Stock => general.extend(STOCK),
-        Client::Slamboot => general.extend(SLAMBOOT),
+    match (release.client(firmware.client), release.configuration) {
+        // Its line in config/general.h says it.
+        (Client::Stock, Configuration::Line) => {}
+        (Client::Stock, Configuration::Local) => general.extend(STOCK),
+        (Client::Slamboot, _) => general.extend(SLAMBOOT),
     }
-    if firmware.igmp {
+    if firmware.ipv6 {
+        general.push(Line::Define("NET_PROTO_IPV6", ""));
+    }
+    if release.membership(firmware.igmp) {
         // By name: the client's weak stand-ins would satisfy whoever calls it, and a linker draws
         // nothing from an archive for a symbol that it has.
         general.push(Line::Require("mcast"));
@@ -75,6 +82,40 @@ pub fn headers(firmware: &Firmware, client: Client) -> Vec<Header> {
         });
     }
     headers
+}
+
+/// Where the line stands that [`switch_on_slam`] edits.
+pub const GENERAL_H: &str = "src/config/general.h";
+
+/// A `config/general.h` that cannot be edited.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{GENERAL_H}: expected one line `#undef DOWNLOAD_PROTO_SLAM`, found {found} such line{}: another release than its pin says?",
+    if *.found == 1 { "" } else { "s" }
+)]
+pub struct NoSwitch {
+    found: usize,
+}
+
+/// SLAM switched on the old way: upstream's text with the line's `#undef` made a `#define`, its
+/// comment kept, nothing else changed.
+pub fn switch_on_slam(general: &str) -> Result<String, NoSwitch> {
+    let mut found = 0;
+    let mut text = String::with_capacity(general.len() + 1);
+    for line in general.split_inclusive('\n') {
+        let mut words = line.split_whitespace();
+        if (words.next(), words.next()) == (Some("#undef"), Some("DOWNLOAD_PROTO_SLAM")) {
+            found += 1;
+            text.push_str(&line.replacen("#undef", "#define", 1));
+        } else {
+            text.push_str(line);
+        }
+    }
+    if found == 1 {
+        Ok(text)
+    } else {
+        Err(NoSwitch { found })
+    }
 }
 
 /// Identifies the headers' content.
@@ -117,11 +158,59 @@ mod tests {
     use super::*;
     use site::Site;
 
+    fn release(name: &str) -> Release {
+        crate::pins::Pins::builtin()
+            .unwrap()
+            .release(name)
+            .unwrap()
+            .clone()
+    }
+
+    #[test]
+    fn old_releases_get_neither_our_c_nor_a_header_that_switches_slam_on() {
+        for name in ["v1.20.1", "gpxe"] {
+            let text = headers(&Site::default().firmware, &release(name))[0]
+                .text
+                .clone();
+            for part in ["SLAM", "REQUIRE_OBJECT", "mcast"] {
+                assert!(!text.contains(part), "{name}: {text}");
+            }
+        }
+    }
+
+    /// Lines as they stand in gPXE, and in iPXE v1.20.1.
+    #[test]
+    fn the_old_way_changes_one_word() {
+        let gpxe = "/*\n */\n#undef\tDOWNLOAD_PROTO_TFTM\t/* Multicast TFTP */\n\
+                    #undef\tDOWNLOAD_PROTO_SLAM\t/* Scalable Local Area Multicast */\n\
+                    \n#include <config/local/general.h>\n";
+        let edited = switch_on_slam(gpxe).unwrap();
+        assert_eq!(
+            edited,
+            gpxe.replace(
+                "#undef\tDOWNLOAD_PROTO_SLAM",
+                "#define\tDOWNLOAD_PROTO_SLAM"
+            )
+        );
+        assert!(edited.contains("#undef\tDOWNLOAD_PROTO_TFTM"), "{edited}");
+        for (text, found) in [
+            ("", "0 such lines"),
+            (edited.as_str(), "0 such lines"),
+            ("#undef DOWNLOAD_PROTO_SLAMX\n", "0 such lines"),
+            ("//#undef DOWNLOAD_PROTO_SLAM\n", "0 such lines"),
+            (&gpxe.repeat(2), "2 such lines"),
+        ] {
+            let error = switch_on_slam(text).unwrap_err().to_string();
+            assert!(error.contains(found), "{error}");
+        }
+    }
+
     #[test]
     fn one_slam_client_is_on_and_banners_are_off() {
         let general = |client| {
-            let headers = headers(&Site::default().firmware, client);
-            headers[0].text.clone()
+            let mut firmware = Site::default().firmware;
+            firmware.client = client;
+            headers(&firmware, &release("v2.0.0"))[0].text.clone()
         };
         let stock = general(Client::Stock);
         assert!(stock.contains("#define DOWNLOAD_PROTO_SLAM\n"), "{stock}");
@@ -144,7 +233,8 @@ mod tests {
     #[test]
     fn membership_is_linked_by_choice() {
         let mut firmware = Site::default().firmware;
-        let with = headers(&firmware, Client::Stock);
+        firmware.client = Client::Stock;
+        let with = headers(&firmware, &release("v2.0.0"));
         assert!(
             with[0].text.contains("REQUIRE_OBJECT ( mcast );\n")
                 && with[0].text.contains("REQUIRE_OBJECT ( mcast_cmd );\n"),
@@ -152,7 +242,7 @@ mod tests {
             with[0].text
         );
         firmware.igmp = false;
-        let without = headers(&firmware, Client::Stock);
+        let without = headers(&firmware, &release("v2.0.0"));
         assert!(!without[0].text.contains("REQUIRE_OBJECT"));
         assert_ne!(digest(&with), digest(&without));
     }
@@ -160,7 +250,7 @@ mod tests {
     #[test]
     fn serial_is_for_bios_and_by_choice() {
         let mut firmware = Site::default().firmware;
-        let with = headers(&firmware, Client::Stock);
+        let with = headers(&firmware, &release("v2.0.0"));
         assert_eq!(
             with[1].text.lines().skip(1).collect::<Vec<_>>(),
             [
@@ -171,7 +261,7 @@ mod tests {
             ]
         );
         firmware.serial = false;
-        let without = headers(&firmware, Client::Stock);
+        let without = headers(&firmware, &release("v2.0.0"));
         assert!(
             without
                 .iter()

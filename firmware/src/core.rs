@@ -35,6 +35,8 @@ pub struct Config {
     pub give_up: u64,
     /// Largest file in bytes.
     pub max_bytes: u64,
+    /// Most parity blocks to keep; 0: none is taken.
+    pub max_parity: u32,
 }
 
 impl Default for Config {
@@ -51,6 +53,7 @@ impl Default for Config {
             stall: wait(),
             max_doublings: 0,
             max_restarts: 0,
+            max_parity: 0,
             give_up: 0,
             max_bytes: 0,
         };
@@ -66,6 +69,7 @@ impl Default for Config {
             max_restarts: config.max_restarts,
             give_up: config.give_up,
             max_bytes: config.max_bytes,
+            max_parity: config.max_parity,
         }
     }
 }
@@ -80,6 +84,7 @@ impl Config {
             stall: wait(self.stall),
             max_doublings: self.max_doublings,
             max_restarts: self.max_restarts,
+            max_parity: self.max_parity,
             give_up: self.give_up,
             max_bytes: self.max_bytes,
         }
@@ -109,6 +114,8 @@ pub enum Rejection {
     SolicitToGroup,
     /// A block to one client instead of to the group.
     DataToClient,
+    /// It came from elsewhere, and the server was heard.
+    Foreign,
 }
 
 impl Rejection {
@@ -124,6 +131,7 @@ impl Rejection {
             ffi::SLAM_CORE_NO_MEMORY => Rejection::NoMemory,
             ffi::SLAM_CORE_SOLICIT_TO_GROUP => Rejection::SolicitToGroup,
             ffi::SLAM_CORE_DATA_TO_CLIENT => Rejection::DataToClient,
+            ffi::SLAM_CORE_FOREIGN => Rejection::Foreign,
             _ => return None,
         })
     }
@@ -189,8 +197,19 @@ impl Header {
 pub struct Packet<'d> {
     /// Its transfer.
     pub header: Header,
-    /// The block and its number; without one it is a solicit.
-    pub block: Option<(u64, &'d [u8])>,
+    /// What it carries.
+    pub content: Content<'d>,
+}
+
+/// What a datagram from the server carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'d> {
+    /// A block and its number.
+    Block(u64, &'d [u8]),
+    /// A sum over the blocks of a window: window, row, sum.
+    Parity(u64, u8, &'d [u8]),
+    /// Nothing: it is a solicit.
+    Solicit,
 }
 
 /// Takes a datagram from the server apart; every length and number in it is checked.
@@ -202,7 +221,9 @@ pub fn decode(datagram: &[u8]) -> Result<Packet<'_>, Rejection> {
             block_size: 0,
         },
         is_data: 0,
+        is_parity: 0,
         block: 0,
+        row: 0,
         payload: ptr::null(),
         payload_len: 0,
     };
@@ -211,15 +232,17 @@ pub fn decode(datagram: &[u8]) -> Result<Packet<'_>, Rejection> {
         unsafe { ffi::slam_core_decode(datagram.as_ptr(), datagram.len(), &raw mut packet) };
     match Rejection::from_c(rejection) {
         Some(rejection) => Err(rejection),
-        None => Ok(Packet {
-            header: Header::from_c(&packet.header),
-            block: (packet.is_data != 0).then(|| {
-                (
-                    packet.block,
-                    part(datagram, packet.payload, packet.payload_len),
-                )
-            }),
-        }),
+        None => {
+            let payload = || part(datagram, packet.payload, packet.payload_len);
+            Ok(Packet {
+                header: Header::from_c(&packet.header),
+                content: match (packet.is_data != 0, packet.is_parity != 0) {
+                    (false, _) => Content::Solicit,
+                    (true, false) => Content::Block(packet.block, payload()),
+                    (true, true) => Content::Parity(packet.block, packet.row, payload()),
+                },
+            })
+        }
     }
 }
 
@@ -317,6 +340,8 @@ pub struct Actions<'d> {
     pub restarted: Option<Header>,
     /// A block to store: bytes from the start of the file, and the block.
     pub write: Option<(u64, &'d [u8])>,
+    /// A window is to be completed ([`Client::rebuild`]).
+    pub rebuild: bool,
     /// A datagram to send to the server.
     pub send: Option<Vec<u8>>,
     /// How it ended.
@@ -357,6 +382,13 @@ impl Client {
         Client { core }
     }
 
+    /// Whether to [`handle`](Client::handle) a datagram that came from the server's own address, or
+    /// from elsewhere: nobody else is believed once the server was heard.
+    pub fn heed(&mut self, from_server: bool) -> bool {
+        // SAFETY: the core is borrowed for the call.
+        unsafe { ffi::slam_core_heed(&raw mut *self.core, from_server.into()) != 0 }
+    }
+
     /// Takes what happened at `now`; gives what follows.
     pub fn handle<'d>(&mut self, now: u64, input: Input<'d>) -> Actions<'d> {
         let (kind, datagram): (_, &'d [u8]) = match input {
@@ -371,6 +403,7 @@ impl Client {
             payload: ptr::null(),
             payload_len: 0,
             offset: 0,
+            rebuild: 0,
             send: ptr::null(),
             send_len: 0,
             end: 0,
@@ -397,10 +430,49 @@ impl Client {
                 let payload = part(datagram, actions.payload, actions.payload_len);
                 (actions.offset, payload)
             }),
+            rebuild: actions.rebuild != 0,
             // What is to be sent lies in the core's own buffer.
             send: (actions.send_len > 0).then(|| self.core.packet[..actions.send_len].to_vec()),
             end,
             wake: end.is_none().then_some(actions.wake),
+        }
+    }
+
+    /// Completes a window, as the last [`Actions`] said: reads the blocks that are stored (offset
+    /// and where to), gives those that were missing.
+    pub fn rebuild(&mut self, mut read: impl FnMut(u64, &mut [u8])) -> Vec<(u64, Vec<u8>)> {
+        for column in 0..ffi::SLAM_PARITY_WINDOW {
+            let mut offset = 0;
+            // SAFETY: it fills in one number.
+            let len = unsafe {
+                ffi::slam_core_rebuild_read(&raw const *self.core, column, &raw mut offset)
+            };
+            if len == 0 {
+                continue;
+            }
+            let mut block = vec![0; len];
+            read(offset, &mut block);
+            // SAFETY: it reads `len` bytes of `block`.
+            unsafe {
+                ffi::slam_core_rebuild_add(&raw mut *self.core, column, block.as_ptr(), len);
+            }
+        }
+        let mut blocks = Vec::new();
+        loop {
+            let (mut offset, mut len) = (0, 0);
+            // SAFETY: it fills in two numbers; the block is copied before the next call.
+            let block = unsafe {
+                let data = ffi::slam_core_rebuild_block(
+                    &raw mut *self.core,
+                    &raw mut offset,
+                    &raw mut len,
+                );
+                if data.is_null() {
+                    return blocks;
+                }
+                std::slice::from_raw_parts(data, len).to_vec()
+            };
+            blocks.push((offset, block));
         }
     }
 

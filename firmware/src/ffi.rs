@@ -2,9 +2,29 @@
 //! The overlay's cores, as bindgen sees them: made by `cargo xtask codegen`; changes are lost.
 //! What each thing is stands in `overlay/src/net/udp/slam_core.h`.
 
+pub const SLAM_PARITY_WINDOW_BITS: u32 = 7;
+pub const SLAM_PARITY_WINDOW: u32 = 128;
+pub const SLAM_PARITY_ROWS: u32 = 128;
+pub const SLAM_PARITY_MAX_MISSING: u32 = 32;
 pub const SLAM_CORE_MAX_INT: u32 = 7;
-pub const SLAM_CORE_MAX_PACKET: u32 = 1472;
+pub const SLAM_CORE_MAX_PACKET: u32 = 1452;
 pub const SLAM_CORE_MAX_BLOCK: u32 = 65507;
+#[repr(C)]
+#[repr(align(8))]
+#[derive(Debug, Copy, Clone)]
+pub struct slam_parity_block {
+    pub _bindgen_opaque_blob: [u64; 2usize],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct slam_parity_solution {
+    pub count: u32,
+    pub len: usize,
+    pub next: u32,
+    pub missing: [u8; 32usize],
+    pub sums: [*mut slam_parity_block; 32usize],
+    pub matrix: [[u8; 32usize]; 32usize],
+}
 pub const SLAM_CORE_MULTICAST: slam_core_kind = 0;
 pub const SLAM_CORE_UNICAST: slam_core_kind = 1;
 pub const SLAM_CORE_TIMEOUT: slam_core_kind = 2;
@@ -21,6 +41,7 @@ pub const SLAM_CORE_TOO_LARGE: slam_core_rejection = 7;
 pub const SLAM_CORE_NO_MEMORY: slam_core_rejection = 8;
 pub const SLAM_CORE_SOLICIT_TO_GROUP: slam_core_rejection = 9;
 pub const SLAM_CORE_DATA_TO_CLIENT: slam_core_rejection = 10;
+pub const SLAM_CORE_FOREIGN: slam_core_rejection = 11;
 pub type slam_core_rejection = ::core::ffi::c_uint;
 pub const SLAM_CORE_RUNNING: slam_core_end = 0;
 pub const SLAM_CORE_COMPLETE: slam_core_end = 1;
@@ -46,6 +67,7 @@ pub struct slam_core_config {
     pub stall: slam_core_wait,
     pub max_doublings: u32,
     pub max_restarts: u32,
+    pub max_parity: u32,
     pub give_up: u64,
     pub max_bytes: u64,
 }
@@ -79,7 +101,9 @@ pub struct slam_core_header {
 pub struct slam_core_packet {
     pub header: slam_core_header,
     pub is_data: ::core::ffi::c_int,
+    pub is_parity: ::core::ffi::c_int,
     pub block: u64,
+    pub row: u8,
     pub payload: *const u8,
     pub payload_len: usize,
 }
@@ -94,6 +118,10 @@ pub struct slam_core {
     pub first_gap: u64,
     pub map: *mut u8,
     pub map_len: usize,
+    pub parity: *mut slam_parity_block,
+    pub kept: u32,
+    pub solution: slam_parity_solution,
+    pub solved: u64,
     pub end: slam_core_end,
     pub random: u64,
     pub fruitless: u32,
@@ -103,13 +131,16 @@ pub struct slam_core {
     pub dead_at: u64,
     pub data: u64,
     pub duplicates: u64,
+    pub rebuilt: u64,
     pub solicits: u64,
     pub nacks: u64,
     pub rejected: u64,
     pub last_rejection: slam_core_rejection,
     pub refused_bytes: u64,
     pub restarts: u32,
-    pub packet: [u8; 1472usize],
+    pub server_heard: ::core::ffi::c_int,
+    pub foreign_taken: ::core::ffi::c_int,
+    pub packet: [u8; 1452usize],
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -119,6 +150,7 @@ pub struct slam_core_actions {
     pub payload: *const u8,
     pub payload_len: usize,
     pub offset: u64,
+    pub rebuild: ::core::ffi::c_int,
     pub send: *const u8,
     pub send_len: usize,
     pub end: slam_core_end,
@@ -134,6 +166,10 @@ unsafe extern "C" {
         now: u64,
     );
     pub fn slam_core_free(core: *mut slam_core);
+    pub fn slam_core_heed(
+        core: *mut slam_core,
+        from_server: ::core::ffi::c_int,
+    ) -> ::core::ffi::c_int;
     pub fn slam_core_input(
         core: *mut slam_core,
         kind: slam_core_kind,
@@ -142,6 +178,22 @@ unsafe extern "C" {
         now: u64,
         actions: *mut slam_core_actions,
     );
+    pub fn slam_core_rebuild_read(
+        core: *const slam_core,
+        column: ::core::ffi::c_uint,
+        offset: *mut u64,
+    ) -> usize;
+    pub fn slam_core_rebuild_add(
+        core: *mut slam_core,
+        column: ::core::ffi::c_uint,
+        data: *const u8,
+        len: usize,
+    );
+    pub fn slam_core_rebuild_block(
+        core: *mut slam_core,
+        offset: *mut u64,
+        len: *mut usize,
+    ) -> *const u8;
     pub fn slam_core_int_len(value: u64) -> usize;
     pub fn slam_core_put_int(value: u64, out: *mut u8) -> usize;
     pub fn slam_core_pull_int(

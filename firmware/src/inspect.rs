@@ -4,6 +4,7 @@
 
 pub mod elf;
 mod lkrn;
+mod nrv2b;
 mod payload;
 mod pe;
 pub mod rom;
@@ -106,7 +107,8 @@ pub struct Report {
     pub bytes: usize,
     /// Size of the program in memory, unpacked.
     pub unpacked: usize,
-    /// Packed blocks whose checksum is right; 0 for EFI and ELF, which are not packed.
+    /// Packed blocks whose checksum is right; 0 for EFI and ELF, which are not packed, and for gPXE,
+    /// whose blocks have none.
     pub blocks: usize,
     /// URI schemes that it opens.
     pub protocols: Vec<String>,
@@ -137,7 +139,7 @@ pub enum InspectError {
     },
     /// Not one packed block.
     #[error(
-        "a {kind} of {bytes} bytes without a single packed block whose checksum is right: damaged, no iPXE, or an iPXE from before March 2016"
+        "a {kind} of {bytes} bytes without a single packed block, neither LZMA with a checksum that is right (iPXE from March 2016 on) nor NRV2B (before): damaged, or no iPXE"
     )]
     NoPayload {
         /// What it looks like.
@@ -197,23 +199,31 @@ pub fn inspect(file: &[u8]) -> Result<Report, InspectError> {
 }
 
 fn packed(file: &[u8], kind: Kind, rom: Vec<RomImage>) -> Result<Report, InspectError> {
-    let blocks = payload::unpack(file);
-    let textdata = blocks.iter().max_by_key(|block| block.bytes.len());
-    let textdata = textdata.ok_or(InspectError::NoPayload {
+    let (bytes, blocks) = largest_block(file).ok_or(InspectError::NoPayload {
         kind,
         bytes: file.len(),
     })?;
     let memory = Memory {
-        bytes: &textdata.bytes,
+        bytes: &bytes,
         word: Word::Four,
     };
-    Ok(report(file, kind, &memory, blocks.len(), rom))
+    Ok(report(file, kind, &memory, blocks, rom))
 }
 
 /// The largest packed block of a BIOS image, unpacked: `.textdata`.
 pub fn textdata(file: &[u8]) -> Option<Vec<u8>> {
-    let blocks = payload::unpack(file).into_iter();
-    blocks.map(|block| block.bytes).max_by_key(Vec::len)
+    largest_block(file).map(|(bytes, _)| bytes)
+}
+
+/// That block, and how many have a checksum that is right.
+fn largest_block(file: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let blocks = payload::unpack(file);
+    let checked = blocks.len();
+    let largest = blocks.into_iter().map(|block| block.bytes);
+    match largest.max_by_key(Vec::len) {
+        Some(bytes) => Some((bytes, checked)),
+        None => Some((nrv2b::largest(file, nrv2b::LIMIT)?, 0)),
+    }
 }
 
 fn report(
@@ -265,5 +275,10 @@ fn elf_report(file: &[u8], linked: &elf::Linked) -> Report {
     } else {
         ProtocolSupport::Absent
     };
+    // A program whose pointers a loader fills in has no tables to follow: symbols say it.
+    if linked.textdata.is_none() {
+        report.membership = linked.membership;
+        report.script.clone_from(&linked.script);
+    }
     report
 }

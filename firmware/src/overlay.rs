@@ -13,7 +13,7 @@ const EXPLICIT_GROUPS: (&str, &str) = (
 );
 
 /// slamboot's own client: what decides, and what ties that to iPXE.
-const CLIENT: [(&str, &str); 3] = [
+const CLIENT: [(&str, &str); 5] = [
     (
         "src/net/udp/slam_core.c",
         include_str!("../overlay/src/net/udp/slam_core.c"),
@@ -23,13 +23,21 @@ const CLIENT: [(&str, &str); 3] = [
         include_str!("../overlay/src/net/udp/slam_core.h"),
     ),
     (
+        "src/net/udp/slam_parity.c",
+        include_str!("../overlay/src/net/udp/slam_parity.c"),
+    ),
+    (
+        "src/net/udp/slam_parity.h",
+        include_str!("../overlay/src/net/udp/slam_parity.h"),
+    ),
+    (
         "src/net/udp/slamboot_slam.c",
         include_str!("../overlay/src/net/udp/slamboot_slam.c"),
     ),
 ];
 
 /// Group membership: IGMP and MLD, with the commands `mcjoin` and `mcleave`.
-const MEMBERSHIP: [(&str, &str); 5] = [
+const MEMBERSHIP: [(&str, &str); 8] = [
     (
         "src/net/igmp_core.h",
         include_str!("../overlay/src/net/igmp_core.h"),
@@ -37,6 +45,18 @@ const MEMBERSHIP: [(&str, &str); 5] = [
     (
         "src/net/igmp_core.c",
         include_str!("../overlay/src/net/igmp_core.c"),
+    ),
+    (
+        "src/net/igmp_parts.h",
+        include_str!("../overlay/src/net/igmp_parts.h"),
+    ),
+    (
+        "src/net/igmp_input.c",
+        include_str!("../overlay/src/net/igmp_input.c"),
+    ),
+    (
+        "src/net/igmp_output.c",
+        include_str!("../overlay/src/net/igmp_output.c"),
     ),
     (
         "src/net/mcast.c",
@@ -55,7 +75,10 @@ const MEMBERSHIP: [(&str, &str); 5] = [
 /// What `release` gets, for the SLAM client `client`. What of it is linked, headers decide
 /// ([`headers`](crate::config::headers)).
 pub fn files(release: &Release, client: Client) -> Vec<(&'static str, &'static str)> {
-    let mut files = MEMBERSHIP.to_vec();
+    let mut files = Vec::new();
+    if release.membership(true) {
+        files.extend(MEMBERSHIP);
+    }
     match (release.client(client), release.explicit_groups) {
         (Client::Slamboot, _) => files.extend(CLIENT),
         (Client::Stock, ExplicitGroups::Broken) => files.push(EXPLICIT_GROUPS),

@@ -38,6 +38,12 @@ pub struct Release {
     /// Whether slamboot's own SLAM client can be laid over it.
     #[serde(default)]
     pub overlay: Overlay,
+    /// How SLAM is switched on.
+    #[serde(default)]
+    pub configuration: Configuration,
+    /// Which scripts it runs.
+    #[serde(default)]
+    pub dialect: Dialect,
     /// Further make arguments.
     #[serde(default)]
     pub make: Vec<String>,
@@ -57,7 +63,34 @@ pub enum Overlay {
     Unfit,
 }
 
+/// How a release is told to link SLAM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Configuration {
+    /// By a header in `config/local`.
+    #[default]
+    Local,
+    /// The old way: the `#undef` line in `config/general.h` becomes a `#define`.
+    Line,
+}
+
+/// Which scripts a release runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// `#!ipxe`: labels, `||`, `goto`.
+    #[default]
+    Ipxe,
+    /// `#!gpxe`: commands one after the other, up to the first that fails.
+    Gpxe,
+}
+
 impl Release {
+    /// Whether a ROM of this release speaks for its groups when that is wanted.
+    pub fn membership(&self, wanted: bool) -> bool {
+        wanted && self.overlay == Overlay::Fits
+    }
+
     /// The SLAM client that a ROM of this release gets when `wanted` is asked for.
     pub fn client(&self, wanted: site::Client) -> site::Client {
         match self.overlay {
@@ -171,7 +204,7 @@ mod tests {
         let error = Pins::builtin().unwrap().release("v9").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no iPXE release named \"v9\" is pinned; firmware/ipxe.toml knows: head, v1.20.1, v1.21.1, v2.0.0"
+            "no iPXE release named \"v9\" is pinned; firmware/ipxe.toml knows: gpxe, head, v1.20.1, v1.21.1, v2.0.0"
         );
     }
 

@@ -11,6 +11,8 @@ use std::net::Ipv4Addr;
 
 use site::{Image, ImageKind, Site, Transfer, TransferPart};
 
+const GPXE: &str = include_str!("../scripts/embedded.gpxe");
+const BOOT_GPXE: &str = include_str!("../scripts/boot.gpxe");
 const EMBEDDED: &str = include_str!("../scripts/embedded.ipxe");
 const SERVER_NEXT: &str = include_str!("../scripts/server-next.ipxe");
 const REMOTE: &str = include_str!("../scripts/remote.ipxe");
@@ -18,6 +20,7 @@ const BOOT: &str = include_str!("../scripts/boot.ipxe");
 const DISK: &str = include_str!("../scripts/disk.ipxe");
 const LINUX: &str = include_str!("../scripts/linux.ipxe");
 const FETCH: &str = include_str!("../scripts/fetch.ipxe");
+const FETCH_HTTP: &str = include_str!("../scripts/fetch-http.ipxe");
 const FETCH_SLAM: &str = include_str!("../scripts/fetch-slam.ipxe");
 
 /// What a script cannot say.
@@ -30,6 +33,17 @@ pub enum ScriptError {
     Name {
         /// The name.
         found: String,
+    },
+    /// A gPXE ROM's script is the server's alone.
+    #[error(
+        "gPXE scripts come from the server, over HTTP: set http_port in slamboot.toml and build the ROM again"
+    )]
+    NoHttp,
+    /// An image that gPXE's script cannot boot.
+    #[error("image {image}: gPXE boots disk images only, by this server's scripts; iPXE boots all")]
+    GpxeLinux {
+        /// The image's name.
+        image: String,
     },
     /// Kernel arguments that iPXE would take for its own syntax.
     #[error(
@@ -81,6 +95,40 @@ pub fn embedded(site: &Site) -> Result<String, ScriptError> {
     ))
 }
 
+/// The script in a gPXE ROM, which knows neither labels nor conditions: it asks the server for the
+/// rest.
+pub fn embedded_gpxe(site: &Site) -> Result<String, ScriptError> {
+    let server = site
+        .server
+        .address
+        .map_or("${next-server}".to_owned(), |address| address.to_string());
+    let http = http_prefix(site, &server).ok_or(ScriptError::NoHttp)?;
+    Ok(script(GPXE, &[("http", &http)]))
+}
+
+/// What the server at `server` hands out as `/boot.gpxe` for `image`.
+pub fn boot_gpxe(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, ScriptError> {
+    check_name(&image.name)?;
+    let server = server.to_string();
+    let http = http_prefix(site, &server).ok_or(ScriptError::NoHttp)?;
+    let transfers = site.transfers();
+    let disk = transfers
+        .iter()
+        .find(|t| t.image == image.name && t.part == TransferPart::Disk)
+        .ok_or_else(|| ScriptError::GpxeLinux {
+            image: image.name.clone(),
+        })?;
+    Ok(script(
+        BOOT_GPXE,
+        &[
+            ("name", &image.name),
+            ("http", &http),
+            ("transfer", &disk.name()),
+            ("slam", &disk.uri(&server)),
+        ],
+    ))
+}
+
 /// What the server at `server` hands out as `/boot.ipxe` for `image`.
 pub fn boot(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, ScriptError> {
     let server = server.to_string();
@@ -105,12 +153,29 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
         transfers.iter().find(mine)
     };
     let fetch = |command: &str, transfer: &Transfer, args: &str| {
+        // An address that only routers know comes by their advertisement, which is waited for.
+        let (slam, ipv6) = match (transfer.group.is_ipv6(), site.server.address6) {
+            (false, _) => (transfer.uri(server), ""),
+            (true, Some(address)) => (
+                transfer.uri(format_args!("[{address}]")),
+                "ifconf --configurator ipv6 ||",
+            ),
+            (true, None) => (String::new(), ""),
+        };
         fill(
-            if http.is_some() { FETCH } else { FETCH_SLAM },
+            match &http {
+                Some(_) if slam.is_empty() => FETCH_HTTP,
+                None if slam.is_empty() => {
+                    "echo slamboot: no IPv6 address of the server is known: set address6 in slamboot.toml\ngoto failed\n"
+                }
+                Some(_) => FETCH,
+                None => FETCH_SLAM,
+            },
             &[
                 ("transfer", &transfer.name()),
                 ("command", command),
-                ("slam", &transfer.uri(server)),
+                ("slam", &slam),
+                ("ipv6", ipv6),
                 ("group", &transfer.group.ip().to_string()),
                 ("http", http.as_deref().unwrap_or_default()),
                 ("path", &transfer.http_path()),
@@ -242,6 +307,33 @@ mod tests {
             ],
             ..Site::default()
         }
+    }
+
+    #[test]
+    fn gpxe_gets_commands_and_nothing_else() {
+        let mut site = site();
+        let embedded = embedded_gpxe(&site).unwrap();
+        assert_eq!(
+            embedded,
+            "#!gpxe\necho slamboot: rom up\ndhcp net0\n\
+             chain http://${next-server}:8080/boot.gpxe\n"
+        );
+        let server = Ipv4Addr::new(10, 77, 0, 1);
+        let boot = boot_gpxe(&site, &site.images[0], server).unwrap();
+        assert_eq!(
+            boot,
+            "#!gpxe\n\
+             kernel --name memdisk http://10.77.0.1:8080/memdisk harddisk\n\
+             echo slamboot: fetch demo over x-slam\n\
+             initrd --name disk x-slam://10.77.0.1:10000/239.255.1.1:10000\n\
+             echo slamboot: fetched demo over x-slam\n\
+             echo slamboot: boot demo\n\
+             boot memdisk\n"
+        );
+        let error = boot_gpxe(&site, &site.images[1], server).unwrap_err();
+        assert!(error.to_string().contains("image debian"), "{error}");
+        site.server.http_port = None;
+        assert_eq!(embedded_gpxe(&site), Err(ScriptError::NoHttp));
     }
 
     /// What every iPXE can run: labels that exist, no line with `{{`, a first line that says it is
@@ -380,6 +472,38 @@ exit 1
             [1, 2],
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_ipv6_group_is_asked_for_at_an_ipv6_address() {
+        let mut site = site();
+        site.slam.group = "ff15::5a".parse().unwrap();
+        site.server.address6 = Some("fd00::1".parse().unwrap());
+        let server = Ipv4Addr::new(10, 0, 0, 1);
+        let text = boot(&site, &site.images[1], server).unwrap();
+        sound(&text);
+        for line in [
+            "ifconf --configurator ipv6 ||",
+            "mcjoin ff15::5b ||",
+            "initrd --name initrd x-slam://[fd00::1]:10002/[ff15::5c]:10002 && goto initrd_slam ||",
+            "initrd --name initrd http://10.0.0.1:8080/images/debian/initrd || goto failed",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in {text}");
+        }
+        // A ROM that nobody told the address, and an IPv4 group beside it.
+        site.server.address6 = None;
+        let text = embedded(&site).unwrap();
+        sound(&text);
+        assert!(!text.contains("x-slam://"), "{text}");
+        assert!(text.contains("http://${server}:8080/images/"), "{text}");
+        site.slam.group = "239.255.1.1, ff15::5a".parse().unwrap();
+        let text = embedded(&site).unwrap();
+        sound(&text);
+        assert!(
+            text.contains("x-slam://${server}:10000/239.255.1.1:10000"),
+            "{text}"
+        );
+        assert!(!text.contains("ifconf"), "{text}");
     }
 
     #[test]

@@ -24,14 +24,20 @@ pub enum Platform {
     Bios,
     /// `bin-x86_64-efi`: x86-64, UEFI.
     EfiX64,
+    /// `bin-x86_64-linux`: x86-64, a program on Linux, for tests with many clients.
+    LinuxX64,
 }
 
 impl Platform {
+    /// All of them.
+    pub const ALL: [Platform; 3] = [Platform::Bios, Platform::EfiX64, Platform::LinuxX64];
+
     /// iPXE's BIN directory, relative to `src/`.
     pub fn bin(self) -> &'static str {
         match self {
             Platform::Bios => "bin",
             Platform::EfiX64 => "bin-x86_64-efi",
+            Platform::LinuxX64 => "bin-x86_64-linux",
         }
     }
 }
@@ -41,12 +47,13 @@ impl fmt::Display for Platform {
         f.write_str(match self {
             Platform::Bios => "BIOS, i386",
             Platform::EfiX64 => "UEFI, x86-64",
+            Platform::LinuxX64 => "Linux, x86-64",
         })
     }
 }
 
 /// Endings that are built, with what they make.
-const ENDINGS: [(&str, Platform, Kind); 8] = [
+const ENDINGS: [(&str, Platform, Kind); 9] = [
     ("lkrn", Platform::Bios, Kind::Lkrn),
     ("kpxe", Platform::Bios, Kind::BootProgram),
     ("kkpxe", Platform::Bios, Kind::BootProgram),
@@ -55,6 +62,7 @@ const ENDINGS: [(&str, Platform, Kind); 8] = [
     ("pcirom", Platform::Bios, Kind::Rom),
     ("mrom", Platform::Bios, Kind::Rom),
     ("efi", Platform::EfiX64, Kind::Efi),
+    ("linux", Platform::LinuxX64, Kind::Elf),
 ];
 
 /// A name that no target has.
@@ -163,6 +171,9 @@ mod tests {
         assert_eq!(efi.path(), "bin-x86_64-efi/snponly.efi");
         assert_eq!(efi.pci(), None);
         assert_eq!(Target::parse("undionly.kpxe").unwrap().pci(), None);
+        let program = Target::parse("tap.linux").unwrap();
+        assert_eq!(program.path(), "bin-x86_64-linux/tap.linux");
+        assert_eq!(program.kind(), Kind::Elf);
         for name in [
             "",
             "ipxe",

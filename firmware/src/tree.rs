@@ -45,6 +45,11 @@ impl Tree {
         self.files.iter().map(|(path, file)| (path.as_str(), file))
     }
 
+    /// The file at `path`.
+    pub fn get(&self, path: &str) -> Option<&File> {
+        self.files.get(path)
+    }
+
     /// Whether a file is there.
     pub fn contains(&self, path: &str) -> bool {
         self.files.contains_key(path)

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use firmware::core::{self, Client, End, Input, MAX_PACKET, Rejection};
+use firmware::core::{self, Client, Content, End, Input, MAX_PACKET, Rejection};
 use proptest::prelude::*;
+use slam_client::parity;
+use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{
     BlockSize, ClientPacket, MAX_NACK_LEN, Nack, ServerPacket, TransactionId, TransferHeader,
     VarInt, WireError,
@@ -53,11 +55,19 @@ fn decoded(datagram: &[u8]) -> Result<core::Packet<'_>, Rejection> {
             payload,
         }) => Ok(core::Packet {
             header: words(header),
-            block: Some((block.0, payload)),
+            content: Content::Block(block.0, payload),
+        }),
+        Ok(ServerPacket::Parity {
+            header,
+            parity,
+            payload,
+        }) => Ok(core::Packet {
+            header: words(header),
+            content: Content::Parity(parity.window, parity.row, payload),
         }),
         Ok(ServerPacket::Solicit { header }) => Ok(core::Packet {
             header: words(header),
-            block: None,
+            content: Content::Solicit,
         }),
         Err(error) => Err(wire_rejection(error)),
     }
@@ -153,10 +163,15 @@ proptest! {
             BlockSize::new(size).unwrap(),
         ).unwrap();
         let count = header.block_count();
-        for block in [at % count, count - 1, count] {
+        let sums = window::windows(count) * window::ROWS;
+        for block in [at % count, count - 1, count, count + at % sums, count + sums - 1, count + sums] {
+            let block = block.min((1 << 53) - 1);
             let mut bytes = header.encode().as_bytes().to_vec();
-            bytes.extend(int_bytes(block.min((1 << 53) - 1)));
-            let len = header.block_len(BlockIndex(block)).cast_signed() as i64 + off;
+            bytes.extend(int_bytes(block));
+            let len = match ParityIndex::of_number(block, count) {
+                Some(_) => i64::try_from(size).unwrap(),
+                None => header.block_len(BlockIndex(block)).cast_signed() as i64,
+            } + off;
             bytes.extend(std::iter::repeat_n(7, len.max(0) as usize));
             prop_assert_eq!(core::decode(&bytes), decoded(&bytes));
         }
@@ -197,7 +212,7 @@ fn waits_stay_in_their_range_and_most_are_late() {
 }
 
 /// Waits that leave nothing to chance, so that C and Rust do the same at the same moment.
-fn configs() -> (core::Config, rust::Config) {
+fn configs(max_parity: u32) -> (core::Config, rust::Config) {
     let ms = Duration::from_millis;
     let c = core::Config {
         first_nack: (20, 20),
@@ -208,6 +223,7 @@ fn configs() -> (core::Config, rust::Config) {
         max_restarts: 5,
         give_up: 30_000,
         max_bytes: 1 << 20,
+        max_parity,
     };
     let wait =
         |(shortest, longest): (u32, u32)| Wait::between(ms(shortest.into()), ms(longest.into()));
@@ -220,6 +236,8 @@ fn configs() -> (core::Config, rust::Config) {
         give_up: ms(c.give_up),
         max_bytes: c.max_bytes,
         max_gaps: usize::MAX,
+        reach: u64::MAX,
+        max_parity: max_parity as usize,
         max_restarts: c.max_restarts,
     };
     (c, rust)
@@ -239,12 +257,21 @@ fn end(failure: &Failure) -> End {
     }
 }
 
-/// What Rust's outputs say, in C's words. Rust says goodbye always, C only if it ever spoke.
-fn actions(outputs: rust::Outputs<'_>, stopped: bool, spoke: bool) -> core::Actions<'_> {
+type Blocks = Vec<(u64, Vec<u8>)>;
+
+/// What Rust's outputs say, in C's words, and the blocks that it computed. Rust says goodbye always,
+/// C only if it ever spoke.
+fn actions(
+    outputs: rust::Outputs<'_>,
+    stopped: bool,
+    spoke: bool,
+) -> (core::Actions<'_>, Option<Blocks>) {
+    let mut rebuilt = None;
     let mut actions = core::Actions {
         started: None,
         restarted: None,
         write: None,
+        rebuild: false,
         send: None,
         end: stopped.then_some(End::Stopped),
         wake: None,
@@ -259,6 +286,11 @@ fn actions(outputs: rust::Outputs<'_>, stopped: bool, spoke: bool) -> core::Acti
             Output::Started { header: h } => actions.started = Some(header(h)),
             Output::Restarted { header: h } => actions.restarted = Some(header(h)),
             Output::Write { offset, payload } => actions.write = Some((offset, payload)),
+            Output::Rebuild(rebuild) => {
+                actions.rebuild = true;
+                let window: Vec<u8> = rebuild.span().map(stored).collect();
+                rebuilt = Some(rebuild.solve(&window).collect());
+            }
             Output::Send(bytes) if bytes == [0] && !spoke => {}
             Output::Send(bytes) => actions.send = Some(bytes),
             Output::Complete => actions.end = Some(End::Complete),
@@ -266,7 +298,12 @@ fn actions(outputs: rust::Outputs<'_>, stopped: bool, spoke: bool) -> core::Acti
             Output::Timeout(at) => actions.wake = Some(at.since_start().as_millis() as u64),
         }
     }
-    actions
+    (actions, rebuilt)
+}
+
+/// What stands at `offset` of every file here.
+fn stored(offset: u64) -> u8 {
+    (offset * 7 + (offset >> 8)) as u8
 }
 
 struct Pair {
@@ -274,16 +311,19 @@ struct Pair {
     rust: Receiver,
     now: u64,
     wake: Option<u64>,
+    /// Windows completed.
+    rebuilt: u64,
 }
 
 impl Pair {
-    fn new() -> Pair {
-        let (c, rust) = configs();
+    fn new(max_parity: u32) -> Pair {
+        let (c, rust) = configs(max_parity);
         Pair {
             c: Client::new(0, &c, 1),
             rust: Receiver::new(at(0), rust, 1),
             now: 0,
             wake: Some(20),
+            rebuilt: 0,
         }
     }
 
@@ -293,7 +333,7 @@ impl Pair {
         let c = self.c.handle(self.now, input);
         let now = at(self.now);
         let spoke = spoke || self.c.nacks() > 0;
-        let rust = match input {
+        let (rust, rebuilt) = match input {
             Input::Multicast(datagram) => {
                 let outputs = self.rust.handle(now, rust::Input::Multicast(datagram));
                 actions(outputs, false, spoke)
@@ -306,6 +346,15 @@ impl Pair {
             Input::Stop => actions(self.rust.stop(), true, spoke),
         };
         assert_eq!(c, rust, "at {} ms, after {input:02x?}", self.now);
+        if let Some(rebuilt) = rebuilt {
+            let read = |offset: u64, block: &mut [u8]| {
+                for (at, byte) in (offset..).zip(block) {
+                    *byte = stored(at);
+                }
+            };
+            assert_eq!(self.c.rebuild(read), rebuilt);
+            self.rebuilt += 1;
+        }
         let stats = self.rust.stats();
         let last = stats.last_rejection.map(rejection);
         assert_eq!(self.c.rejected(), (stats.rejected, last));
@@ -321,7 +370,9 @@ fn transfer(transaction: u64, total: u64, size: u64) -> TransferHeader {
 
 fn data(header: &TransferHeader, block: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    let payload = vec![block as u8; header.block_len(BlockIndex(block))];
+    let offset = header.block_offset(BlockIndex(block));
+    let end = offset + header.block_len(BlockIndex(block)) as u64;
+    let payload: Vec<u8> = (offset..end).map(stored).collect();
     ServerPacket::Data {
         header: *header,
         block: BlockIndex(block),
@@ -331,8 +382,28 @@ fn data(header: &TransferHeader, block: u64) -> Vec<u8> {
     out
 }
 
-/// One random life of a client; how it ended.
-fn life(seed: u64) -> Option<End> {
+fn sum(header: &TransferHeader, window: u64, row: u8) -> Vec<u8> {
+    let size = usize::from(header.block_size().get());
+    let blocks = window::blocks_of(window, header.block_count());
+    let start = header.block_offset(BlockIndex(blocks.start));
+    let end = header
+        .total_bytes()
+        .min(header.block_offset(BlockIndex(blocks.end)));
+    let bytes: Vec<u8> = (start..end).map(stored).collect();
+    let mut payload = vec![0; size];
+    parity::encode(row, bytes.chunks(size), &mut payload);
+    let mut out = Vec::new();
+    ServerPacket::Parity {
+        header: *header,
+        parity: ParityIndex { window, row },
+        payload: &payload,
+    }
+    .encode(&mut out);
+    out
+}
+
+/// One random life of a client; how it ended, and how many windows it completed from parity.
+fn life(seed: u64) -> (Option<End>, u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut transfers: Vec<TransferHeader> = (0..random.u64(1..4))
         .map(|id| transfer(id, random.u64(1..20_000), random.u64(1..1500)))
@@ -340,7 +411,8 @@ fn life(seed: u64) -> Option<End> {
     transfers.push(transfer(9, (1 << 20) + 1, 1451));
     let mischief = [0.0, 0.02, 0.3][random.usize(0..3)];
     let silence = [0.0, 0.05, 0.5][random.usize(0..3)];
-    let mut pair = Pair::new();
+    let mut pair = Pair::new([0, 3, 48][random.usize(0..3)]);
+    let parity = [0.0, 0.05, 0.3][random.usize(0..3)];
     let mut current = random.usize(0..transfers.len());
     let mut next = 0;
     for _ in 0..3000 {
@@ -348,7 +420,7 @@ fn life(seed: u64) -> Option<End> {
             // Nothing comes until something is due.
             pair.now = pair.now.max(pair.wake.unwrap_or(0));
             if let Some(end) = pair.handle(Input::Timeout) {
-                return Some(end);
+                return (Some(end), pair.rebuilt);
             }
             continue;
         }
@@ -360,6 +432,10 @@ fn life(seed: u64) -> Option<End> {
         let header = &transfers[current];
         let mut datagram = if random.f64() < 0.1 {
             header.encode().as_bytes().to_vec()
+        } else if random.f64() < parity {
+            // Few rows, so that some come twice.
+            let window = random.u64(0..window::windows(header.block_count()));
+            sum(header, window, random.u8(0..16))
         } else {
             next = if random.f64() < 0.7 {
                 (next + 1) % header.block_count()
@@ -398,28 +474,31 @@ fn life(seed: u64) -> Option<End> {
                     (None, None, None)
                 );
             }
-            return ended;
+            return (ended, pair.rebuilt);
         }
     }
-    pair.handle(Input::Stop)
+    (pair.handle(Input::Stop), pair.rebuilt)
 }
 
 #[test]
 fn c_and_rust_live_the_same_lives() {
     let seeds = match std::env::var("SLAMBOOT_CORE_SEED") {
         Ok(seed) => vec![seed.parse().expect("SLAMBOOT_CORE_SEED is a number")],
-        Err(_) => (0..3000).collect::<Vec<u64>>(),
+        Err(_) => (0..2000).collect::<Vec<u64>>(),
     };
     let mut ends = std::collections::BTreeMap::new();
+    let mut rebuilt = 0;
     for seed in seeds.iter().copied() {
         let life = std::panic::catch_unwind(|| life(seed));
-        let Ok(end) = life else {
+        let Ok((end, windows)) = life else {
             panic!("seed {seed}: SLAMBOOT_CORE_SEED={seed} cargo test -p firmware --test core");
         };
         *ends.entry(format!("{end:?}")).or_insert(0) += 1;
+        rebuilt += windows;
     }
-    println!("{ends:?}");
+    println!("{ends:?}, {rebuilt} windows completed from parity");
     if seeds.len() > 1 {
+        assert!(rebuilt > 300, "{rebuilt} windows completed from parity");
         for end in ["Complete", "Stopped", "Silent", "Unstable", "Refused"] {
             assert!(
                 ends.contains_key(&format!("Some({end})")),
@@ -543,4 +622,44 @@ fn a_file_beyond_what_32_bits_count_completes() {
         assert_eq!(actions.end.is_some(), block == 0);
     }
     assert_eq!(bytes, 5 << 30);
+}
+
+/// A neighbour that knows the transfer is believed only as long as the server was not heard, and
+/// what it sent is asked for again.
+#[test]
+fn nobody_but_the_server_is_believed_once_it_was_heard() {
+    let header = transfer(1, 3000, 1000);
+    let mut client = Client::new(0, &core::Config::default(), 3);
+    let forged = |block| {
+        let mut datagram = data(&header, block);
+        *datagram.last_mut().unwrap() ^= 1;
+        datagram
+    };
+    // The server may send from another of its addresses: until it is heard, all are one.
+    assert!(client.heed(false));
+    let first = forged(0);
+    assert!(client.handle(1, Input::Multicast(&first)).write.is_some());
+    assert!(client.heed(false));
+    let second = forged(1);
+    assert!(client.handle(1, Input::Multicast(&second)).write.is_some());
+    assert!(client.heed(true));
+    let last = data(&header, 2);
+    let actions = client.handle(2, Input::Multicast(&last));
+    assert_eq!(actions.end, None, "two of three blocks are the neighbour's");
+    assert!(!client.heed(false));
+    assert_eq!(client.rejected(), (1, Some(Rejection::Foreign)));
+    let mut written = Vec::new();
+    for block in [0, 1] {
+        assert!(client.heed(true));
+        let honest = data(&header, block);
+        let actions = client.handle(3, Input::Multicast(&honest));
+        written.extend(
+            actions
+                .write
+                .map(|(offset, bytes)| (offset, bytes.to_vec())),
+        );
+        assert_eq!(actions.end, (block == 1).then_some(End::Complete));
+    }
+    let block = |number: u64| data(&header, number).split_off(data(&header, 0).len() - 1000);
+    assert_eq!(written, [(0, block(0)), (1000, block(1))]);
 }

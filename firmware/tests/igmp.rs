@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Group membership in the firmware: `overlay/src/net/igmp_core.c`, compiled for this host under
+//! Group membership in the firmware: `overlay/src/net/igmp_*.c`, compiled for this host under
 //! `AddressSanitizer` and `UBSan`, and driven with simulated time through `tests/igmp/harness.c`.
 //!
 //! Expected packets were made by hand from the RFCs; checksums are verified here once more.
@@ -61,12 +61,12 @@ static HARNESS: LazyLock<PathBuf> = LazyLock::new(|| {
         .arg("-I")
         .arg(&net)
         .arg(root.join("tests/igmp/harness.c"))
-        .arg(net.join("igmp_core.c"))
+        .args(["igmp_core.c", "igmp_input.c", "igmp_output.c"].map(|file| net.join(file)))
         .arg("-o")
         .arg(&out)
         .status()
         .expect("a C compiler named cc");
-    assert!(status.success(), "igmp_core.c does not compile");
+    assert!(status.success(), "the core of IGMP does not compile");
     out
 });
 

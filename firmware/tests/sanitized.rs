@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Builds `driver` with `core`; `None` where this compiler has no sanitizers.
-fn build(dir: &Path, core: &str, driver: &str) -> Option<std::path::PathBuf> {
+/// Builds `driver` with `cores`; `None` where this compiler has no sanitizers.
+fn build(dir: &Path, cores: &[&str], driver: &str) -> Option<std::path::PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let udp = root.join("overlay/src/net/udp");
     let program = dir.join("fuzz");
@@ -38,7 +38,10 @@ fn build(dir: &Path, core: &str, driver: &str) -> Option<std::path::PathBuf> {
     if !compile(&[&probe]).status.success() {
         return None;
     }
-    let made = compile(&[&udp.join(core), &root.join("tests/fuzz").join(driver)]);
+    let driver = root.join("tests/fuzz").join(driver);
+    let cores: Vec<_> = cores.iter().map(|core| udp.join(core)).collect();
+    let sources: Vec<&Path> = cores.iter().chain([&driver]).map(AsRef::as_ref).collect();
+    let made = compile(&sources);
     let errors = String::from_utf8_lossy(&made.stderr).into_owned();
     assert!(made.status.success(), "{errors}");
     Some(program)
@@ -49,7 +52,7 @@ fn the_slam_core_takes_anything() {
     let seconds = std::env::var("SLAMBOOT_FUZZ_SECONDS").unwrap_or_else(|_| "3".to_owned());
     let seed = std::env::var("SLAMBOOT_FUZZ_SEED").unwrap_or_else(|_| "1".to_owned());
     let dir = tempfile::tempdir().unwrap();
-    let Some(program) = build(dir.path(), "slam_core.c", "slam_core.c") else {
+    let Some(program) = build(dir.path(), &["slam_core.c", "slam_parity.c"], "slam_core.c") else {
         println!("skipped: this C compiler has no AddressSanitizer");
         return;
     };

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::error::{Complaint, nearest};
 use crate::site::{Image, ImageKind, Site};
@@ -184,7 +184,17 @@ impl Site {
     }
 
     fn check_groups(&self) -> Result<(), Conflict> {
-        let first = self.slam.group;
+        self.slam
+            .group
+            .v4()
+            .map_or(Ok(()), |v4| self.check_group4(v4))?;
+        self.slam
+            .group
+            .v6()
+            .map_or(Ok(()), |v6| self.check_group6(v6))
+    }
+
+    fn check_group4(&self, first: Ipv4Addr) -> Result<(), Conflict> {
         let count = self.transfer_count();
         let steps = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
         let last = first.to_bits().checked_add(steps).map(Ipv4Addr::from_bits);
@@ -205,6 +215,31 @@ impl Site {
             ),
             found,
             help: "use 239.255.1.1, which is administratively scoped (RFC 2365) and SLAM's default"
+                .to_owned(),
+        })
+    }
+
+    fn check_group6(&self, first: Ipv6Addr) -> Result<(), Conflict> {
+        // RFC 4291 section 2.7: 0 is reserved, 1 is this host, and flags and scope are no part of
+        // the group's number.
+        let scope = first.octets()[1] & 0x0f;
+        let steps = self.transfer_count().saturating_sub(1) as u128;
+        let last = first.to_bits().saturating_add(steps);
+        let what = if !first.is_multicast() {
+            "not a multicast address"
+        } else if scope < 2 {
+            "nothing sent to this group leaves the host"
+        } else if last >> 112 != first.to_bits() >> 112 {
+            "each file takes a group, counting up from this one, and the last lies beyond its scope"
+        } else {
+            return Ok(());
+        };
+        Err(Conflict {
+            key: Key::Group,
+            what: what.to_owned(),
+            expected: "ff02::/16 (this link), ff05::/16 (this site) or alike".to_owned(),
+            found: first.to_string(),
+            help: "use a transient group such as ff12::5a (this link) or ff15::5a (this site)"
                 .to_owned(),
         })
     }

@@ -5,6 +5,7 @@
 
 mod check;
 mod error;
+mod groups;
 mod load;
 mod rate;
 mod raw;
@@ -13,6 +14,7 @@ mod transfer;
 
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};
+pub use groups::{Groups, GroupsError};
 pub use rate::{BitRate, BitRateError};
 pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,

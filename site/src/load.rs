@@ -121,6 +121,19 @@ fn server(
             .address
             .map(|text| ipv4("[server] address", &text))
             .transpose()?,
+        address6: raw
+            .address6
+            .map(|text| {
+                text.get_ref().parse().map_err(|_| {
+                    let complaint = Complaint::new("[server] address6: not an IPv6 address")
+                        .expected(
+                            "such as \"fd00::1\" or \"fe80::1\", without brackets or interface",
+                        )
+                        .found(format!("{:?}", text.get_ref()));
+                    (complaint, text.span())
+                })
+            })
+            .transpose()?,
         http_port: match http_port {
             None => default.http_port,
             Some(0) => None,
@@ -149,7 +162,14 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
         port: number("[slam] port", raw.port, ports.clone(), "")?.unwrap_or(default.port),
         group: raw
             .group
-            .map(|text| ipv4("[slam] group", &text))
+            .map(|text| {
+                text.get_ref().parse().map_err(|_| {
+                    let complaint = Complaint::new("[slam] group: not a group")
+                        .expected("an IPv4 or IPv6 address, or one of each with a comma between, such as \"239.255.1.1\" or \"239.255.1.1, ff15::5a\"")
+                        .found(format!("{:?}", text.get_ref()));
+                    (complaint, text.span())
+                })
+            })
             .transpose()?
             .unwrap_or(default.group),
         group_port: number("[slam] group_port", raw.group_port, ports, "")?
@@ -196,6 +216,7 @@ fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
         targets: targets.transpose()?.unwrap_or(default.targets),
         client: client.transpose()?.unwrap_or(default.client),
         igmp: raw.igmp.map_or(default.igmp, Spanned::into_inner),
+        ipv6: raw.ipv6.map_or(default.ipv6, Spanned::into_inner),
         serial: raw.serial.map_or(default.serial, Spanned::into_inner),
         retries: number("[firmware] retries", raw.retries, 0..=u32::MAX, "")?
             .unwrap_or(default.retries),

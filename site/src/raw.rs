@@ -35,6 +35,7 @@ pub(crate) struct RawSite {
 pub(crate) struct RawServer {
     pub(crate) interface: Text,
     pub(crate) address: Text,
+    pub(crate) address6: Text,
     pub(crate) http_port: Number,
     pub(crate) memdisk: Text,
 }
@@ -60,6 +61,7 @@ pub(crate) struct RawFirmware {
     pub(crate) targets: Option<Vec<Spanned<String>>>,
     pub(crate) client: Text,
     pub(crate) igmp: Switch,
+    pub(crate) ipv6: Switch,
     pub(crate) serial: Switch,
     pub(crate) retries: Number,
 }
@@ -89,7 +91,7 @@ pub(crate) struct RawImage {
 pub(crate) const KEYS: [(&str, &[&str]); 5] = [
     (
         "[server]",
-        &["interface", "address", "http_port", "memdisk"],
+        &["interface", "address", "address6", "http_port", "memdisk"],
     ),
     (
         "[slam]",
@@ -105,7 +107,9 @@ pub(crate) const KEYS: [(&str, &[&str]); 5] = [
     ),
     (
         "[firmware]",
-        &["release", "targets", "client", "igmp", "serial", "retries"],
+        &[
+            "release", "targets", "client", "igmp", "ipv6", "serial", "retries",
+        ],
     ),
     ("[boot]", &["default"]),
     (

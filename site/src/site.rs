@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The validated site: what is left after `slamboot.toml` has been read and checked.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use crate::groups::Groups;
 use crate::rate::BitRate;
 
 /// Server UDP port of the first transfer (iPXE `slam.c`, `SLAM_DEFAULT_PORT`).
@@ -39,6 +40,9 @@ pub struct Server {
     /// Address that clients are told; `None`: the interface's first IPv4 address for the server,
     /// and iPXE's `${next-server}` for firmware scripts.
     pub address: Option<Ipv4Addr>,
+    /// The same for IPv6 groups; `None`: the interface's first that is routable, else its first for
+    /// the server, and HTTP instead for firmware scripts.
+    pub address6: Option<Ipv6Addr>,
     /// HTTP port; `None` switches HTTP off.
     pub http_port: Option<u16>,
     /// Where memdisk lies on this host (Debian: package syslinux-common).
@@ -50,13 +54,13 @@ pub struct Server {
 pub struct Slam {
     /// Server UDP port of the first transfer; each further one takes the next.
     pub port: u16,
-    /// Group of the first transfer; each further one takes the next address.
-    pub group: Ipv4Addr,
+    /// Groups of the first transfer; each further one takes the next addresses.
+    pub group: Groups,
     /// UDP port of the first group; each further transfer takes the next.
     pub group_port: u16,
     /// Ceiling of what one session sends.
     pub max_rate: BitRate,
-    /// Multicast TTL; 1 keeps traffic on the segment.
+    /// Multicast TTL, or hop limit; 1 keeps traffic on the segment.
     pub ttl: u8,
     /// Bytes in a block.
     pub block_size: u16,
@@ -86,6 +90,8 @@ pub struct Firmware {
     pub client: Client,
     /// Whether ROMs report group membership (IGMP, MLD), which switches with snooping need.
     pub igmp: bool,
+    /// Whether BIOS builds speak IPv6, too, as all others do: iPXE leaves it out there for size.
+    pub ipv6: bool,
     /// Whether BIOS builds talk on the first serial port, 115200 8N1, too.
     pub serial: bool,
     /// How often the embedded script tries before it gives up; 0: for ever.
@@ -133,12 +139,13 @@ impl Default for Site {
             server: Server {
                 interface: None,
                 address: None,
+                address6: None,
                 http_port: Some(DEFAULT_HTTP_PORT),
                 memdisk: PathBuf::from("/usr/lib/syslinux/memdisk"),
             },
             slam: Slam {
                 port: DEFAULT_SLAM_PORT,
-                group: DEFAULT_GROUP,
+                group: Groups::V4(DEFAULT_GROUP),
                 group_port: DEFAULT_SLAM_PORT,
                 max_rate: BitRate::from_bits_per_second(900_000_000),
                 ttl: 1,
@@ -150,6 +157,7 @@ impl Default for Site {
                 targets: Vec::new(),
                 client: Client::Slamboot,
                 igmp: true,
+                ipv6: false,
                 serial: true,
                 retries: 5,
             },

@@ -5,12 +5,12 @@
 //! own group.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::site::{Image, ImageKind, Site, Slam};
 
-/// One file, multicast.
+/// One file, multicast to one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// The image that it belongs to.
@@ -22,7 +22,7 @@ pub struct Transfer {
     /// Server UDP port: where NACKs arrive.
     pub port: u16,
     /// Group and group port: where data is sent.
-    pub group: SocketAddrV4,
+    pub group: SocketAddr,
 }
 
 /// A part of an image that travels by itself.
@@ -45,7 +45,8 @@ impl Transfer {
         }
     }
 
-    /// `x-slam://SERVER:PORT/GROUP:PORT` (iPXE `slam.c`, `slam_open`).
+    /// `x-slam://SERVER:PORT/GROUP:PORT` (iPXE `slam.c`, `slam_open`); an IPv6 address stands in
+    /// brackets.
     pub fn uri(&self, server: impl fmt::Display) -> String {
         format!("x-slam://{server}:{}/{}", self.port, self.group)
     }
@@ -68,7 +69,8 @@ impl fmt::Display for TransferPart {
 
 impl Site {
     /// Every file that is multicast, with its port and group: one per disk image, one or two per
-    /// Linux image, numbered in the order of the file.
+    /// Linux image, numbered in the order of the file. A file with a group of each family is there
+    /// twice, IPv4 first, under one name and one port number.
     ///
     /// The arithmetic cannot overflow on a validated site: ports and groups were checked against
     /// the number of transfers.
@@ -93,15 +95,15 @@ fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
     });
     parts
         .enumerate()
-        .map(|(number, (image, part, path))| Transfer {
-            image,
-            part,
-            path,
-            port: slam.port.saturating_add(number as u16),
-            group: SocketAddrV4::new(
-                Ipv4Addr::from_bits(slam.group.to_bits().saturating_add(number as u32)),
-                slam.group_port.saturating_add(number as u16),
-            ),
+        .flat_map(|(number, (image, part, path))| {
+            let groups = slam.group.nth(number);
+            groups.map(move |group| Transfer {
+                image: image.clone(),
+                part,
+                path: path.clone(),
+                port: slam.port.saturating_add(number as u16),
+                group: SocketAddr::new(group, slam.group_port.saturating_add(number as u16)),
+            })
         })
         .collect()
 }
@@ -151,6 +153,27 @@ mod tests {
                     "debian/initrd".into(),
                     "x-slam://10.0.0.1:10002/239.255.1.3:10002".into()
                 ),
+            ]
+        );
+    }
+    #[test]
+    fn a_file_with_both_families_is_there_twice() {
+        let mut site = Site {
+            images: vec![Image {
+                name: "demo".into(),
+                kind: ImageKind::Disk {
+                    path: "demo.img".into(),
+                },
+            }],
+            ..Site::default()
+        };
+        site.slam.group = "239.255.1.1, ff15::5a".parse().unwrap();
+        let uris: Vec<_> = site.transfers().iter().map(|t| t.uri("S")).collect();
+        assert_eq!(
+            uris,
+            [
+                "x-slam://S:10000/239.255.1.1:10000",
+                "x-slam://S:10000/[ff15::5a]:10000"
             ]
         );
     }

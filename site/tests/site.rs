@@ -26,9 +26,10 @@ fn the_example_names_every_key() {
     for line in example().lines() {
         let code = line.strip_prefix("# ").unwrap_or(line);
         let is_code = code.starts_with('[')
-            || code
-                .split_once(" = ")
-                .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+            || code.split_once(" = ").is_some_and(|(key, _)| {
+                key.chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            });
         if is_code {
             text.push_str(code);
             text.push('\n');
@@ -122,7 +123,7 @@ fn the_last_ports_and_groups_can_be_used() {
 fn a_changed_site_is_checked_again() {
     let mut site = parse("[[image]]\nname = \"a\"\nkind = \"disk\"\npath = \"a\"\n");
     assert_eq!(site.check(), Ok(()));
-    site.slam.group = std::net::Ipv4Addr::LOCALHOST;
+    site.slam.group = site::Groups::V4(std::net::Ipv4Addr::LOCALHOST);
     assert_eq!(site.check().unwrap_err().key, Key::Group);
     site = Site::default();
     site.slam.block_size = site::MAX_BLOCK_SIZE + 1;

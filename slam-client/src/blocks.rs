@@ -155,6 +155,20 @@ impl BlockSet {
             .filter(|gap| !gap.is_empty())
     }
 
+    /// How many blocks of `range` are in the set.
+    pub fn len_within(&self, range: Range<u64>) -> u64 {
+        let before = self.runs.range(..=range.start).next_back();
+        let inside = self
+            .runs
+            .range(range.clone())
+            .filter(|&(&start, _)| start > range.start);
+        before
+            .into_iter()
+            .chain(inside)
+            .map(|(&start, &end)| end.min(range.end).saturating_sub(start.max(range.start)))
+            .sum()
+    }
+
     /// Adds every block of `other`.
     pub fn union_with(&mut self, other: &BlockSet) {
         for run in other.runs() {
@@ -234,6 +248,17 @@ mod tests {
         assert_eq!(BlockSet::from_run(0..3).gaps(3).count(), 0);
         assert_eq!(set.first_gap(), BlockIndex(0));
         assert_eq!(BlockSet::from_run(0..3).first_gap(), BlockIndex(3));
+    }
+
+    #[test]
+    fn counts_within_a_range() {
+        let set: BlockSet = [2..4, 6..8].into_iter().collect();
+        let expected = |range: Range<u64>| range.filter(|&at| set.contains(BlockIndex(at))).count();
+        for start in 0..10 {
+            for end in start..10 {
+                assert_eq!(set.len_within(start..end), expected(start..end) as u64);
+            }
+        }
     }
 
     #[test]

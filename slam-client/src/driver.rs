@@ -2,7 +2,6 @@
 //! Drives a [`Receiver`] with sockets and the clock.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::event::{Failure, Input, Output, Outputs};
+use crate::parity::Rebuild;
 use crate::receiver::Receiver;
 use crate::socket::Sockets;
 use crate::time::Timestamp;
@@ -34,6 +34,11 @@ pub trait Sink {
     /// Stores the parts, one right after the other, from `offset` bytes after the start of the
     /// file.
     fn write(&mut self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
+
+    /// Reads back what was stored from `offset` bytes after the start of the file; what was never
+    /// stored may read as anything. Asked for only where the receiver takes parity
+    /// ([`Config::max_parity`](crate::Config::max_parity)).
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()>;
 
     /// Called at least every 100 ms, and once after the end: a look at how it goes. May stop it.
     fn observe(&mut self, now: Timestamp, receiver: &Receiver) -> ControlFlow<()>;
@@ -222,12 +227,8 @@ impl<S: Sink> Driver<'_, S> {
         for (meta, buffer) in metas[..count].iter().zip(buffers.chunks_exact(BUFFER_LEN)) {
             // An empty datagram counts too, so that it is not taken for an empty socket.
             bytes += meta.len.max(1);
-            let wanted = match (self.sockets.data_from, meta.addr) {
-                (Some(server), SocketAddr::V4(from)) => server == *from.ip(),
-                (Some(_), SocketAddr::V6(_)) => false,
-                (None, _) => true,
-            };
-            if wanted {
+            let source = self.sockets.data_from;
+            if source.is_none_or(|server| server == meta.addr.ip()) {
                 for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
                     let outputs = receiver.handle(now, Input::Multicast(datagram));
                     self.follow(now, outputs, &mut gather)?;
@@ -287,11 +288,25 @@ impl<S: Sink> Driver<'_, S> {
                     gather.flush(self.sink)?;
                     self.begin(now, &header, true)?;
                 }
+                Output::Rebuild(rebuild) => {
+                    gather.flush(self.sink)?;
+                    self.rebuild(*rebuild).map_err(DriveError::Sink)?;
+                }
                 Output::Send(datagram) => self.send(&datagram)?,
                 Output::Complete => self.end = Some(Ok(())),
                 Output::Failed(failure) => self.end = Some(Err(failure)),
                 Output::Timeout(next) => self.next = next,
             }
+        }
+        Ok(())
+    }
+
+    fn rebuild(&mut self, rebuild: Rebuild) -> io::Result<()> {
+        let span = rebuild.span();
+        let mut window = vec![0; (span.end - span.start) as usize];
+        self.sink.read(span.start, &mut window)?;
+        for (offset, block) in rebuild.solve(&window) {
+            self.sink.write(offset, &mut [IoSlice::new(&block)])?;
         }
         Ok(())
     }

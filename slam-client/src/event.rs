@@ -4,6 +4,7 @@
 use std::array;
 use std::iter::Flatten;
 
+use crate::parity::Rebuild;
 use crate::time::Timestamp;
 use crate::wire::{TransferHeader, WireError};
 
@@ -39,6 +40,9 @@ pub enum Output<'d> {
         /// The block; a part of the datagram that was handed in.
         payload: &'d [u8],
     },
+    /// A window whose missing blocks can be computed: it is to be given what is stored, and what
+    /// it gives is to be stored.
+    Rebuild(Box<Rebuild>),
     /// A datagram to be sent to the server.
     Send(Vec<u8>),
     /// Every block has been handed out. Nothing follows.
@@ -56,7 +60,7 @@ pub enum Output<'d> {
 #[must_use = "a block that is not taken is lost for good"]
 #[derive(Clone, Debug)]
 pub struct Outputs<'d> {
-    slots: Flatten<array::IntoIter<Option<Output<'d>>, 5>>,
+    slots: Flatten<array::IntoIter<Option<Output<'d>>, 6>>,
 }
 
 /// An [`Outputs`] in the making: one slot for each step.
@@ -64,6 +68,7 @@ pub struct Outputs<'d> {
 pub(crate) struct Draft<'d> {
     pub(crate) header: Option<Output<'d>>,
     pub(crate) write: Option<Output<'d>>,
+    pub(crate) rebuild: Option<Output<'d>>,
     pub(crate) send: Option<Output<'d>>,
     pub(crate) end: Option<Output<'d>>,
 }
@@ -71,7 +76,14 @@ pub(crate) struct Draft<'d> {
 impl<'d> Draft<'d> {
     pub(crate) fn finish(self, timeout: Option<Timestamp>) -> Outputs<'d> {
         let timeout = timeout.map(Output::Timeout);
-        let slots = [self.header, self.write, self.send, self.end, timeout];
+        let slots = [
+            self.header,
+            self.write,
+            self.rebuild,
+            self.send,
+            self.end,
+            timeout,
+        ];
         Outputs {
             slots: slots.into_iter().flatten(),
         }

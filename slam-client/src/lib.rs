@@ -5,14 +5,18 @@ mod blocks;
 #[cfg(feature = "socket")]
 mod driver;
 mod event;
+mod field;
+pub mod parity;
 mod patience;
 mod receiver;
 #[cfg(feature = "socket")]
 mod socket;
+mod stash;
 #[cfg(feature = "test-double")]
 pub mod stock;
 mod time;
 mod uri;
+pub mod window;
 pub mod wire;
 
 pub use blocks::{BlockIndex, BlockSet};

@@ -33,6 +33,12 @@ pub struct Config {
     /// Most gaps to remember: the bound of memory, at some 32 bytes each. A block that would open
     /// one more is not kept, and asked for again later.
     pub max_gaps: usize,
+    /// How far past the first missing block to keep blocks, in bytes, for those who must pass them
+    /// on in order. What lies further ahead is not kept, and asked for when its turn comes.
+    pub reach: u64,
+    /// Most parity blocks to keep until their window can be completed, a block of memory each. 0:
+    /// none is taken, nor announced to be; so it must be where stored blocks cannot be read back.
+    pub max_parity: usize,
     /// How often the transfer may change before failing.
     pub max_restarts: u32,
 }
@@ -49,6 +55,8 @@ impl Default for Config {
             give_up: Duration::from_secs(30),
             max_bytes: u64::MAX,
             max_gaps: 1 << 20,
+            reach: u64::MAX,
+            max_parity: 0,
             max_restarts: 64,
         }
     }

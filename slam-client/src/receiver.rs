@@ -4,14 +4,18 @@
 
 use crate::blocks::{BlockIndex, BlockSet};
 use crate::event::{Draft, Failure, Input, Output, Outputs, Rejection};
+use crate::parity::Rebuild;
 use crate::patience::{Config, Patience};
+use crate::stash::{Kept, Stash, window_of};
 use crate::time::Timestamp;
+use crate::window::ParityIndex;
 use crate::wire::{ClientPacket, MAX_NACK_LEN, Nack, ServerPacket, TransferHeader};
 
 /// Receives one file.
 ///
-/// Blocks may come in any order, twice, and from the middle on. It holds no payload: memory
-/// grows with the number of gaps alone ([`Config::max_gaps`]).
+/// Blocks may come in any order, twice, and from the middle on. It holds no payload but parity
+/// blocks that wait for their window ([`Config::max_parity`]): memory grows with the number of
+/// gaps alone ([`Config::max_gaps`]).
 ///
 /// ```
 /// use slam_client::{Config, Input, Output, Receiver, Timestamp};
@@ -44,11 +48,22 @@ enum Phase {
 struct Transfer {
     header: TransferHeader,
     held: BlockSet,
+    parity: Stash,
 }
 
 impl Transfer {
     fn is_complete(&self) -> bool {
         self.held.len() == self.header.block_count()
+    }
+
+    /// One past the last block that is kept for now, `reach` bytes after the first missing one,
+    /// but always that one.
+    fn horizon(&self, reach: u64) -> u64 {
+        let blocks = reach / u64::from(self.header.block_size().get());
+        let first = self.held.first_gap().0;
+        first
+            .saturating_add(blocks.max(1))
+            .min(self.header.block_count())
     }
 }
 
@@ -61,8 +76,10 @@ pub struct Stats {
     pub bytes: u64,
     /// Blocks that were held already.
     pub duplicates: u64,
-    /// Blocks not kept because of [`Config::max_gaps`].
+    /// Blocks not kept because of [`Config::max_gaps`] or [`Config::reach`].
     pub unkept: u64,
+    /// Blocks that were computed from parity, among the new ones.
+    pub rebuilt: u64,
     /// Solicits answered.
     pub solicits: u64,
     /// NACKs sent, answers to solicits among them.
@@ -95,7 +112,16 @@ impl Receiver {
         mut held: BlockSet,
     ) -> Self {
         held.remove_run(header.block_count()..u64::MAX);
-        Self::seeking(now, config, seed, Some(Transfer { header, held }))
+        Self::seeking(
+            now,
+            config,
+            seed,
+            Some(Transfer {
+                header,
+                held,
+                parity: Stash::default(),
+            }),
+        )
     }
 
     fn seeking(now: Timestamp, config: Config, seed: u64, claim: Option<Transfer>) -> Self {
@@ -162,38 +188,100 @@ impl Receiver {
         datagram: &'d [u8],
         draft: &mut Draft<'d>,
     ) -> Result<(), Rejection> {
-        let ServerPacket::Data {
-            header,
-            block,
-            payload,
-        } = ServerPacket::decode(datagram)?
-        else {
-            return Err(Rejection::SolicitToGroup);
-        };
-        let max_gaps = self.config.max_gaps;
+        match ServerPacket::decode(datagram)? {
+            ServerPacket::Data {
+                header,
+                block,
+                payload,
+            } => self.data(now, header, block, payload, draft),
+            ServerPacket::Parity {
+                header,
+                parity,
+                payload,
+            } => self.parity(now, header, parity, payload, draft),
+            ServerPacket::Solicit { .. } => Err(Rejection::SolicitToGroup),
+        }
+    }
+
+    fn data<'d>(
+        &mut self,
+        now: Timestamp,
+        header: TransferHeader,
+        block: BlockIndex,
+        payload: &'d [u8],
+        draft: &mut Draft<'d>,
+    ) -> Result<(), Rejection> {
+        let Config {
+            max_gaps, reach, ..
+        } = self.config;
         let Some(transfer) = self.enter(now, header, draft)? else {
             return Ok(());
         };
-        let new = if transfer.held.run_count() > max_gaps && !touches(&transfer.held, block) {
+        let too_far = block.0 >= transfer.horizon(reach);
+        let too_many = transfer.held.run_count() > max_gaps && !touches(&transfer.held, block);
+        let new = if too_far || too_many {
             self.stats.unkept += 1;
             false
         } else if transfer.held.insert(block) {
+            let Transfer { held, parity, .. } = transfer;
+            let rebuild = parity.complete(window_of(block), &header, held);
             self.stats.blocks += 1;
             self.stats.bytes += payload.len() as u64;
             let offset = header.block_offset(block);
             draft.write = Some(Output::Write { offset, payload });
+            self.rebuild(rebuild, draft);
             true
         } else {
             self.stats.duplicates += 1;
             false
         };
+        self.heard(now, new, draft);
+        Ok(())
+    }
+
+    fn parity<'d>(
+        &mut self,
+        now: Timestamp,
+        header: TransferHeader,
+        index: ParityIndex,
+        payload: &'d [u8],
+        draft: &mut Draft<'d>,
+    ) -> Result<(), Rejection> {
+        let limit = self.config.max_parity;
+        let Some(transfer) = self.enter(now, header, draft)? else {
+            return Ok(());
+        };
+        let Transfer { held, parity, .. } = transfer;
+        let kept = parity.keep(index, payload, held, header.block_count(), limit);
+        match kept {
+            Kept::New => {
+                let rebuild = parity.complete(index.window, &header, held);
+                self.rebuild(rebuild, draft);
+            }
+            Kept::Useless => self.stats.duplicates += 1,
+            Kept::NoRoom => self.stats.unkept += 1,
+        }
+        self.heard(now, kept == Kept::New, draft);
+        Ok(())
+    }
+
+    fn rebuild(&mut self, rebuild: Option<Rebuild>, draft: &mut Draft<'_>) {
+        if let Some(rebuild) = rebuild {
+            self.stats.blocks += rebuild.blocks();
+            self.stats.rebuilt += rebuild.blocks();
+            self.stats.bytes += rebuild.bytes();
+            draft.rebuild = Some(Output::Rebuild(Box::new(rebuild)));
+        }
+    }
+
+    /// Data came; `new` if it brought us on.
+    fn heard(&mut self, now: Timestamp, new: bool, draft: &mut Draft<'_>) {
         let complete = self.is_complete();
         let spoken = self.stats.nacks > 0;
         self.patience.heard_data(now, new, spoken, &self.config);
         if complete {
             self.complete(draft);
         }
-        Ok(())
     }
 
     fn unicast(
@@ -257,6 +345,7 @@ impl Receiver {
             self.phase = Phase::Receiving(known.unwrap_or(Transfer {
                 header,
                 held: BlockSet::new(),
+                parity: Stash::default(),
             }));
             if self.stats.restarts > self.config.max_restarts {
                 let restarts = self.stats.restarts;
@@ -280,8 +369,18 @@ impl Receiver {
             // A claim is not trusted yet: a NACK for a block past the end of what the server now
             // has makes mini-slamd spin for ever.
             Phase::Seeking { .. } => Nack::initial(),
-            Phase::Receiving(Transfer { header, held }) => {
-                Nack::for_gaps(held, header.block_count(), MAX_NACK_LEN)
+            Phase::Receiving(transfer) if self.config.max_parity == 0 => {
+                let count = transfer.horizon(self.config.reach);
+                Nack::for_gaps(&transfer.held, count, MAX_NACK_LEN)
+            }
+            Phase::Receiving(Transfer {
+                header,
+                held,
+                parity,
+            }) => {
+                let count = header.block_count();
+                let held = parity.credit(held, count);
+                Nack::for_gaps(&held, count, MAX_NACK_LEN - 1).taking_parity()
             }
             Phase::Ended => return,
         };

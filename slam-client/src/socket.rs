@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The two sockets of a client: one joined to the group, one that talks to the server.
 
+use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs, UdpSocket};
 
 use quinn_udp::UdpSocketState;
 use rustix::net::sockopt;
@@ -13,10 +14,11 @@ use crate::uri::SlamUri;
 /// How to join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketOptions {
-    /// Name or IPv4 address of the interface to join on; without one, that which leads to the
-    /// server.
-    pub interface: Option<String>,
-    /// Take multicast data from any sender, not only from the server's address.
+    /// Names or addresses of the interfaces to join on; where there is none, that which leads to
+    /// the server.
+    pub interfaces: Vec<String>,
+    /// Take multicast data from any sender, not only from the server's address. With several
+    /// interfaces it is so in any case.
     pub any_source: bool,
     /// Receive buffer to ask the kernel for, in bytes. It grants at most `net.core.rmem_max`,
     /// unless run with `CAP_NET_ADMIN`.
@@ -26,7 +28,7 @@ pub struct SocketOptions {
 impl Default for SocketOptions {
     fn default() -> Self {
         SocketOptions {
-            interface: None,
+            interfaces: Vec::new(),
             any_source: false,
             // 250 ms at 2 Gbit/s, in the kernel's own accounting (about two bytes per byte).
             receive_buffer: 128 << 20,
@@ -37,18 +39,16 @@ impl Default for SocketOptions {
 /// Why the sockets could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// The server's name has no IPv4 address.
-    #[error("server '{server}': no IPv4 address found: {source}")]
+    /// The server's name has no address of the group's family.
+    #[error("server '{server}': no address of the group's family found: {source}")]
     Resolve {
         /// As given.
         server: String,
         /// What the resolver said.
         source: io::Error,
     },
-    /// No such interface, or it has no IPv4 address.
-    #[error(
-        "interface '{interface}': expected the name or an IPv4 address of an interface: {source}"
-    )]
+    /// No such interface, or it has no address of the group's family.
+    #[error("interface '{interface}': expected the name or an address of an interface: {source}")]
     Interface {
         /// As given.
         interface: String,
@@ -61,7 +61,7 @@ pub enum SocketError {
     )]
     Route {
         /// Where to.
-        server: SocketAddrV4,
+        server: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
@@ -72,7 +72,7 @@ pub enum SocketError {
     )]
     Bind {
         /// Address and port.
-        group: SocketAddrV4,
+        group: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
@@ -80,9 +80,9 @@ pub enum SocketError {
     #[error("group {group}: cannot join on the interface that has {interface}: {source}")]
     Join {
         /// Address and port.
-        group: SocketAddrV4,
+        group: SocketAddr,
         /// The interface's address.
-        interface: Ipv4Addr,
+        interface: IpAddr,
         /// What the system said.
         source: io::Error,
     },
@@ -91,68 +91,110 @@ pub enum SocketError {
     Setup(#[from] io::Error),
 }
 
-/// A socket joined to the group, and one connected to the server.
+/// A socket joined to the group (on every interface chosen), and one connected to the server.
 #[derive(Debug)]
 pub struct Sockets {
     pub(crate) group: UdpSocket,
     pub(crate) batching: UdpSocketState,
     pub(crate) unicast: UdpSocket,
-    pub(crate) data_from: Option<Ipv4Addr>,
-    server: SocketAddrV4,
-    interface: Ipv4Addr,
+    pub(crate) data_from: Option<IpAddr>,
+    server: SocketAddr,
+    interfaces: Vec<IpAddr>,
     receive_buffer: usize,
 }
 
 impl Sockets {
     /// Resolves the server, finds the interface and joins the group.
     pub fn open(uri: &SlamUri, options: &SocketOptions) -> Result<Self, SocketError> {
-        let server = resolve(uri)?;
+        let mut server = resolve(uri)?;
+        let domain = Domain::for_address(uri.group);
         let chosen = options
-            .interface
-            .as_deref()
+            .interfaces
+            .iter()
             .map(|interface| {
-                interface_address(interface).map_err(|source| SocketError::Interface {
-                    interface: interface.to_owned(),
+                interface_address(interface, domain).map_err(|source| SocketError::Interface {
+                    interface: interface.clone(),
                     source,
                 })
             })
-            .transpose()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        // A link-local server is on the (first) interface that was named.
+        if let (SocketAddr::V6(server), Some(SocketAddr::V6(chosen))) =
+            (&mut server, chosen.first())
+            && server.ip().is_unicast_link_local()
+            && server.scope_id() == 0
+        {
+            server.set_scope_id(chosen.scope_id());
+        }
 
-        // Connected, so that the kernel itself drops what is not from the server.
-        let unicast = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        let local = SocketAddrV4::new(chosen.unwrap_or(Ipv4Addr::UNSPECIFIED), 0);
+        // Connected, so that the kernel itself drops what is not from the server. With several
+        // interfaces, the route decides which of them leads to it.
+        let unicast = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        let local = match (&chosen[..], domain) {
+            ([only], _) => *only,
+            (_, Domain::IPV6) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            (_, _) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        };
         let unicast: UdpSocket = unicast
             .bind(&local.into())
             .and_then(|()| unicast.connect(&server.into()))
             .map(|()| unicast.into())
             .map_err(|source| SocketError::Route { server, source })?;
         unicast.set_nonblocking(true)?;
-        let interface = match unicast.local_addr()? {
-            SocketAddr::V4(local) => *local.ip(),
-            SocketAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+        let mut interfaces = if chosen.is_empty() {
+            vec![unicast.local_addr()?]
+        } else {
+            chosen
         };
+        // Named twice, by name and by address perhaps: joining twice is an error (EADDRINUSE).
+        let mut seen = HashSet::new();
+        interfaces.retain(|interface| seen.insert(interface.ip()));
 
-        let group = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        let group = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         // Several clients on one host share the group's port.
         group.set_reuse_address(true)?;
-        // Only what this socket joined, not what other programs did.
-        group.set_multicast_all_v4(false)?;
         if sockopt::set_socket_recv_buffer_size_force(&group, options.receive_buffer).is_err() {
             group.set_recv_buffer_size(options.receive_buffer)?;
         }
+        let join = |interface: &SocketAddr, source| SocketError::Join {
+            group: uri.group,
+            interface: interface.ip(),
+            source,
+        };
+        let mut bound = uri.group;
+        // Only what this socket joined, not what other programs did.
+        match &mut bound {
+            SocketAddr::V4(_) => group.set_multicast_all_v4(false)?,
+            SocketAddr::V6(bound) => {
+                group.set_only_v6(true)?;
+                group.set_multicast_all_v6(false)?;
+                match &interfaces[..] {
+                    [only] => {
+                        bound.set_scope_id(index_of(only).map_err(|source| join(only, source))?);
+                    }
+                    // An address of link-local scope is bound on one link only.
+                    _ => bound.set_ip(Ipv6Addr::UNSPECIFIED),
+                }
+            }
+        }
         group
-            .bind(&uri.group.into())
+            .bind(&bound.into())
             .map_err(|source| SocketError::Bind {
                 group: uri.group,
                 source,
             })?;
-        group
-            .join_multicast_v4_n(uri.group.ip(), &InterfaceIndexOrAddress::Address(interface))
-            .map_err(|source| SocketError::Join {
-                group: uri.group,
-                interface,
-                source,
-            })?;
+        for interface in &interfaces {
+            match (uri.group.ip(), interface.ip()) {
+                (IpAddr::V6(address), _) => {
+                    index_of(interface).and_then(|index| group.join_multicast_v6(&address, index))
+                }
+                (IpAddr::V4(address), IpAddr::V4(on)) => {
+                    group.join_multicast_v4_n(&address, &InterfaceIndexOrAddress::Address(on))
+                }
+                (IpAddr::V4(_), IpAddr::V6(_)) => Err(io::ErrorKind::InvalidInput.into()),
+            }
+            .map_err(|source| join(interface, source))?;
+        }
         let receive_buffer = group.recv_buffer_size()?;
         let group: UdpSocket = group.into();
         let batching = UdpSocketState::new((&group).into())?;
@@ -161,21 +203,22 @@ impl Sockets {
             group,
             batching,
             unicast,
-            data_from: (!options.any_source).then_some(*server.ip()),
+            // On each of several networks a server has another address.
+            data_from: (!options.any_source && interfaces.len() == 1).then_some(server.ip()),
             server,
-            interface,
+            interfaces: interfaces.iter().map(SocketAddr::ip).collect(),
             receive_buffer,
         })
     }
 
     /// The server, resolved.
-    pub fn server(&self) -> SocketAddrV4 {
+    pub fn server(&self) -> SocketAddr {
         self.server
     }
 
-    /// Address of the interface that the group was joined on.
-    pub fn interface(&self) -> Ipv4Addr {
-        self.interface
+    /// Addresses of the interfaces that the group was joined on.
+    pub fn interfaces(&self) -> &[IpAddr] {
+        &self.interfaces
     }
 
     /// Receive buffer that the kernel granted, in its own accounting (it doubles what is asked
@@ -185,39 +228,78 @@ impl Sockets {
     }
 }
 
-fn resolve(uri: &SlamUri) -> Result<SocketAddrV4, SocketError> {
-    let addresses = (uri.server.as_str(), uri.port)
+fn resolve(uri: &SlamUri) -> Result<SocketAddr, SocketError> {
+    let failed = |source| SocketError::Resolve {
+        server: uri.server.clone(),
+        source,
+    };
+    let mut addresses = (uri.server.as_str(), uri.port)
         .to_socket_addrs()
-        .map_err(|source| SocketError::Resolve {
-            server: uri.server.clone(),
-            source,
-        })?;
+        .map_err(failed)?;
     addresses
-        .into_iter()
-        .find_map(|address| match address {
-            SocketAddr::V4(address) => Some(address),
-            SocketAddr::V6(_) => None,
-        })
-        .ok_or_else(|| SocketError::Resolve {
-            server: uri.server.clone(),
-            source: io::Error::new(io::ErrorKind::NotFound, "it has only IPv6 addresses"),
+        .find(|address| address.is_ipv6() == uri.group.is_ipv6())
+        .ok_or_else(|| {
+            let other = if uri.group.is_ipv6() { "IPv4" } else { "IPv6" };
+            let message = format!("it has only {other} addresses, and the group is none");
+            failed(io::Error::new(io::ErrorKind::NotFound, message))
         })
 }
 
-/// First IPv4 address of the interface with this name, or the address that was given itself.
-fn interface_address(interface: &str) -> io::Result<Ipv4Addr> {
-    let given: Option<Ipv4Addr> = interface.parse().ok();
+/// Address of the interface with this name, or the address that was given itself; a routable one
+/// is preferred. IPv6 addresses carry the interface's number.
+fn interface_address(interface: &str, domain: Domain) -> io::Result<SocketAddr> {
+    let given: Option<IpAddr> = interface.parse().ok();
     let mut names: Vec<String> = Vec::new();
-    for entry in nix::ifaddrs::getifaddrs()? {
-        let address = entry.address.as_ref().and_then(|any| any.as_sockaddr_in());
-        if let Some(address) = address.map(nix::sys::socket::SockaddrIn::ip) {
-            if given == Some(address) || entry.interface_name == interface {
-                return Ok(address);
-            }
-            names.push(entry.interface_name);
+    let mut found: Option<SocketAddr> = None;
+    for (name, address) in addresses(domain)? {
+        if given == Some(address.ip()) {
+            return Ok(address);
         }
+        if name == interface && found.is_none_or(|found| is_link_local(&found)) {
+            found = Some(address);
+        }
+        names.push(name);
     }
     names.dedup();
-    let message = format!("found none; with IPv4 there are: {}", names.join(", "));
-    Err(io::Error::new(io::ErrorKind::NotFound, message))
+    found.ok_or_else(|| {
+        let message = format!("found none; there are: {}", names.join(", "));
+        io::Error::new(io::ErrorKind::NotFound, message)
+    })
+}
+
+/// Every address of this family, with its interface's name.
+fn addresses(domain: Domain) -> io::Result<Vec<(String, SocketAddr)>> {
+    let mut found = Vec::new();
+    for entry in nix::ifaddrs::getifaddrs()? {
+        let Some(any) = entry.address else { continue };
+        let name = entry.interface_name;
+        if let (Domain::IPV4, Some(v4)) = (domain, any.as_sockaddr_in()) {
+            found.push((name, SocketAddr::from((v4.ip(), 0))));
+        } else if let (Domain::IPV6, Some(v6)) = (domain, any.as_sockaddr_in6()) {
+            let index = nix::net::if_::if_nametoindex(name.as_str())?;
+            let address = SocketAddrV6::new(v6.ip(), 0, 0, index);
+            found.push((name, address.into()));
+        }
+    }
+    Ok(found)
+}
+
+fn is_link_local(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local())
+}
+
+/// Number of the interface that has this IPv6 address.
+fn index_of(local: &SocketAddr) -> io::Result<u32> {
+    if let SocketAddr::V6(v6) = local
+        && v6.scope_id() != 0
+    {
+        return Ok(v6.scope_id());
+    }
+    addresses(Domain::IPV6)?
+        .into_iter()
+        .find_map(|(_, address)| match address {
+            SocketAddr::V6(v6) if v6.ip() == &local.ip() => Some(v6.scope_id()),
+            _ => None,
+        })
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no interface has that address"))
 }

@@ -6,8 +6,9 @@
 //! | packet | from → to | content |
 //! |---|---|---|
 //! | data | server → group | Int transaction, Int total bytes, Int block size, Int block number, the block |
+//! | parity | server → group | the same, with a number beyond the last block ([`crate::parity`]) |
 //! | solicit | server → client | Int transaction, Int total bytes, Int block size |
-//! | NACK | client → server | Int received run, Int missing run, … , one zero byte |
+//! | NACK | client → server | Int received run, Int missing run, … , one zero byte; `21` follows if the client takes parity |
 //! | disconnect | client → server | one zero byte |
 //!
 //! An Int is big endian, 1 to 7 bytes; the top 3 bits of its first byte give its length in bytes.
@@ -18,6 +19,7 @@ use std::num::NonZeroU16;
 use std::ops::Range;
 
 use crate::blocks::{BlockIndex, BlockSet};
+use crate::window::ParityIndex;
 
 /// Longest Int in bytes: its length has 3 bits.
 pub const MAX_INT_LEN: usize = 7;
@@ -26,12 +28,14 @@ pub const MAX_HEADER_LEN: usize = 3 * MAX_INT_LEN;
 /// Largest file in bytes that a 32-bit stock iPXE takes: it ignores Ints longer than its 4-byte
 /// `long` (iPXE `slam.c`, `slam_pull_value`), and 4 bytes hold 29 bits.
 pub const MAX_STOCK_32BIT_BYTES: u64 = (1 << 29) - 1;
-/// Largest NACK in bytes: one unfragmented datagram at an MTU of 1,500 (mini-slamd,
-/// `SLAM_MAX_NACK`).
-pub const MAX_NACK_LEN: usize = 1472;
+/// Largest NACK in bytes: one unfragmented datagram at an MTU of 1,500, less IPv6 (40) and UDP (8).
+/// Over IPv4 there is room for 20 more, which mini-slamd takes (`SLAM_MAX_NACK`).
+pub const MAX_NACK_LEN: usize = 1452;
 
 /// The byte that ends a NACK and that alone is a disconnect.
 const END: u8 = 0;
+/// After [`END`]: the client takes parity blocks. The Int 1.
+const TAKES_PARITY: u8 = 0x21;
 
 /// Why a datagram is not SLAM. Offsets count bytes from the start of the datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +71,8 @@ pub enum WireError {
         /// The value on the wire.
         found: u64,
     },
-    /// A block number beyond the transfer.
-    #[error("expected a block number below {count}, found {found}")]
+    /// A block number beyond the transfer and its parity.
+    #[error("expected one of {count} blocks or their parity, found block number {found}")]
     BlockNumber {
         /// Blocks in the transfer.
         count: u64,
@@ -91,7 +95,7 @@ pub enum WireError {
         /// Where the run begins that is too long.
         offset: usize,
     },
-    /// Bytes after the zero byte that ends a NACK.
+    /// Bytes after the zero byte that ends a NACK, other than the one that is known.
     #[error("byte {offset}: expected the end of the NACK, found {found} more byte(s)")]
     TrailingBytes {
         /// Where they begin.
@@ -285,6 +289,16 @@ pub enum ServerPacket<'a> {
         /// Its bytes, exactly as many as this block has.
         payload: &'a [u8],
     },
+    /// A sum of blocks, to the group: a data packet with a number beyond the last block, which
+    /// stock clients discard.
+    Parity {
+        /// The transfer that it belongs to.
+        header: TransferHeader,
+        /// Which sum.
+        parity: ParityIndex,
+        /// Its bytes: a whole block, also where the blocks summed up are shorter.
+        payload: &'a [u8],
+    },
     /// "What do you miss?", to one client.
     Solicit {
         /// The transfer that is asked about.
@@ -308,14 +322,16 @@ impl<'a> ServerPacket<'a> {
         }
         let block = BlockIndex(reader.int()?.get());
         let count = header.block_count();
-        if block.0 >= count {
-            return Err(WireError::BlockNumber {
-                count,
-                found: block.0,
-            });
-        }
         let payload = reader.rest();
-        let expected = header.block_len(block);
+        let parity = ParityIndex::of_number(block.0, count);
+        let expected = match parity {
+            Some(_) => usize::from(block_size.get()),
+            None if block.0 >= count => {
+                let found = block.0;
+                return Err(WireError::BlockNumber { count, found });
+            }
+            None => header.block_len(block),
+        };
         if payload.len() != expected {
             return Err(WireError::BlockLength {
                 block: block.0,
@@ -323,10 +339,17 @@ impl<'a> ServerPacket<'a> {
                 found: payload.len(),
             });
         }
-        Ok(ServerPacket::Data {
-            header,
-            block,
-            payload,
+        Ok(match parity {
+            Some(parity) => ServerPacket::Parity {
+                header,
+                parity,
+                payload,
+            },
+            None => ServerPacket::Data {
+                header,
+                block,
+                payload,
+            },
         })
     }
 
@@ -339,6 +362,15 @@ impl<'a> ServerPacket<'a> {
                 payload,
             } => {
                 header.encode().encode_data_prefix(*block, out);
+                out.extend_from_slice(payload);
+            }
+            ServerPacket::Parity {
+                header,
+                parity,
+                payload,
+            } => {
+                let number = BlockIndex(parity.number(header.block_count()));
+                header.encode().encode_data_prefix(number, out);
                 out.extend_from_slice(payload);
             }
             ServerPacket::Solicit { header } => out.extend_from_slice(header.encode().as_bytes()),
@@ -354,6 +386,7 @@ impl<'a> ServerPacket<'a> {
 pub struct Nack {
     missing: BlockSet,
     extent: u64,
+    takes_parity: bool,
 }
 
 impl Nack {
@@ -362,12 +395,17 @@ impl Nack {
     pub fn for_gaps(held: &BlockSet, count: u64, max_len: usize) -> Self {
         let mut missing = BlockSet::new();
         let mut extent = 0;
+        let takes_parity = false;
         let mut room = max_len.saturating_sub(1);
         let int_len = |value: u64| VarInt(value & VarInt::MAX).encoded_len();
         for gap in held.gaps(count) {
             let cost = int_len(gap.start - extent) + int_len(gap.end - gap.start);
             if cost > room {
-                return Nack { missing, extent };
+                return Nack {
+                    missing,
+                    extent,
+                    takes_parity,
+                };
             }
             room -= cost;
             extent = gap.end;
@@ -376,7 +414,24 @@ impl Nack {
         if extent < count && int_len(count - extent) <= room {
             extent = count;
         }
-        Nack { missing, extent }
+        Nack {
+            missing,
+            extent,
+            takes_parity,
+        }
+    }
+
+    /// Says, too, that this client takes parity blocks: one byte after the end of the list, where
+    /// mini-slamd no longer reads.
+    #[must_use]
+    pub fn taking_parity(mut self) -> Self {
+        self.takes_parity = true;
+        self
+    }
+
+    /// Whether the client takes parity blocks ([`ServerPacket::Parity`]).
+    pub fn takes_parity(&self) -> bool {
+        self.takes_parity
     }
 
     /// The first NACK of a client that has heard nothing yet: block 0, of unknown many
@@ -385,6 +440,7 @@ impl Nack {
         Nack {
             missing: BlockSet::from_run(0..1),
             extent: 1,
+            takes_parity: false,
         }
     }
 
@@ -406,13 +462,17 @@ impl Nack {
         let mut missing = BlockSet::new();
         let mut extent = 0;
         let mut received = true;
-        while reader.rest() != [END] {
-            if let [END, after @ ..] = reader.rest() {
-                let offset = reader.offset + 1;
-                return Err(WireError::TrailingBytes {
-                    offset,
-                    found: after.len(),
-                });
+        let takes_parity = loop {
+            match reader.rest() {
+                [END] => break false,
+                [END, TAKES_PARITY] => break true,
+                [END, after @ ..] => {
+                    return Err(WireError::TrailingBytes {
+                        offset: reader.offset + 1,
+                        found: after.len(),
+                    });
+                }
+                _ => {}
             }
             let offset = reader.offset;
             let end = extent + reader.int()?.get();
@@ -424,8 +484,12 @@ impl Nack {
             }
             extent = end;
             received = !received;
-        }
-        Ok(Nack { missing, extent })
+        };
+        Ok(Nack {
+            missing,
+            extent,
+            takes_parity,
+        })
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -443,6 +507,9 @@ impl Nack {
             VarInt(0).encode(out);
         }
         out.push(END);
+        if self.takes_parity {
+            out.push(TAKES_PARITY);
+        }
     }
 }
 
@@ -662,8 +729,56 @@ mod tests {
             Err(WireError::IntLength { offset: 0 })
         );
         assert_eq!(
-            ServerPacket::decode(&[0x21, 0x21, 0x21, 0x21, 0x55]),
-            Err(WireError::BlockNumber { count: 1, found: 1 })
+            ServerPacket::decode(&[0x21, 0x21, 0x21, 0x40, 0x81, 0x55]),
+            Err(WireError::BlockNumber {
+                count: 1,
+                found: 129
+            })
+        );
+    }
+
+    #[test]
+    fn parity_is_told_by_its_number_and_is_always_a_whole_block() {
+        let size = BlockSize::new(4).expect("in range");
+        let header =
+            TransferHeader::new(TransactionId(VarInt(1)), 130 * 4 - 1, size).expect("not empty");
+        let parity = ParityIndex { window: 1, row: 3 };
+        let packet = ServerPacket::Parity {
+            header,
+            parity,
+            payload: &[1, 2, 3, 4],
+        };
+        let mut datagram = Vec::new();
+        packet.encode(&mut datagram);
+        assert_eq!(ServerPacket::decode(&datagram), Ok(packet));
+        assert_eq!(
+            ServerPacket::decode(&datagram[..datagram.len() - 1]),
+            Err(WireError::BlockLength {
+                block: 130 + 128 + 3,
+                expected: 4,
+                found: 3
+            })
+        );
+    }
+
+    #[test]
+    fn a_byte_after_the_list_says_that_its_client_takes_parity() {
+        let held = [0..10, 20..100].into_iter().collect();
+        let nack = Nack::for_gaps(&held, 100, MAX_NACK_LEN).taking_parity();
+        let mut datagram = Vec::new();
+        ClientPacket::Nack(nack.clone()).encode(&mut datagram);
+        assert_eq!(datagram, [0x2a, 0x2a, 0x40, 80, 0, 0x21]);
+        assert_eq!(
+            ClientPacket::decode(&datagram),
+            Ok(ClientPacket::Nack(nack))
+        );
+        datagram.push(0x21);
+        assert_eq!(
+            ClientPacket::decode(&datagram),
+            Err(WireError::TrailingBytes {
+                offset: 5,
+                found: 2
+            })
         );
     }
 }

@@ -49,6 +49,7 @@ enum Seen {
     Started(TransferHeader),
     Restarted(TransferHeader),
     Write(u64, usize),
+    Rebuild(u64),
     Nack(Nack),
     Disconnect,
     Complete,
@@ -78,6 +79,7 @@ impl Bench {
                 Output::Started { header } => Seen::Started(header),
                 Output::Restarted { header } => Seen::Restarted(header),
                 Output::Write { offset, payload } => Seen::Write(offset, payload.len()),
+                Output::Rebuild(rebuild) => Seen::Rebuild(rebuild.blocks()),
                 Output::Send(bytes) => {
                     assert!(bytes.len() <= MAX_NACK_LEN);
                     match ClientPacket::decode(&bytes).expect("valid") {
@@ -437,7 +439,7 @@ fn what_is_not_slam_is_counted_and_changes_nothing() {
             Input::Multicast(&[0x00, 0x20]),
             WireError::IntLength { offset: 0 }.into(),
         ),
-        // No bytes; a block size of 0; a block beyond the end.
+        // No bytes; a block size of 0; a block beyond the end and its parity.
         (
             Input::Multicast(&[0x21, 0x20, 0x21, 0x20]),
             WireError::EmptyTransfer.into(),
@@ -447,8 +449,12 @@ fn what_is_not_slam_is_counted_and_changes_nothing() {
             WireError::BlockSize { found: 0 }.into(),
         ),
         (
-            Input::Multicast(&[0x21, 0x21, 0x21, 0x21, 0xff]),
-            WireError::BlockNumber { count: 1, found: 1 }.into(),
+            Input::Multicast(&[0x21, 0x21, 0x21, 0x40, 0x81, 0xff]),
+            WireError::BlockNumber {
+                count: 1,
+                found: 129,
+            }
+            .into(),
         ),
         // The last block, too long and too short.
         (
@@ -580,6 +586,42 @@ fn memory_is_bounded_by_gaps() {
         bench.group(1, &data(header, 7918)),
         [Seen::Write(7_918_000, 1000)]
     );
+}
+
+#[test]
+fn only_what_is_within_reach_is_kept_and_asked_for() {
+    let header = header(8, 100_000, 1000);
+    let config = Config {
+        reach: 10_500,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    bench.group(0, &data(header, 9));
+    assert_eq!(bench.group(0, &data(header, 10)), [], "too far ahead");
+    assert_eq!(bench.receiver.stats().unkept, 1);
+    assert_eq!(bench.group(0, &data(header, 0)), [Seen::Write(0, 1000)]);
+    // The first gap has moved, and with it what is within reach.
+    assert_eq!(
+        bench.group(0, &data(header, 10)),
+        [Seen::Write(10_000, 1000)]
+    );
+    let held: BlockSet = [0..1, 9..11].into_iter().collect();
+    let asked = bench.take(at(0), Input::Unicast(&solicit(header)));
+    assert_eq!(asked, [Seen::Nack(Nack::for_gaps(&held, 11, MAX_NACK_LEN))]);
+    // The first missing block is always within reach, and it all comes to an end.
+    let config = Config {
+        reach: 0,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    for block in 0..99 {
+        assert_eq!(
+            bench.group(0, &data(header, block)).last(),
+            Some(&Seen::Write(block * 1000, 1000))
+        );
+    }
+    let end = bench.group(0, &data(header, 99));
+    assert_eq!(end.last(), Some(&Seen::Complete));
 }
 
 #[test]

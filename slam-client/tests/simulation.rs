@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use proptest::prelude::*;
+use slam_client::parity;
 use slam_client::stock::{Build, StockClient};
+use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{
-    BlockSize, ClientPacket, ServerPacket, TransactionId, TransferHeader, VarInt,
+    BlockSize, ClientPacket, Nack, ServerPacket, TransactionId, TransferHeader, VarInt,
 };
 use slam_client::{BlockIndex, Config, Failure, Input, Output, Receiver, Timestamp};
 
@@ -47,6 +49,10 @@ impl File {
     }
 
     fn block(&self, block: u64) -> Vec<u8> {
+        let count = self.header.block_count();
+        if let Some(index) = ParityIndex::of_number(block, count) {
+            return self.parity(index);
+        }
         let offset = self.header.block_offset(BlockIndex(block));
         let len = self.header.block_len(BlockIndex(block)) as u64;
         let payload: Vec<u8> = (offset..offset + len).map(|at| self.byte(at)).collect();
@@ -54,6 +60,23 @@ impl File {
         ServerPacket::Data {
             header: self.header,
             block: BlockIndex(block),
+            payload: &payload,
+        }
+        .encode(&mut out);
+        out
+    }
+
+    fn parity(&self, index: ParityIndex) -> Vec<u8> {
+        let blocks = window::blocks_of(index.window, self.header.block_count());
+        let size = usize::from(self.header.block_size().get());
+        let span = blocks.start * size as u64..self.header.total_bytes();
+        let bytes: Vec<u8> = span.take(128 * size).map(|at| self.byte(at)).collect();
+        let mut payload = vec![0; size];
+        parity::encode(index.row, bytes.chunks(size), &mut payload);
+        let mut out = Vec::new();
+        ServerPacket::Parity {
+            header: self.header,
+            parity: index,
             payload: &payload,
         }
         .encode(&mut out);
@@ -75,6 +98,8 @@ struct Server {
     demand: VecDeque<std::ops::Range<u64>>,
     clients: VecDeque<usize>,
     has_streamed: bool,
+    /// Parity blocks made so far, by window.
+    rows: BTreeMap<u64, u64>,
     sent: u64,
 }
 
@@ -95,11 +120,39 @@ impl Server {
             return;
         }
         self.clients.push_front(from);
-        if self.kind == ServerKind::Streaming && !self.has_streamed {
-            self.has_streamed = true;
-            self.demand.push_back(0..count);
-        } else {
-            self.demand.extend(nack.missing().runs());
+        match self.kind {
+            ServerKind::Streaming if !self.has_streamed => {
+                self.has_streamed = true;
+                self.demand.push_back(0..count);
+            }
+            ServerKind::Streaming if nack.takes_parity() => self.repair(&nack),
+            ServerKind::Streaming | ServerKind::Literal => {
+                self.demand.extend(nack.missing().runs());
+            }
+        }
+    }
+
+    /// New parity blocks, as many as each window misses; a window that misses too many for that
+    /// gets its blocks.
+    fn repair(&mut self, nack: &Nack) {
+        let count = self.file.header.block_count();
+        for window in 0..window::windows(count) {
+            let blocks = window::blocks_of(window, count);
+            let missing = nack.missing().len_within(blocks.clone());
+            if missing > parity::MAX_MISSING as u64 {
+                self.demand.push_back(blocks);
+                continue;
+            }
+            for _ in 0..missing {
+                let row = self.rows.entry(window).or_default();
+                let index = ParityIndex {
+                    window,
+                    row: (*row % window::ROWS) as u8,
+                };
+                *row += 1;
+                let number = index.number(count);
+                self.demand.push_back(number..number + 1);
+            }
         }
     }
 
@@ -165,6 +218,13 @@ impl Client {
                 }
                 Output::Write { offset, payload } => {
                     self.buffer[offset as usize..][..payload.len()].copy_from_slice(payload);
+                }
+                Output::Rebuild(rebuild) => {
+                    let span = rebuild.span();
+                    let window = self.buffer[span.start as usize..span.end as usize].to_vec();
+                    for (offset, block) in rebuild.solve(&window) {
+                        self.buffer[offset as usize..][..block.len()].copy_from_slice(&block);
+                    }
                 }
                 Output::Send(datagram) => {
                     self.said_goodbye = datagram == [0];
@@ -233,6 +293,7 @@ impl Simulation {
                 demand: VecDeque::new(),
                 clients: VecDeque::new(),
                 has_streamed: false,
+                rows: BTreeMap::new(),
                 sent: 0,
             },
             clients: Vec::new(),
@@ -402,6 +463,15 @@ fn full(start: Timestamp, seed: u64) -> Machine {
     Machine::Full(Box::new(Receiver::new(start, Config::default(), seed)))
 }
 
+/// One that takes parity blocks.
+fn with_parity(start: Timestamp, seed: u64) -> Machine {
+    let config = Config {
+        max_parity: 4096,
+        ..Config::default()
+    };
+    Machine::Full(Box::new(Receiver::new(start, config, seed)))
+}
+
 fn stock(start: Timestamp) -> Machine {
     Machine::Stock(StockClient::new(start, Build::Bits64))
 }
@@ -480,6 +550,29 @@ fn the_file_is_replaced_midway() {
     }
 }
 
+/// What a room of `clients` costs at `loss`, in blocks sent for each block of the file.
+fn cost(machine: fn(Timestamp, u64) -> Machine, clients: u64, loss: f64) -> f64 {
+    let file = File::new(3, 1_280_000, 1000);
+    let network = Network { loss, ..CLEAN };
+    let mut simulation = Simulation::new(ServerKind::Streaming, file, network, 7);
+    for number in 0..clients {
+        simulation.join(machine(at(0), number), at(0));
+    }
+    let report = simulation.run();
+    assert!(report.right.iter().all(|&right| right));
+    report.sent as f64 / file.header.block_count() as f64
+}
+
+#[test]
+fn parity_repairs_different_losses_with_the_same_packets() {
+    for (loss, without, with) in [(0.01, 1.3, 1.08), (0.05, 1.9, 1.25)] {
+        let blocks = cost(full, 40, loss);
+        let parity = cost(with_parity, 40, loss);
+        assert!(blocks > without, "{loss}: {blocks}");
+        assert!(parity < with, "{loss}: {parity}, {blocks} without");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
@@ -493,13 +586,15 @@ proptest! {
         doubling in 0.0..0.1,
         reordering in 0.0..0.5,
         both_ways in any::<bool>(),
+        parity in any::<bool>(),
         starts in proptest::collection::vec(0_u64..300, 1..5),
     ) {
         let network = Network { loss, doubling, reordering, both_ways };
         let file = File::new(seed % 1000, len, block_size);
         let mut simulation = Simulation::new(kind, file, network, seed);
         for (number, &start) in (0..).zip(&starts) {
-            simulation.join(full(at(start), seed ^ number), at(start));
+            let machine = if parity { with_parity } else { full };
+            simulation.join(machine(at(start), seed ^ number), at(start));
         }
         let report = simulation.run();
         prop_assert!(report.right.iter().all(|&right| right), "{:?}", report);

@@ -2,6 +2,7 @@
 //! Real sockets, on loopback: the driver against a small server.
 #![cfg(feature = "socket")]
 
+#[expect(dead_code, reason = "shared with the tests of the command")]
 mod support;
 
 use std::io::{self, IoSlice};
@@ -46,6 +47,11 @@ impl Sink for Memory {
             self.bytes[at..][..part.len()].copy_from_slice(part);
             at += part.len();
         }
+        Ok(())
+    }
+
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        data.copy_from_slice(&self.bytes[offset as usize..][..data.len()]);
         Ok(())
     }
 
@@ -226,7 +232,7 @@ fn the_interface_can_be_chosen() {
     let server = TestServer::start(content(1000, 7), 7);
     for interface in ["lo", "127.0.0.1"] {
         let options = SocketOptions {
-            interface: Some(interface.into()),
+            interfaces: vec![interface.into()],
             ..SocketOptions::default()
         };
         let mut memory = Memory::default();
@@ -234,7 +240,7 @@ fn the_interface_can_be_chosen() {
         assert_eq!(ended, Ended::Complete, "{interface}");
     }
     let options = SocketOptions {
-        interface: Some("nosuch0".into()),
+        interfaces: vec!["nosuch0".into()],
         ..SocketOptions::default()
     };
     let error = Sockets::open(&uri(&server), &options).unwrap_err();

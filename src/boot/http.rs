@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use serde::Deserialize;
-use site::{Image, Site};
+use site::{Image, Site, Transfer};
 use tokio::sync::oneshot;
 use tower_http::services::ServeFile;
 
@@ -26,9 +26,18 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How much of a file is read at a time.
 const CHUNK: usize = 256 * 1024;
 
-/// Renders the iPXE script that boots an image of a site from the server at an address; the error
+/// Whom a script is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loader {
+    /// `/boot.ipxe`
+    Ipxe,
+    /// `/boot.gpxe`: iPXE's ancestor.
+    Gpxe,
+}
+
+/// Renders the script that boots an image of a site from the server at an address; the error
 /// says what in the site cannot stand in a script.
-pub type BootScript = fn(&Site, &Image, Ipv4Addr) -> Result<String, String>;
+pub type BootScript = fn(Loader, &Site, &Image, Ipv4Addr) -> Result<String, String>;
 
 /// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -192,9 +201,13 @@ fn routes(site: &Site, server: Ipv4Addr, script: BootScript) -> Router {
     };
     let mut router = Router::new()
         .route("/", get(index))
-        .route("/boot.ipxe", get(boot_script))
+        .route("/boot.ipxe", get(boot_ipxe))
+        .route("/boot.gpxe", get(boot_gpxe))
         .route_service("/memdisk", file(&site.server.memdisk));
-    for transfer in site.transfers() {
+    // A file with a group of each family has one path.
+    let mut transfers = site.transfers();
+    transfers.dedup_by_key(|transfer| transfer.http_path());
+    for transfer in transfers {
         router = router.route_service(&transfer.http_path(), file(&transfer.path));
     }
     router.fallback(not_found).with_state(Arc::new(Shown {
@@ -209,7 +222,15 @@ struct BootQuery {
     image: Option<String>,
 }
 
-async fn boot_script(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuery>) -> Response {
+async fn boot_ipxe(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuery>) -> Response {
+    boot_script(Loader::Ipxe, &shown, &query)
+}
+
+async fn boot_gpxe(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuery>) -> Response {
+    boot_script(Loader::Gpxe, &shown, &query)
+}
+
+fn boot_script(loader: Loader, shown: &Shown, query: &BootQuery) -> Response {
     let site = &shown.site;
     let image = match &query.image {
         None => site.default_image().ok_or_else(|| "no image".to_owned()),
@@ -220,11 +241,19 @@ async fn boot_script(State(shown): State<Arc<Shown>>, Query(query): Query<BootQu
         },
     };
     match image {
-        Ok(image) => match (shown.script)(site, image, shown.server) {
+        Ok(image) => match (shown.script)(loader, site, image, shown.server) {
             Ok(script) => script.into_response(),
             Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text + "\n").into_response(),
         },
         Err(text) => (StatusCode::NOT_FOUND, text + "\n").into_response(),
+    }
+}
+
+/// The server's address as the clients of `transfer` write it.
+fn told(site: &Site, transfer: &Transfer, server: Ipv4Addr) -> String {
+    match (transfer.group, site.server.address6) {
+        (SocketAddr::V6(_), Some(address)) => format!("[{address}]"),
+        _ => server.to_string(),
     }
 }
 
@@ -241,13 +270,17 @@ async fn index(State(shown): State<Arc<Shown>>) -> String {
             "/boot.ipxe",
             &format!("iPXE script that boots {}", default.name),
         );
+        row("/boot.gpxe", "the same for gPXE");
     }
     for image in &site.images {
         let path = format!("/boot.ipxe?image={}", image.name);
         row(&path, &format!("iPXE script that boots {}", image.name));
     }
     for transfer in site.transfers() {
-        row(&transfer.http_path(), &transfer.uri(shown.server));
+        row(
+            &transfer.http_path(),
+            &transfer.uri(told(site, &transfer, shown.server)),
+        );
     }
     text
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,9 +13,9 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use site::{BitRate, Image, ImageKind, Key, Site};
+use site::{BitRate, Groups, Image, ImageKind, Key, Site};
 
-use crate::boot::http::HttpServer;
+use crate::boot::http::{HttpServer, Loader};
 use crate::net::interface::{self, Chosen, Link};
 use crate::net::{Driver, Served};
 use crate::observe::{Event, Memdisk, Summary, SummaryHttp, SummaryTransfer, Tally};
@@ -76,9 +76,10 @@ pub(super) struct ServeArgs {
     )]
     port: Option<u16>,
 
-    /// Multicast group of the first file [default: 239.255.1.1]
-    #[arg(long, value_name = "IPV4", help_heading = "SLAM")]
-    group: Option<Ipv4Addr>,
+    /// Multicast group of the first file, IPv4, IPv6 or one of each with a comma between; each
+    /// further file takes the next [default: 239.255.1.1]
+    #[arg(long, value_name = "GROUP", help_heading = "SLAM")]
+    group: Option<Groups>,
 
     /// UDP port of the first group [default: 10000]
     #[arg(
@@ -102,7 +103,7 @@ pub(super) struct ServeArgs {
     )]
     block_size: Option<u16>,
 
-    /// Multicast time to live; 1 stays on the network segment [default: 1]
+    /// Multicast time to live, or hop limit; 1 stays on the network segment [default: 1]
     #[arg(
         long,
         value_name = "N",
@@ -128,12 +129,13 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
         Output::People
     };
     let mut site = resolve_site(args)?;
-    let chosen = choose_interface(&mut site)?;
+    let (chosen, address6) = choose_interface(&mut site)?;
 
     // What cannot stand in a script, and a taken port, are told before gigabytes are digested.
     if site.server.http_port.is_some() {
         for image in &site.images {
-            boot_script(&site, image, chosen.address).map_err(|what| anyhow!(what))?;
+            boot_script(Loader::Ipxe, &site, image, chosen.address)
+                .map_err(|what| anyhow!(what))?;
         }
     }
     let http = site
@@ -147,6 +149,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut progress = DigestProgress::default();
     let driver = Driver::open(
         chosen.address,
+        address6,
         &site.slam,
         &site.transfers(),
         &mut |name, done, total| progress.show(name, done, total),
@@ -179,8 +182,17 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// The script as ROMs carry it too.
-fn boot_script(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
-    firmware::script::boot(site, image, server).map_err(|error| error.to_string())
+fn boot_script(
+    loader: Loader,
+    site: &Site,
+    image: &Image,
+    server: Ipv4Addr,
+) -> Result<String, String> {
+    let script = match loader {
+        Loader::Ipxe => firmware::script::boot(site, image, server),
+        Loader::Gpxe => firmware::script::boot_gpxe(site, image, server),
+    };
+    script.map_err(|error| error.to_string())
 }
 
 /// Options and configuration, as one validated site.
@@ -285,7 +297,7 @@ fn image_name(path: &Path) -> String {
 }
 
 /// Decides where to serve, and tells the site, so that scripts name the same address.
-fn choose_interface(site: &mut Site) -> anyhow::Result<Chosen> {
+fn choose_interface(site: &mut Site) -> anyhow::Result<(Chosen, Option<SocketAddrV6>)> {
     let chosen = interface::choose(
         &interface::list_interfaces()?,
         site.server.interface.as_deref(),
@@ -293,13 +305,18 @@ fn choose_interface(site: &mut Site) -> anyhow::Result<Chosen> {
     )?;
     // Clients learn the block size from the server: nobody who did not choose one need know.
     if site.slam.block_size == site::DEFAULT_BLOCK_SIZE {
-        let smaller = chosen.smaller_block(site.slam.block_size);
+        let smaller = chosen.smaller_block(site.slam.block_size, site.slam.group);
         site.slam.block_size = smaller.unwrap_or(site.slam.block_size);
     }
-    chosen.check_mtu(site.slam.block_size)?;
+    chosen.check_mtu(site.slam.block_size, site.slam.group)?;
+    let address6 = match site.slam.group.v6() {
+        Some(_) => Some(chosen.address6(site.server.address6)?),
+        None => None,
+    };
+    site.server.address6 = address6.map(|address| *address.ip());
     site.server.interface = Some(chosen.interface.clone());
     site.server.address = Some(chosen.address);
-    Ok(chosen)
+    Ok((chosen, address6))
 }
 
 fn summarise(site: &Site, chosen: &Chosen, served: &[Served], http: Option<SocketAddr>) -> Summary {
@@ -311,7 +328,10 @@ fn summarise(site: &Site, chosen: &Chosen, served: &[Served], http: Option<Socke
         sha256: hex::encode(served.sha256),
         transaction: served.transaction.to_string(),
         group: served.transfer.group.to_string(),
-        slam: served.transfer.uri(chosen.address),
+        slam: match (served.transfer.group, site.server.address6) {
+            (SocketAddr::V6(_), Some(address)) => served.transfer.uri(format_args!("[{address}]")),
+            _ => served.transfer.uri(chosen.address),
+        },
         http: base
             .as_ref()
             .map(|base| base.clone() + &served.transfer.http_path()),

@@ -2,14 +2,17 @@
 //! Runs the server core on real sockets, files and time: the only reader of the clock.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use site::{Slam, Transfer};
+use slam_client::parity;
+use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
 use slam_client::{BlockIndex, Timestamp};
 
@@ -79,7 +82,7 @@ pub struct Driver {
 struct Endpoint {
     name: String,
     socket: SessionSocket,
-    content: Content,
+    content: Rc<Content>,
     header: TransferHeader,
     /// Blocks as they were read.
     read: Vec<u8>,
@@ -112,9 +115,11 @@ impl Quiet {
 
 impl Driver {
     /// Binds one socket per transfer, opens and digests each file; `progress` is told which
-    /// transfer, and how many bytes of how many are done.
+    /// transfer, and how many bytes of how many are done. IPv6 groups are served from `address6`,
+    /// which is scoped to the interface.
     pub fn open(
         address: Ipv4Addr,
+        address6: Option<SocketAddrV6>,
         slam: &Slam,
         transfers: &[Transfer],
         progress: &mut dyn FnMut(&str, u64, u64),
@@ -122,7 +127,15 @@ impl Driver {
         // Sockets first: a taken port is told before gigabytes are digested.
         let sockets: Vec<SessionSocket> = transfers
             .iter()
-            .map(|transfer| SessionSocket::open(address, transfer.port, transfer.group, slam.ttl))
+            .map(|transfer| {
+                let (mut local, mut group) = (SocketAddr::from((address, 0)), transfer.group);
+                if let (SocketAddr::V6(group), Some(address6)) = (&mut group, address6) {
+                    local = address6.into();
+                    group.set_scope_id(address6.scope_id());
+                }
+                local.set_port(transfer.port);
+                SessionSocket::open(local, group, slam.ttl)
+            })
             .collect::<Result<_, _>>()?;
         let mut driver = Driver {
             server: Server::new(),
@@ -132,9 +145,14 @@ impl Driver {
         };
         for (transfer, socket) in transfers.iter().zip(sockets) {
             let name = transfer.name();
-            let content = Content::open(&transfer.path, slam.stock_clients, &mut |done, total| {
-                progress(&name, done, total);
-            })?;
+            // A file with a group of each family is digested once.
+            let content = match driver.endpoints.last() {
+                Some(last) if last.content.path() == transfer.path => Rc::clone(&last.content),
+                _ => {
+                    let progress = &mut |done, total| progress(&name, done, total);
+                    Rc::new(Content::open(&transfer.path, slam.stock_clients, progress)?)
+                }
+            };
             let transaction = TransactionId::from_digest(content.sha256());
             let header = BlockSize::new(u64::from(slam.block_size))
                 .and_then(|size| TransferHeader::new(transaction, content.bytes(), size))
@@ -153,7 +171,10 @@ impl Driver {
                 transaction,
             });
             driver.endpoints.push(Endpoint {
-                name,
+                name: match transfer.group {
+                    SocketAddr::V6(_) if slam.group.v4().is_some() => format!("{name} (IPv6)"),
+                    _ => name,
+                },
                 socket,
                 content,
                 header,
@@ -313,7 +334,23 @@ impl Driver {
 }
 
 impl Endpoint {
+    /// Reads blocks, or what makes sums of them.
     fn read_run(&mut self, run: &Range<u64>) -> Result<(), ContentError> {
+        let count = self.header.block_count();
+        let Some(first) = ParityIndex::of_number(run.start, count) else {
+            return self.read_blocks(run);
+        };
+        self.read_blocks(&window::blocks_of(first.window, count))?;
+        let size = usize::from(self.header.block_size().get());
+        let blocks = std::mem::take(&mut self.read);
+        self.read.resize((run.end - run.start) as usize * size, 0);
+        for (row, sum) in (first.row..).zip(self.read.chunks_mut(size)) {
+            parity::encode(row, blocks.chunks(size), sum);
+        }
+        Ok(())
+    }
+
+    fn read_blocks(&mut self, run: &Range<u64>) -> Result<(), ContentError> {
         let from = self.header.block_offset(BlockIndex(run.start));
         let to = self
             .header

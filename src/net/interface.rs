@@ -6,12 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
 
 use nix::net::if_::InterfaceFlags;
+use site::Groups;
 
-/// IPv4 and UDP headers, and the longest SLAM header: what a datagram has besides its block.
-const OVERHEAD: u32 = 20 + 8 + 18;
+/// IP and UDP headers, and the longest SLAM header: what a datagram has besides its block.
+fn overhead(groups: Groups) -> u32 {
+    let ip = if groups.v6().is_some() { 40 } else { 20 };
+    ip + 8 + 18
+}
 
 /// A network interface of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,10 @@ pub struct Interface {
     pub loopback: bool,
     /// Its IPv4 addresses, in the system's order.
     pub addresses: Vec<Ipv4Addr>,
+    /// Its IPv6 addresses, in the system's order.
+    pub addresses6: Vec<Ipv6Addr>,
+    /// Its number, which scopes IPv6 addresses; 0 where the system does not tell.
+    pub index: u32,
     /// Largest IP packet in bytes, where the system tells.
     pub mtu: Option<u32>,
 }
@@ -51,6 +59,10 @@ pub struct Chosen {
     pub address: Ipv4Addr,
     /// Other addresses of the same interface.
     pub others: Vec<Ipv4Addr>,
+    /// IPv6 addresses of the same interface.
+    pub addresses6: Vec<Ipv6Addr>,
+    /// The interface's number.
+    pub index: u32,
     /// Whether it is connected now.
     pub link: Link,
     /// Largest IP packet in bytes, where the system tells.
@@ -108,9 +120,30 @@ pub enum InterfaceError {
         /// Which.
         interface: String,
     },
+    /// An IPv6 group, and no IPv6 address to send from.
+    #[error(
+        "{interface} has no IPv6 address\n  expected: one, for the IPv6 group\n  help: sysctl net.ipv6.conf.{interface}.disable_ipv6=0, or choose an IPv4 group"
+    )]
+    NoIpv6 {
+        /// Which.
+        interface: String,
+    },
+    /// The IPv6 address is not on the interface.
+    #[error(
+        "{interface} does not have the address {address}\n  expected: {}\n  help: leave out address6 under [server]",
+        list6(has)
+    )]
+    NotOnInterface6 {
+        /// What was asked for.
+        address: Ipv6Addr,
+        /// Where.
+        interface: String,
+        /// What it has.
+        has: Vec<Ipv6Addr>,
+    },
     /// Only other address families, or none.
     #[error(
-        "{interface} has no IPv4 address (SLAM is IPv4 only)\n  help: ip address add 192.168.77.1/24 dev {interface}"
+        "{interface} has no IPv4 address (DHCP, scripts and HTTP need one)\n  help: ip address add 192.168.77.1/24 dev {interface}"
     )]
     NoIpv4 {
         /// Which.
@@ -183,11 +216,17 @@ pub fn list_interfaces() -> Result<Vec<Interface>, InterfaceError> {
             multicast: flags.contains(InterfaceFlags::IFF_MULTICAST),
             loopback: flags.contains(InterfaceFlags::IFF_LOOPBACK),
             addresses: Vec::new(),
+            addresses6: Vec::new(),
+            index: nix::net::if_::if_nametoindex(name.as_str()).unwrap_or(0),
             mtu: read_mtu(name),
         });
         let address = entry.address.as_ref().and_then(|any| any.as_sockaddr_in());
         if let Some(address) = address {
             interface.addresses.push(address.ip());
+        }
+        let address = entry.address.as_ref().and_then(|any| any.as_sockaddr_in6());
+        if let Some(address) = address {
+            interface.addresses6.push(address.ip());
         }
     }
     Ok(found.into_values().collect())
@@ -276,6 +315,8 @@ impl Interface {
             interface,
             address,
             others: others.copied().collect(),
+            addresses6: self.addresses6.clone(),
+            index: self.index,
             link: self.link,
             mtu: self.mtu,
         })
@@ -300,20 +341,45 @@ impl Interface {
 }
 
 impl Chosen {
+    /// The IPv6 address to serve from, scoped to this interface: the one that is `wanted`, else the
+    /// first that is routable, else the first.
+    pub fn address6(&self, wanted: Option<Ipv6Addr>) -> Result<SocketAddrV6, InterfaceError> {
+        let interface = self.interface.clone();
+        let mut routable = self
+            .addresses6
+            .iter()
+            .filter(|a| !a.is_unicast_link_local());
+        let address = match wanted {
+            Some(address) if self.addresses6.contains(&address) => address,
+            Some(address) => {
+                return Err(InterfaceError::NotOnInterface6 {
+                    address,
+                    interface,
+                    has: self.addresses6.clone(),
+                });
+            }
+            None => *routable
+                .next()
+                .or(self.addresses6.first())
+                .ok_or(InterfaceError::NoIpv6 { interface })?,
+        };
+        Ok(SocketAddrV6::new(address, 0, 0, self.index))
+    }
+
     /// The largest block whose datagram fits one packet, if `block_size` does not. iPXE
     /// reassembles fragments only in order (`ipv4.c`, `ipv4_reassemble`).
-    pub fn smaller_block(&self, block_size: u16) -> Option<u16> {
-        let room = self.mtu?.saturating_sub(OVERHEAD).max(1);
+    pub fn smaller_block(&self, block_size: u16, groups: Groups) -> Option<u16> {
+        let room = self.mtu?.saturating_sub(overhead(groups)).max(1);
         u16::try_from(room).ok().filter(|&fits| fits < block_size)
     }
 
     /// Whether a datagram with a block of `block_size` bytes fits one packet.
-    pub fn check_mtu(&self, block_size: u16) -> Result<(), InterfaceError> {
-        match (self.smaller_block(block_size), self.mtu) {
+    pub fn check_mtu(&self, block_size: u16, groups: Groups) -> Result<(), InterfaceError> {
+        match (self.smaller_block(block_size, groups), self.mtu) {
             (Some(fits), Some(mtu)) => Err(InterfaceError::MtuTooSmall {
                 interface: self.interface.clone(),
                 mtu,
-                needed: u32::from(block_size) + OVERHEAD,
+                needed: u32::from(block_size) + overhead(groups),
                 block_size,
                 fits,
             }),
@@ -366,6 +432,11 @@ fn list(addresses: &[Ipv4Addr]) -> String {
     addresses.join(", ")
 }
 
+fn list6(addresses: &[Ipv6Addr]) -> String {
+    let addresses: Vec<_> = addresses.iter().map(Ipv6Addr::to_string).collect();
+    addresses.join(", ")
+}
+
 fn did_you_mean(near: Option<&str>) -> String {
     near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
 }
@@ -381,6 +452,8 @@ mod tests {
             multicast: true,
             loopback: false,
             addresses: addresses.iter().copied().map(Ipv4Addr::from).collect(),
+            addresses6: Vec::new(),
+            index: 2,
             mtu: Some(1500),
         }
     }
@@ -518,7 +591,7 @@ mod tests {
             ),
             (
                 interface("eth0", &[]),
-                "eth0 has no IPv4 address (SLAM is IPv4 only)\n  help: ip address add \
+                "eth0 has no IPv4 address (DHCP, scripts and HTTP need one)\n  help: ip address add \
                  192.168.77.1/24 dev eth0",
             ),
         ] {
@@ -532,22 +605,50 @@ mod tests {
             interface: "wg0".to_owned(),
             address: Ipv4Addr::LOCALHOST,
             others: Vec::new(),
+            addresses6: Vec::new(),
+            index: 2,
             link: Link::Up,
             mtu,
         };
-        assert!(at(Some(1500)).check_mtu(1451).is_ok());
-        assert!(at(Some(1500)).check_mtu(1454).is_ok());
-        assert!(at(None).check_mtu(1454).is_ok());
-        let error = at(Some(1420)).check_mtu(1451).unwrap_err().to_string();
+        let v4 = Groups::V4(site::DEFAULT_GROUP);
+        assert!(at(Some(1500)).check_mtu(1451, v4).is_ok());
+        assert!(at(Some(1500)).check_mtu(1454, v4).is_ok());
+        assert!(at(None).check_mtu(1454, v4).is_ok());
+        let error = at(Some(1420)).check_mtu(1451, v4).unwrap_err().to_string();
         assert_eq!(
             error,
             "wg0 carries packets of at most 1420 bytes\n  expected: 1497 for blocks of 1451 bytes\n  \
              help: --block-size 1374, or ip link set wg0 mtu 1500"
         );
-        assert!(at(Some(1420)).check_mtu(1374).is_ok());
-        assert_eq!(at(Some(1420)).smaller_block(1451), Some(1374));
-        assert_eq!(at(Some(1420)).smaller_block(1374), None);
-        assert_eq!(at(Some(65536)).smaller_block(1451), None);
+        assert!(at(Some(1420)).check_mtu(1374, v4).is_ok());
+        assert_eq!(at(Some(1420)).smaller_block(1451, v4), Some(1374));
+        assert_eq!(at(Some(1420)).smaller_block(1374, v4), None);
+        assert_eq!(at(Some(65536)).smaller_block(1451, v4), None);
+        let both: Groups = "239.255.1.1, ff15::5a".parse().unwrap();
+        assert_eq!(at(Some(1500)).smaller_block(1451, both), Some(1434));
+        assert!(at(Some(1500)).check_mtu(1434, both).is_ok());
+    }
+
+    #[test]
+    fn a_routable_ipv6_address_is_preferred() {
+        let (local, global): (Ipv6Addr, Ipv6Addr) =
+            ("fe80::1".parse().unwrap(), "fd00::1".parse().unwrap());
+        let with = |addresses6: &[Ipv6Addr]| {
+            let interface = Interface {
+                addresses6: addresses6.to_vec(),
+                ..eth0()
+            };
+            choose(&[interface], None, None).unwrap()
+        };
+        let found = |chosen: &Chosen, wanted| chosen.address6(wanted).map(|a| a.to_string());
+        let both = with(&[local, global]);
+        assert_eq!(found(&both, None).unwrap(), "[fd00::1%2]:0");
+        assert_eq!(found(&both, Some(local)).unwrap(), "[fe80::1%2]:0");
+        assert_eq!(found(&with(&[local]), None).unwrap(), "[fe80::1%2]:0");
+        let error = found(&with(&[local]), Some(global)).unwrap_err();
+        assert!(error.to_string().contains("expected: fe80::1"), "{error}");
+        let error = found(&with(&[]), None).unwrap_err();
+        assert!(error.to_string().contains("eth0 has no IPv6"), "{error}");
     }
 
     /// Whatever this machine has, its loopback is listed and serves when named.

@@ -2,7 +2,7 @@
 //! The socket of a session: NACKs in, blocks out to the group.
 
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
@@ -28,21 +28,21 @@ pub enum SocketError {
     )]
     PortTaken {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The port.
         port: u16,
     },
     /// The address is on no interface of this host.
-    #[error("{address} is no address of this host; `ip -4 address` lists them")]
+    #[error("{address} is no address of this host, or not yet; `ip address` lists them")]
     NotOurAddress {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// Anything else.
     #[error("UDP {address}:{port}: cannot {step}: {source}")]
     System {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The port.
         port: u16,
         /// What was tried.
@@ -65,13 +65,10 @@ pub struct SessionSocket {
 pub struct ReceiveBuffers(Vec<u8>);
 
 impl SessionSocket {
-    /// Binds `port` of `address` and sends to `group` over the interface with that address.
-    pub fn open(
-        address: Ipv4Addr,
-        port: u16,
-        group: SocketAddrV4,
-        ttl: u8,
-    ) -> Result<Self, SocketError> {
+    /// Binds `local` and sends to `group` over the interface with that address; for IPv6, over the
+    /// one that the address's scope names.
+    pub fn open(local: SocketAddr, group: SocketAddr, ttl: u8) -> Result<Self, SocketError> {
+        let (address, port) = (local.ip(), local.port());
         let failed = |step| {
             move |source| SocketError::System {
                 address,
@@ -80,25 +77,31 @@ impl SessionSocket {
                 source,
             }
         };
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))
+        let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))
             .map_err(failed("open a socket"))?;
         socket
-            .bind(&SocketAddr::from((address, port)).into())
+            .bind(&local.into())
             .map_err(|source| match source.kind() {
                 io::ErrorKind::AddrInUse => SocketError::PortTaken { address, port },
                 io::ErrorKind::AddrNotAvailable => SocketError::NotOurAddress { address },
                 _ => failed("bind it")(source),
             })?;
-        socket
-            .set_multicast_if_v4(&address)
-            .map_err(failed("choose the interface"))?;
-        socket
-            .set_multicast_ttl_v4(u32::from(ttl))
-            .map_err(failed("set the TTL"))?;
         // Clients on this host take part too.
-        socket
-            .set_multicast_loop_v4(true)
-            .map_err(failed("set multicast loopback"))?;
+        let (interface, hops, looped) = match local {
+            SocketAddr::V4(v4) => (
+                socket.set_multicast_if_v4(v4.ip()),
+                socket.set_multicast_ttl_v4(u32::from(ttl)),
+                socket.set_multicast_loop_v4(true),
+            ),
+            SocketAddr::V6(v6) => (
+                socket.set_multicast_if_v6(v6.scope_id()),
+                socket.set_multicast_hops_v6(u32::from(ttl)),
+                socket.set_multicast_loop_v6(true),
+            ),
+        };
+        interface.map_err(failed("choose the interface"))?;
+        hops.map_err(failed("set the TTL"))?;
+        looped.map_err(failed("set multicast loopback"))?;
         // Best effort: the system may allow less.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let socket = UdpSocket::from(socket);
@@ -106,7 +109,7 @@ impl SessionSocket {
         Ok(SessionSocket {
             socket,
             state,
-            group: group.into(),
+            group,
         })
     }
 

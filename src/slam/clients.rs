@@ -60,6 +60,7 @@ pub(crate) struct Client {
     strays_until: Timestamp,
     strays_horizon: Serial,
     turn: Turn,
+    takes_parity: bool,
 }
 
 /// What a NACK speaks of: the batches that left before this.
@@ -100,6 +101,8 @@ enum Turn {
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     by_address: BTreeMap<SocketAddr, Client>,
+    /// How many of them did not say that they take parity.
+    without_parity: usize,
     /// Served clients by the moment before which they are not asked.
     served: BTreeSet<(Timestamp, SocketAddr)>,
     /// Served clients by the moment when they are asked while there is something to send.
@@ -128,6 +131,21 @@ impl Clients {
         self.by_address.contains_key(&address)
     }
 
+    /// Notes whether a client said that it takes parity.
+    pub(crate) fn note_parity(&mut self, address: SocketAddr, takes_parity: bool) {
+        if let Some(client) = self.by_address.get_mut(&address) {
+            self.without_parity -= usize::from(!client.takes_parity);
+            self.without_parity += usize::from(!takes_parity);
+            client.takes_parity = takes_parity;
+        }
+    }
+
+    /// Whether parity serves more than one client, and everybody. Beside clients that know nothing
+    /// of it, a block that all of them lost would be sent twice: as itself and as a sum.
+    pub(crate) fn share_parity(&self) -> bool {
+        self.without_parity == 0 && self.by_address.len() > 1
+    }
+
     pub(crate) fn get_mut(&mut self, address: SocketAddr) -> Option<&mut Client> {
         self.by_address.get_mut(&address)
     }
@@ -153,13 +171,16 @@ impl Clients {
             strays_until: Timestamp::ZERO,
             strays_horizon: Serial::NEVER,
             turn,
+            takes_parity: false,
         };
+        self.without_parity += 1;
         self.by_address.insert(address, client);
         self.enter(address, turn);
     }
 
     pub(crate) fn remove(&mut self, address: SocketAddr) -> Option<Client> {
         let client = self.by_address.remove(&address)?;
+        self.without_parity -= usize::from(!client.takes_parity);
         self.leave(address, client.turn);
         Some(client)
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use slam_client::{BlockIndex, BlockSet};
 
 use super::clients::BYTES_PER_RUN;
+use super::repair;
 
 /// Blocks to send, each in it once, however many clients miss it.
 ///
@@ -31,10 +32,24 @@ impl Demand {
         self.carousel.union_with(blocks);
     }
 
-    /// Takes the next run of at most `longest` blocks.
-    pub(crate) fn take(&mut self, longest: u64) -> Option<Range<u64>> {
-        let cut =
-            |run: Range<u64>| run.start..run.end.min(run.start.saturating_add(longest.max(1)));
+    /// Takes what is pending out of `blocks`.
+    pub(crate) fn subtract_from(&self, blocks: &mut BlockSet) {
+        blocks.subtract(&self.repairs);
+        blocks.subtract(&self.carousel);
+    }
+
+    /// How many of these repairs are pending.
+    pub(crate) fn repairs_within(&self, numbers: Range<u64>) -> u64 {
+        self.repairs.len_within(numbers)
+    }
+
+    /// Takes the next run of at most `longest` numbers, all of one kind, in a transfer of `count`
+    /// blocks.
+    pub(crate) fn take(&mut self, longest: u64, count: u64) -> Option<Range<u64>> {
+        let cut = |run: Range<u64>| {
+            let end = run.end.min(run.start.saturating_add(longest.max(1)));
+            repair::cut(run.start..end, count)
+        };
         if let Some(run) = self.repairs.run_from(BlockIndex(0)).map(cut) {
             self.repairs.remove_run(run.clone());
             self.carousel.remove_run(run.clone());
@@ -96,11 +111,11 @@ mod tests {
     fn a_late_joiner_is_served_when_the_carousel_comes_round() {
         let mut demand = Demand::default();
         demand.add(&set(&[0..6]));
-        assert_eq!(demand.take(4), Some(0..4));
+        assert_eq!(demand.take(4, 100), Some(0..4));
         demand.add(&set(&[0..2, 5..8]));
-        assert_eq!(demand.take(4), Some(4..8));
-        assert_eq!(demand.take(4), Some(0..2));
-        assert_eq!(demand.take(4), None);
+        assert_eq!(demand.take(4, 100), Some(4..8));
+        assert_eq!(demand.take(4, 100), Some(0..2));
+        assert_eq!(demand.take(4, 100), None);
         assert!(demand.is_empty());
     }
 
@@ -108,13 +123,13 @@ mod tests {
     fn repairs_go_first_and_once() {
         let mut demand = Demand::default();
         demand.add(&set(&[10..20]));
-        assert_eq!(demand.take(4), Some(10..14));
+        assert_eq!(demand.take(4, 100), Some(10..14));
         demand.repair(&set(&[3..4, 16..17]));
         assert!(demand.has_repairs() && demand.contains(3));
-        assert_eq!(demand.take(4), Some(3..4));
-        assert_eq!(demand.take(4), Some(16..17));
-        assert_eq!(demand.take(4), Some(14..16));
-        assert_eq!(demand.take(4), Some(17..20));
-        assert_eq!(demand.take(4), None);
+        assert_eq!(demand.take(4, 100), Some(3..4));
+        assert_eq!(demand.take(4, 100), Some(16..17));
+        assert_eq!(demand.take(4, 100), Some(14..16));
+        assert_eq!(demand.take(4, 100), Some(17..20));
+        assert_eq!(demand.take(4, 100), None);
     }
 }

@@ -14,6 +14,7 @@ mod clients;
 mod demand;
 mod pacer;
 mod rate;
+mod repair;
 mod sent;
 mod server;
 mod session;

@@ -16,6 +16,7 @@ use super::clients::{Clients, Horizon, MAX_CLIENTS};
 use super::demand::Demand;
 use super::pacer::Pacer;
 use super::rate::{RateControl, RateLimits};
+use super::repair::Repair;
 use super::sent::Sent;
 
 /// Events that wait to be drained; beyond, rejections are counted but no longer told.
@@ -42,7 +43,8 @@ pub struct SessionConfig {
 /// What to do next. Drain [`Session::poll`] until it says [`Output::Timeout`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// Send these blocks to the group, in this order, at once.
+    /// Send these to the group, in this order, at once: blocks, or sums over the blocks of one window
+    /// ([`ParityIndex::of_number`](slam_client::window::ParityIndex::of_number)).
     Send(Range<u64>),
     /// Send the header alone to this client.
     Solicit(SocketAddr),
@@ -140,6 +142,7 @@ pub struct Session {
     clients: Clients,
     demand: Demand,
     sent: Sent,
+    repair: Repair,
     rate: RateControl,
     pacer: Pacer,
     /// Whether a client may be asked before more blocks leave.
@@ -162,6 +165,7 @@ impl Session {
             clients: Clients::default(),
             demand: Demand::default(),
             sent: Sent::default(),
+            repair: Repair::default(),
             rate: RateControl::new(config.rate),
             pacer: Pacer::new(datagram),
             may_ask: true,
@@ -183,7 +187,7 @@ impl Session {
 
     /// Bytes of memory that this session takes, roughly.
     pub fn memory(&self) -> usize {
-        self.clients.memory() + self.demand.memory() + self.sent.memory()
+        self.clients.memory() + self.demand.memory() + self.sent.memory() + self.repair.memory()
     }
 
     /// Whether a client is there.
@@ -216,13 +220,15 @@ impl Session {
         }
         if self.pacer.next_batch() <= now {
             let (rate, ease) = (self.rate.rate(), self.rate.ease());
-            if let Some(run) = self.demand.take(self.pacer.batch_blocks(rate, ease)) {
+            let longest = self.pacer.batch_blocks(rate, ease);
+            if let Some(run) = self.demand.take(longest, self.header.block_count()) {
                 let blocks = run.end - run.start;
                 self.pacer.sent(blocks, rate, ease, now);
                 if self.demand.is_empty() {
                     // What comes next may not make up for time in which nobody wanted anything.
                     self.pacer.rest();
                 }
+                self.repair.note(&run, self.sent.next());
                 self.sent.note(&run, now);
                 self.totals.sent_blocks += blocks;
                 self.totals.sent_bytes += self.bytes_in(&run);
@@ -261,6 +267,7 @@ impl Session {
             if self.active_since.is_none() {
                 self.active_since = Some(now);
                 self.sent = Sent::of(count);
+                self.repair = Repair::of(count);
                 self.tell(SessionEvent::Started);
             }
             let since = self.sent.since(now - JOINING);
@@ -273,6 +280,8 @@ impl Session {
             Some(Horizon::Spoke(moment)) => self.sent.since(moment),
         };
         let present = self.clients.len();
+        self.clients.note_parity(from, nack.takes_parity());
+        let share_parity = self.clients.share_parity();
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
@@ -300,7 +309,7 @@ impl Session {
         } else {
             0
         };
-        let Want { repairs, fresh } = client.ahead.want(
+        let Want { mut repairs, fresh } = client.ahead.want(
             nack,
             &Context {
                 sent: &self.sent,
@@ -313,6 +322,9 @@ impl Session {
             },
         );
         let followed = client.ahead.is_followed(count);
+        if share_parity {
+            self.repair.replace(&mut repairs, nack, asked, &self.demand);
+        }
         self.demand.repair(&repairs);
         self.demand.add(&fresh);
         let again = if !repairs.is_empty() && !client.lists {
@@ -367,6 +379,7 @@ impl Session {
     fn end(&mut self, now: Timestamp) {
         self.demand.clear();
         self.sent = Sent::default();
+        self.repair = Repair::default();
         self.rate.forget_votes();
         let mut totals = std::mem::take(&mut self.totals);
         totals.took = self
@@ -391,6 +404,9 @@ impl Session {
     fn bytes_in(&self, run: &Range<u64>) -> u64 {
         let total = self.header.total_bytes();
         let size = u64::from(self.header.block_size().get());
+        if run.start >= self.header.block_count() {
+            return (run.end - run.start).saturating_mul(size);
+        }
         run.end.saturating_mul(size).min(total) - run.start.saturating_mul(size).min(total)
     }
 }

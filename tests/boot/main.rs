@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Real machines in QEMU: firmware, server, image and guest, end to end, through `cargo xtask boot`.
 
+mod crowd;
+mod large;
+mod race;
+mod releases;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -27,6 +32,8 @@ fn main() -> ExitCode {
     let here = support::lacking(&boot);
     let stock = support::lacking(&[&boot[..], &[Need::Prebuilt]].concat());
     let slam = here.clone().or_else(no_rom);
+    let judges = [&boot[..], &[Need::Prebuilt, Need::Test]].concat();
+    let measured = support::lacking(&judges).or_else(no_rom);
     let guest = support::lacking(&[&boot[..], &[Need::Guest]].concat()).or_else(no_rom);
     let trials = vec![
         trial("http_one_machine_boots_the_demo", stock, || {
@@ -41,9 +48,31 @@ fn main() -> ExitCode {
         trial("slam_virtio_boots_the_demo", slam.clone(), || {
             boot_demo(&["--nic", "virtio"], 1, "x-slam")
         }),
-        trial("slam_one_machine_boots_200_mib", slam.clone(), || {
-            boot_demo(&["--size", "200MiB"], 1, "x-slam")
-        }),
+        trial(
+            "slam_200_mib_not_slower_than_upstreams_client",
+            measured.clone(),
+            race::not_slower_than_upstreams,
+        ),
+        trial(
+            "slam_the_first_block_comes_at_once",
+            measured,
+            race::the_first_block_comes_at_once,
+        ),
+        trial(
+            "slam_one_machine_boots_600_mib",
+            slam.clone(),
+            large::six_hundred_mib,
+        ),
+        trial(
+            "slam_an_image_larger_than_the_memory_is_an_error",
+            slam.clone(),
+            large::more_than_the_memory,
+        ),
+        trial(
+            "slam_32_clients_at_once_receive_the_file",
+            crowd::lacking(slam.clone()),
+            crowd::all_verified,
+        ),
         trial(
             "slam_boots_behind_a_switch_that_snoops",
             slam.clone(),
@@ -51,8 +80,29 @@ fn main() -> ExitCode {
         ),
         trial(
             "upstreams_client_boots_but_a_switch_that_snoops_makes_it_deaf",
-            slam,
+            slam.clone(),
             upstream,
+        ),
+        trial(
+            "slam_ipxe_1_21_1_boots",
+            releases::lacking(slam.clone(), "v1.21.1"),
+            || releases::boots("v1.21.1", "8086100e.mrom"),
+        ),
+        trial(
+            "slam_ipxe_head_boots",
+            releases::lacking(slam.clone(), "head"),
+            || releases::boots("head", "8086100e.mrom"),
+        ),
+        trial(
+            "slam_ipxe_1_20_1_boots",
+            releases::lacking(slam.clone(), "v1.20.1"),
+            || releases::boots("v1.20.1", "8086100e.mrom"),
+        ),
+        // It has no .mrom yet.
+        trial(
+            "slam_gpxe_boots",
+            releases::lacking(slam.clone(), "gpxe"),
+            || releases::boots("gpxe", "8086100e.rom"),
         ),
         trial("slam_a_debian_kernel_prints_its_banner", guest, boot_debian),
         trial("an_interrupted_boot_leaves_nothing", here, interrupt),
@@ -63,6 +113,20 @@ fn main() -> ExitCode {
         println!("{said}\n");
     }
     code
+}
+
+/// For the end, beside what the boots printed.
+fn say(line: String) {
+    REPORTS.lock().expect("no test panics here").push(line);
+}
+
+/// The server, built as users have it.
+fn slamboot() -> anyhow::Result<PathBuf> {
+    Cmd::new("cargo")
+        .dir(&paths().root)
+        .args(["build", "--quiet", "--release", "--package", "slamboot"])
+        .read()?;
+    Ok(paths().target.join("release/slamboot"))
 }
 
 /// What each boot printed.
@@ -91,7 +155,7 @@ fn report(arguments: &[&str]) -> anyhow::Result<Value> {
     let json = dir.path().join("report.json");
     let json = json.to_str().context("a temporary name is text")?;
     let said = cargo_xtask_boot(&[arguments, &["--json", json]].concat()).read()?;
-    REPORTS.lock().expect("no test panics here").push(said);
+    say(said);
     Ok(serde_json::from_slice(&fs::read(json)?)?)
 }
 

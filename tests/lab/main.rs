@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use support::{Outcome, paths, trial};
 use xtask::cmd::{Cmd, CmdError, Running};
 use xtask::console::{Console, Deadline};
-use xtask::netlab::{INTERFACE, Namespace, Netlab, SERVER};
+use xtask::netlab::{INTERFACE, Namespace, Netlab, SERVER, SERVER6};
 
 const SOON: Duration = Duration::from_secs(20);
 const TRANSFER: Duration = Duration::from_mins(1);
@@ -29,7 +29,7 @@ const TRANSFER: Duration = Duration::from_mins(1);
 type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 14] = [
+    let tests: [(&str, Test); 16] = [
         ("a_lab_leaves_nothing_behind", a_lab_leaves_nothing_behind),
         (
             "a_lab_whose_owner_died_is_swept",
@@ -61,6 +61,14 @@ fn main() -> ExitCode {
             a_flood_of_nonsense_is_not_noticed,
         ),
         ("each_image_has_its_own_group", each_image_has_its_own_group),
+        (
+            "ipv6_clients_receive_the_file",
+            ipv6_clients_receive_the_file,
+        ),
+        (
+            "one_file_goes_to_both_families",
+            one_file_goes_to_both_families,
+        ),
         ("http_gives_the_same_file", http_gives_the_same_file),
         ("sigterm_ends_it_cleanly", sigterm_ends_it_cleanly),
         ("a_restarted_server_goes_on", a_restarted_server_goes_on),
@@ -320,6 +328,79 @@ fn a_flood_of_nonsense_is_not_noticed() -> Outcome {
     finished?;
     let sent = sent??;
     ensure!(sent > 10_000, "a flood of {sent} datagrams is none");
+    Ok(())
+}
+
+/// With the routable address and with the link-local one, behind a switch that snoops MLD: the
+/// client has to report its group.
+fn ipv6_clients_receive_the_file() -> Outcome {
+    let mut room = Room::new()?;
+    room.lab.snoop()?;
+    let file = room.file("disk.img", 8_000_001)?;
+    #[rustfmt::skip]
+    let arguments = [text(&file), "--interface", INTERFACE, "--group", "ff12::5a"];
+    let server = room.serve("server", &arguments)?;
+    let link_local = room.lab.server().enter(|| -> anyhow::Result<String> {
+        let shown = Cmd::new("ip")
+            .args(["-6", "-o", "addr", "show", "dev", INTERFACE])
+            .read()?;
+        let address = shown
+            .split_whitespace()
+            .find(|word| word.starts_with("fe80::"));
+        Ok(address
+            .and_then(|a| a.split('/').next())
+            .context("no link-local address")?
+            .to_owned())
+    })??;
+    let uri = format!("x-slam://[{SERVER6}]/[ff12::5a]");
+    let said = server.console.lines().into_iter().map(|line| line.text);
+    let said = said.collect::<Vec<_>>().join("\n");
+    ensure!(
+        said.contains("x-slam://[fd77::1]:10000/[ff12::5a]:10000"),
+        "{said}"
+    );
+    let out = room.dir.path().join("out");
+    receive(room.lab.host()?, &uri, &out)?.read()?;
+    ensure!(sha256(&out)? == sha256(&file)?, "the files differ");
+    server.end()?;
+
+    let config = format!(
+        "[server]\naddress6 = \"{link_local}\"\n[slam]\ngroup = \"ff02::5a\"\n[[image]]\nname = \"disk\"\nkind = \"disk\"\npath = \"disk.img\"\n"
+    );
+    let path = room.dir.path().join("slamboot.toml");
+    fs::write(&path, config)?;
+    let _server = room.serve("link-local", &["--config", text(&path)])?;
+    let uri = format!("x-slam://[{link_local}%{INTERFACE}]/[ff02::5a]");
+    let out = room.dir.path().join("out2");
+    receive(room.lab.host()?, &uri, &out)?.read()?;
+    ensure!(sha256(&out)? == sha256(&file)?, "the files differ");
+    Ok(())
+}
+
+/// A session of each family, at once.
+fn one_file_goes_to_both_families() -> Outcome {
+    let mut room = Room::new()?;
+    let file = room.file("disk.img", 8_000_001)?;
+    #[rustfmt::skip]
+    let arguments = [text(&file), "--interface", INTERFACE, "--group", "239.255.1.1, ff15::5a"];
+    let _server = room.serve("server", &arguments)?;
+    let uris = [
+        format!("x-slam://{SERVER}"),
+        format!("x-slam://[{SERVER6}]/[ff15::5a]:10000"),
+    ];
+    let mut running = Vec::new();
+    for (number, uri) in uris.iter().enumerate() {
+        let out = room.dir.path().join(format!("out{number}"));
+        let log = room.dir.path().join(format!("log{number}"));
+        let client = receive(room.lab.host()?, uri, &out)?.spawn(&log)?;
+        running.push((client, out, log));
+    }
+    for (client, out, log) in running {
+        client
+            .wait(Some(TRANSFER))
+            .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+        ensure!(sha256(&out)? == sha256(&file)?, "{} differs", out.display());
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use slam_client::stock::{Build, StockClient};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
 use slam_client::{Config, Failure, Input, Output as Deed, Receiver, Timestamp};
 
+use super::network::BLOCK;
 use super::world::Kind;
 
 /// A client, whichever it is.
@@ -14,24 +15,48 @@ pub enum Client {
     Firmware(firmware::core::Client),
 }
 
+/// What a client does.
+pub enum Act<'d> {
+    Deed(Deed<'d>),
+    /// It has computed blocks from parity: the number of each.
+    Rebuilt(Vec<u64>),
+}
+
 impl Client {
-    pub fn new(kind: Kind, now: Timestamp, seed: u64) -> Self {
+    /// A client that takes parity, if it is told to and can.
+    pub fn new(kind: Kind, parity: bool, now: Timestamp, seed: u64) -> Self {
         match kind {
-            Kind::Ours => Client::Ours(Box::new(Receiver::new(now, Config::default(), seed))),
+            Kind::Ours => {
+                let config = Config {
+                    max_parity: if parity { 4096 } else { 0 },
+                    ..Config::default()
+                };
+                Client::Ours(Box::new(Receiver::new(now, config, seed)))
+            }
             Kind::Stock => Client::Stock(Box::new(StockClient::new(now, Build::Bits32))),
-            Kind::Firmware => Client::Firmware(firmware::core::Client::new(
-                millis(now),
-                &firmware::core::Config::default(),
-                seed,
-            )),
+            Kind::Firmware => {
+                let mut config = firmware::core::Config::default();
+                if !parity {
+                    config.max_parity = 0;
+                }
+                Client::Firmware(firmware::core::Client::new(millis(now), &config, seed))
+            }
         }
     }
 
-    pub fn handle<'d>(&mut self, now: Timestamp, input: Input<'d>, each: impl FnMut(Deed<'d>)) {
+    pub fn handle<'d>(&mut self, now: Timestamp, input: Input<'d>, mut each: impl FnMut(Act<'d>)) {
+        let mut deed = |deed| match deed {
+            Deed::Rebuild(rebuild) => {
+                each(Act::Rebuilt(
+                    rebuild.missing().map(|block| block.0).collect(),
+                ));
+            }
+            deed => each(Act::Deed(deed)),
+        };
         match self {
-            Client::Ours(client) => client.handle(now, input).for_each(each),
-            Client::Stock(client) => client.handle(now, input).for_each(each),
-            Client::Firmware(client) => firmware_deeds(client, now, input, each),
+            Client::Ours(client) => client.handle(now, input).for_each(deed),
+            Client::Stock(client) => client.handle(now, input).for_each(&mut deed),
+            Client::Firmware(client) => firmware_acts(client, now, input, each),
         }
     }
 }
@@ -41,11 +66,11 @@ fn millis(now: Timestamp) -> u64 {
 }
 
 /// The firmware counts milliseconds, and learns of a moment when it is over.
-fn firmware_deeds<'d>(
+fn firmware_acts<'d>(
     client: &mut firmware::core::Client,
     now: Timestamp,
     input: Input<'d>,
-    mut each: impl FnMut(Deed<'d>),
+    mut act: impl FnMut(Act<'d>),
 ) {
     use firmware::core::{End, Input as In};
     let input = match input {
@@ -54,6 +79,18 @@ fn firmware_deeds<'d>(
         Input::Timeout => In::Timeout,
     };
     let actions = client.handle(millis(now), input);
+    if actions.rebuild {
+        // Every file is zeros here, and so are its sums: what is computed must be, too.
+        let blocks = client.rebuild(|_, block| block.fill(0));
+        assert!(
+            blocks
+                .iter()
+                .all(|(_, block)| block.iter().all(|&byte| byte == 0))
+        );
+        let number = |(offset, _): (u64, Vec<u8>)| offset / u64::from(BLOCK);
+        act(Act::Rebuilt(blocks.into_iter().map(number).collect()));
+    }
+    let mut each = |deed| act(Act::Deed(deed));
     if let Some(header) = actions.started.map(header_of) {
         each(Deed::Started { header });
     }

@@ -31,6 +31,13 @@ fn least_sent(clients: u32, loss: f64) -> f64 {
         .sum()
 }
 
+fn without_parity(mut room: Vec<Guest>) -> Vec<Guest> {
+    for guest in &mut room {
+        guest.parity = false;
+    }
+    room
+}
+
 #[test]
 fn one_stock_client() {
     let figures = figures(&World::gigabit(1, 200 * MIB, room(Kind::Stock, 1, 0.0)));
@@ -54,10 +61,24 @@ fn one_stock_client_with_one_percent_loss() {
 
 #[test]
 fn four_of_ours_with_one_percent_loss() {
-    let figures = figures(&slow_link(4, 200 * MIB, room(Kind::Ours, 4, 0.01)));
+    let figures = figures(&slow_link(
+        4,
+        200 * MIB,
+        without_parity(room(Kind::Ours, 4, 0.01)),
+    ));
     let least = least_sent(4, 0.01);
     assert!(figures.sent < least * 1.005, "{} of {least}", figures.sent);
     assert!(figures.time < least * FRAMING * 1.01, "{}", figures.time);
+}
+
+/// Less than whole blocks can do: different losses, the same packets.
+#[test]
+fn four_with_one_percent_loss_and_parity() {
+    for kind in [Kind::Ours, Kind::Firmware] {
+        let figures = figures(&slow_link(4, 64 * MIB, room(kind, 4, 0.01)));
+        assert!(figures.sent < 1.025, "{kind:?}: {}", figures.sent);
+        assert!(figures.time < 1.07, "{kind:?}: {}", figures.time);
+    }
 }
 
 #[test]
@@ -86,7 +107,10 @@ fn a_thousand_clients_with_a_tenth_of_a_percent_loss() {
         Some(_) => 200,
         None => 16,
     };
-    let figures = figures(&World::gigabit(7, mib * MIB, room(Kind::Ours, 1000, 0.001)));
+    let room = room(Kind::Ours, 1000, 0.001);
+    let blocks = figures(&World::gigabit(7, mib * MIB, without_parity(room.clone())));
     let least = least_sent(1000, 0.001);
-    assert!(figures.sent < least * 1.02, "{} of {least}", figures.sent);
+    assert!(blocks.sent < least * 1.02, "{} of {least}", blocks.sent);
+    let parity = figures(&World::gigabit(7, mib * MIB, room));
+    assert!(parity.sent < 1.10, "{}", parity.sent);
 }

@@ -20,12 +20,14 @@ use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
 use slam_client::{BlockIndex, Input, Output as Deed, Timestamp};
 use slamboot::slam::{Output, RateLimits, Session, SessionConfig, SessionEvent, SessionTotals};
 
-use super::client::Client;
+use slam_client::window::ParityIndex;
+
+use super::client::{Act, Client};
 use super::world::{Content, Forged, Guest, Kind, Loss, World};
 
 /// What a datagram costs on the link beside its UDP payload, as `tbf` counts: Ethernet, IPv4, UDP.
 const FRAME_OVERHEAD: u64 = 14 + 20 + 8;
-const BLOCK: u16 = 1451;
+pub const BLOCK: u16 = 1451;
 /// Bytes that a session may take beside 8 per block and 2,000 per client.
 const SESSION_MEMORY: usize = 2 << 20;
 
@@ -34,6 +36,8 @@ const SESSION_MEMORY: usize = 2 << 20;
 pub struct Report {
     /// When each client was complete; `None`: never.
     pub done: Vec<Option<Duration>>,
+    /// Whether a word of each reached a server: a stock client says three, and leaves.
+    pub known: Vec<bool>,
     pub totals: SessionTotals,
     pub solicits: u64,
     /// Datagrams that reached a server.
@@ -104,6 +108,12 @@ impl Stored {
         }
         self.blocks += u64::from(self.words[word] & bit == 0);
         self.words[word] |= bit;
+    }
+}
+
+impl Extend<u64> for Stored {
+    fn extend<T: IntoIterator<Item = u64>>(&mut self, blocks: T) {
+        blocks.into_iter().for_each(|block| self.insert(block));
     }
 }
 
@@ -293,6 +303,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
         look_all: None,
         report: Report {
             done: Vec::new(),
+            known: Vec::new(),
             totals: SessionTotals::default(),
             solicits: 0,
             heard: 0,
@@ -313,6 +324,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
         run.push(Timestamp::from_start(*when), Event::Attack(number));
     }
     run.go(Timestamp::from_start(limit));
+    run.report.known = run.seats.iter().map(|seat| seat.spoke.is_some()).collect();
     run.report.done = run.seats.iter().map(|seat| seat.done).collect();
     run.report
 }
@@ -390,7 +402,7 @@ impl Run<'_> {
         let seat = &mut self.seats[number];
         let seed = seat.random.u64(..);
         let local = seat.guest.local(now);
-        seat.client = Some(Client::new(seat.guest.kind, local, seed));
+        seat.client = Some(Client::new(seat.guest.kind, seat.guest.parity, local, seed));
         self.deliver(number, Input::Timeout, None, now, now);
     }
 
@@ -473,53 +485,69 @@ impl Run<'_> {
         let Some(client) = &mut seat.client else {
             return;
         };
-        let mut reply = None;
+        let (mut reply, mut failed) = (None, None);
         let (guest, transaction, stored) = (&seat.guest, &mut seat.transaction, &mut seat.stored);
         let (timer, done, ended) = (&mut seat.timer, &mut seat.done, &mut seat.ended);
-        client.handle(guest.local(at), input, |deed| match deed {
-            Deed::Write { offset, payload } => {
-                let Some(Carried::Block {
-                    content,
-                    block,
-                    payload_at,
-                }) = datagram.map(|datagram| &datagram.kind)
-                else {
-                    panic!("client {number} stores what is no block");
-                };
-                let bytes = &datagram.expect("it is a block").bytes[*payload_at..];
-                assert!(
-                    *transaction == content << 40
-                        && offset == block * u64::from(BLOCK)
-                        && std::ptr::eq(bytes, payload),
-                    "client {number} stores wrong bytes at {offset}"
-                );
-                stored.insert(*block);
-            }
-            Deed::Send(datagram) => reply = Some(datagram),
-            Deed::Complete => {
-                let transfer = self.world.lives.iter().map(|life| header(life.content));
-                let mut transfer =
-                    transfer.filter(|header| header.transaction().0.get() == *transaction);
-                let blocks = transfer.next().map(|header| header.block_count());
-                assert_eq!(Some(stored.blocks), blocks, "client {number} has gaps");
-                *done = Some(at.since_start());
-                *ended = true;
-            }
-            Deed::Failed(_) => *ended = true,
-            Deed::Timeout(due) => *timer = Some(guest.global(due)),
-            Deed::Started { header } | Deed::Restarted { header } => {
-                *transaction = header.transaction().0.get();
-                *stored = Stored::default();
+        client.handle(guest.local(at), input, |act| {
+            let deed = match act {
+                Act::Deed(deed) => deed,
+                Act::Rebuilt(blocks) => return stored.extend(blocks),
+            };
+            match deed {
+                Deed::Write { offset, payload } => {
+                    let Some(Carried::Block {
+                        content,
+                        block,
+                        payload_at,
+                    }) = datagram.map(|datagram| &datagram.kind)
+                    else {
+                        panic!("client {number} stores what is no block");
+                    };
+                    let bytes = &datagram.expect("it is a block").bytes[*payload_at..];
+                    assert!(
+                        *transaction == content << 40
+                            && offset == block * u64::from(BLOCK)
+                            && std::ptr::eq(bytes, payload),
+                        "client {number} stores wrong bytes at {offset}"
+                    );
+                    stored.insert(*block);
+                }
+                Deed::Send(datagram) => reply = Some(datagram),
+                Deed::Complete => {
+                    let transfer = self.world.lives.iter().map(|life| header(life.content));
+                    let mut transfer =
+                        transfer.filter(|header| header.transaction().0.get() == *transaction);
+                    let blocks = transfer.next().map(|header| header.block_count());
+                    assert_eq!(Some(stored.blocks), blocks, "client {number} has gaps");
+                    *done = Some(at.since_start());
+                    *ended = true;
+                }
+                Deed::Failed(failure) => {
+                    failed = Some(failure);
+                    *ended = true;
+                }
+                Deed::Timeout(due) => *timer = Some(guest.global(due)),
+                Deed::Started { header } | Deed::Restarted { header } => {
+                    *transaction = header.transaction().0.get();
+                    *stored = Stored::default();
+                }
+                Deed::Rebuild(_) => unreachable!("told as Act::Rebuilt"),
             }
         });
         if *ended {
             seat.client = None;
             seat.timer = None;
         }
+        if let Some(failure) = failed {
+            println!("client {number} gives up at {at:?}: {failure}");
+        }
         if let Some(reply) = reply {
             let lost = seat.random.f64() < seat.guest.loss_back || seat.guest.is_cut_off(at);
             if !lost {
-                seat.spoke.get_or_insert(at);
+                // A goodbye tells nobody that it waits.
+                if reply != [0] {
+                    seat.spoke.get_or_insert(at);
+                }
                 let from = address(number);
                 let arrives = (at + self.world.latency).max(now);
                 self.push(arrives, Event::ToServer(0, from, reply));
@@ -604,7 +632,11 @@ impl Run<'_> {
             let mut bytes = Vec::with_capacity(1500);
             encoded.encode_data_prefix(BlockIndex(block), &mut bytes);
             let payload_at = bytes.len();
-            bytes.resize(payload_at + header.block_len(BlockIndex(block)), 0);
+            let len = match ParityIndex::of_number(block, header.block_count()) {
+                Some(_) => usize::from(BLOCK),
+                None => header.block_len(BlockIndex(block)),
+            };
+            bytes.resize(payload_at + len, 0);
             let Some(at) = self.on_the_link(place, bytes.len(), now) else {
                 continue;
             };

@@ -45,6 +45,8 @@ impl Loss {
 #[derive(Clone, Debug)]
 pub struct Guest {
     pub kind: Kind,
+    /// Whether it takes parity, if it can.
+    pub parity: bool,
     pub begins: Duration,
     /// When it is switched off, if ever.
     pub dies: Option<Duration>,
@@ -72,6 +74,7 @@ impl Guest {
     pub fn new(kind: Kind) -> Self {
         Guest {
             kind,
+            parity: true,
             begins: Duration::ZERO,
             dies: None,
             drift: 0,

@@ -58,6 +58,7 @@ fn guest(random: &mut fastrand::Rng) -> Guest {
         service: Duration::from_micros(random.u64(1..40)),
         ..Guest::new([Kind::Stock, Kind::Ours, Kind::Firmware][random.usize(0..3)])
     };
+    guest.parity = !rarely(random);
     if rarely(random) {
         guest.jitter = Duration::from_micros(random.u64(0..500));
     }
@@ -113,6 +114,9 @@ fn everybody_completes_in_any_world() {
     for seed in seeds {
         let _replay = Replay(seed);
         let world = world(seed);
+        if number("SLAMBOOT_SIM_SEED").is_some() {
+            println!("{world:#?}");
+        }
         let figures = figures(&world);
         let silence = figures.report.longest_silence;
         // A burst is counted in datagrams: it can swallow a second of solicits.

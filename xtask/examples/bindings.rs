@@ -20,7 +20,9 @@ fn main() -> ExitCode {
         builder = builder.header(header);
     }
     let builder = builder
-        .allowlist_item("slam_core|slam_core_.*|SLAM_CORE_.*")
+        .allowlist_item("slam_core|slam_core_.*|SLAM_(CORE|PARITY)_.*")
+        // Ends in an array of unknown length, which only C reads.
+        .opaque_type("slam_parity_block")
         .use_core()
         .size_t_is_usize(true)
         .prepend_enum_name(false)

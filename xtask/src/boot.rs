@@ -4,6 +4,7 @@
 mod guest;
 mod marker;
 mod progress;
+mod race;
 mod report;
 mod rom;
 
@@ -13,14 +14,16 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use xtask::capture::Capture;
 use xtask::cmd::{Cmd, Running};
 use xtask::console::{Console, Deadline, WaitError};
 use xtask::host::{self, Need};
-use xtask::netlab::{self, Netlab};
+use xtask::netlab::{self, Dhcp, Netlab};
 use xtask::paths::Paths;
 use xtask::qemu::{Machine, Nic, Spec};
 
 use self::guest::Guest;
+use self::marker::Protocol;
 use self::progress::{Failure, Goal, Progress, Step};
 use self::report::{Client, Report};
 use self::rom::Rom;
@@ -45,6 +48,7 @@ const SCRIPT: &str = "boot.ipxe";
   cargo xtask boot                                one machine, the demo disk
   cargo xtask boot -n 3 --json boot.json          three at once, and a report for programs
   cargo xtask boot --size 200MiB                  a demo disk of that size
+  cargo xtask boot --race --size 200MiB           our client, iPXE's own and HTTP, compared
   cargo xtask boot --kernel linux --initrd initrd.gz")]
 pub struct Arguments {
     /// How many machines boot at once.
@@ -83,6 +87,10 @@ pub struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 300)]
     timeout: u64,
 
+    /// RAM of each machine [default: what the image needs].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=1 << 20))]
+    memory: Option<u64>,
+
     /// Let the switch snoop IGMP: machines that report no membership receive no multicast.
     #[arg(long)]
     snooping: bool,
@@ -91,11 +99,19 @@ pub struct Arguments {
     /// that it falls back to HTTP.
     #[arg(long)]
     http: bool,
+
+    /// Boot the same image three times, one after the other: with slamboot's client, with iPXE's
+    /// own, and over HTTP with the distribution's iPXE, and compare.
+    #[arg(long, conflicts_with_all = ["rom", "http", "snooping"])]
+    race: bool,
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     host::ensure(&[Need::Boot, Need::Serve])?;
+    if arguments.race {
+        return race::run(arguments, paths);
+    }
     let run = RunDir::new(paths)?;
     let slamboot = server_binary(paths)?;
     let rom = Rom::choose(arguments, paths)?;
@@ -111,69 +127,21 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
         guest.describe(paths)
     );
 
-    let mut lab = Netlab::new()?;
-    if arguments.snooping {
-        lab.snoop()?;
-    }
-    let server = Server::start(&lab, &slamboot, &guest, &run.0)?;
-    let _dhcp = lab.dhcp(
-        &format!(
-            "http://{}:{}/{SCRIPT}",
-            netlab::SERVER,
-            site::DEFAULT_HTTP_PORT
-        ),
-        &run.0,
-    )?;
-    let mut clients = Vec::new();
-    for number in 1..=arguments.clients {
-        let name = format!("client{number}");
-        let spec = Spec {
-            memory_mib: guest.memory_mib(),
-            nic: arguments.nic,
-            rom: rom.path.clone(),
-            tap: lab.tap()?,
-            screen: rom.screen,
-        };
-        let log = run.0.join(format!("{name}.log"));
-        clients.push(spec.start(&name, lab.switch(), &log)?);
-    }
-    let goal = Goal {
-        transfers: guest.transfers(),
-        protocol: rom.protocol,
-        proof: guest.proof.clone(),
-    };
-    let deadline = Deadline::after(Duration::from_secs(arguments.timeout));
-    let clients = watch(clients, &goal, guest.bytes, deadline);
+    let mut lab = Lab::new(arguments, &guest, &slamboot, &run)?;
+    let clients = lab.boot(arguments, &rom, &guest, &run)?;
     // Logs are kept, a disk made for this run is not: it can be made again, bit for bit.
     let _ = fs::remove_file(run.0.join("demo.img"));
 
     let report = Report::new(&guest.name, guest.bytes, rom.protocol, clients);
     print!("\n{}", report.table());
     if let Some(path) = &arguments.json {
-        let mut json = serde_json::to_vec_pretty(&report)?;
-        json.push(b'\n');
-        fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("report: {}", path.display());
+        report::write(&report, path)?;
     }
     println!("logs: {}/", paths.shown(&run.0));
     if let Some(note) = &rom.note {
         println!("{note}");
     }
-    if report.verified() {
-        return Ok(());
-    }
-    for client in &report.clients {
-        if let Some(error) = &client.error {
-            eprintln!("error: {error}");
-        }
-    }
-    eprintln!("slamboot serve{}", server.console.tail());
-    let failed = report.clients.iter().filter(|client| !client.verified);
-    bail!(
-        "{} of {} not verified",
-        failed.count(),
-        machines(arguments.clients)
-    )
+    lab.judge(&report)
 }
 
 fn machines(number: u32) -> String {
@@ -211,6 +179,95 @@ fn server_binary(paths: &Paths) -> Result<PathBuf> {
     Ok(paths.target.join("release/slamboot"))
 }
 
+/// A network with a server in it, for machines to boot in.
+struct Lab {
+    net: Netlab,
+    server: Server,
+    _dhcp: Dhcp,
+    machines: u32,
+}
+
+impl Lab {
+    fn new(arguments: &Arguments, guest: &Guest, slamboot: &Path, run: &RunDir) -> Result<Lab> {
+        let net = Netlab::new()?;
+        if arguments.snooping {
+            net.snoop()?;
+        }
+        let server = Server::start(&net, slamboot, guest, &run.0)?;
+        let script = format!(
+            "http://{}:{}/{SCRIPT}",
+            netlab::SERVER,
+            site::DEFAULT_HTTP_PORT
+        );
+        let dhcp = net.dhcp(&script, &run.0)?;
+        Ok(Lab {
+            net,
+            server,
+            _dhcp: dhcp,
+            machines: 0,
+        })
+    }
+
+    /// Boots as many machines as `arguments` ask for, all at once, and watches them to their end.
+    fn boot(
+        &mut self,
+        arguments: &Arguments,
+        rom: &Rom,
+        guest: &Guest,
+        run: &RunDir,
+    ) -> Result<Vec<Client>> {
+        let mut clients = Vec::new();
+        for _ in 0..arguments.clients {
+            self.machines += 1;
+            let name = format!("client{}", self.machines);
+            let spec = Spec {
+                memory_mib: arguments.memory.unwrap_or(guest.memory_mib()),
+                nic: arguments.nic,
+                rom: rom.path.clone(),
+                tap: self.net.tap()?,
+                screen: rom.screen,
+            };
+            // With more than one, whose first block it is nobody can tell.
+            let alone = arguments.clients == 1 && rom.protocol == Protocol::Slam;
+            let capture = if alone {
+                let log = run.0.join(format!("{name}.tcpdump.log"));
+                Capture::start(self.net.switch(), &spec.tap, &log)?
+            } else {
+                None
+            };
+            let log = run.0.join(format!("{name}.log"));
+            let machine = spec.start(&name, self.net.switch(), &log)?;
+            clients.push((machine, capture));
+        }
+        let goal = Goal {
+            transfers: guest.transfers(),
+            protocol: rom.protocol,
+            proof: guest.proof.clone(),
+        };
+        let deadline = Deadline::after(Duration::from_secs(arguments.timeout));
+        Ok(watch(clients, &goal, guest.bytes, deadline))
+    }
+
+    /// An error unless every machine showed everything.
+    fn judge(&self, report: &Report) -> Result<()> {
+        if report.verified() {
+            return Ok(());
+        }
+        for client in &report.clients {
+            if let Some(error) = &client.error {
+                eprintln!("error: {error}");
+            }
+        }
+        eprintln!("slamboot serve{}", self.server.console.tail());
+        let failed = report.clients.iter().filter(|client| !client.verified);
+        bail!(
+            "{} of {} not verified",
+            failed.count(),
+            machines(report.clients.len() as u32)
+        )
+    }
+}
+
 /// A running `slamboot serve`.
 struct Server {
     console: Console,
@@ -239,12 +296,17 @@ impl Server {
 }
 
 /// Watches every machine until it has shown what it had to or cannot any more.
-fn watch(machines: Vec<Machine>, goal: &Goal, bytes: u64, deadline: Deadline) -> Vec<Client> {
+fn watch(
+    machines: Vec<(Machine, Option<Capture>)>,
+    goal: &Goal,
+    bytes: u64,
+    deadline: Deadline,
+) -> Vec<Client> {
     let screen = Mutex::new(());
     std::thread::scope(|scope| {
         let watches: Vec<_> = machines
             .into_iter()
-            .map(|machine| {
+            .map(|(machine, capture)| {
                 let screen = &screen;
                 scope.spawn(move || {
                     let tell = |at: Duration, what: &str| {
@@ -257,10 +319,14 @@ fn watch(machines: Vec<Machine>, goal: &Goal, bytes: u64, deadline: Deadline) ->
                     };
                     let mut progress = Progress::new(goal.clone());
                     let result = follow(machine.console(), &mut progress, deadline, tell);
+                    let fetch = progress.fetch().map(|at| machine.console().time_of_day(at));
+                    let beginning = capture.zip(fetch);
+                    let beginning = beginning.and_then(|(capture, at)| capture.beginning(at));
                     Client::new(
                         machine.console().name(),
                         bytes,
                         &progress,
+                        beginning,
                         result.err().map(|error| error.to_string()),
                     )
                 })
@@ -317,7 +383,7 @@ fn follow(
                 at,
                 &format!("{name} came over {protocol} in {:.2} s", took.as_secs_f64()),
             ),
-            Ok(Step::Proven(said)) => tell(at, &said),
+            Ok(Step::Said(said) | Step::Proven(said)) => tell(at, &said),
             Err(failure) => {
                 tell(at, &format!("FAILED: {failure}"));
                 return Err(WatchError::Failed {

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{BufRead, BufReader, PipeWriter};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,6 +117,18 @@ impl Cmd {
         self
     }
 
+    /// This command as the arguments of another: `ip netns exec NAME` before it, say.
+    pub fn through(self, wrapper: Cmd) -> Cmd {
+        let whole = wrapper.arg(self.program).args(self.args);
+        Cmd {
+            env: [whole.env, self.env].concat(),
+            without: [whole.without, self.without].concat(),
+            dir: self.dir.or(whole.dir),
+            limit: self.limit.or(whole.limit),
+            ..whole
+        }
+    }
+
     /// Its working directory.
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Cmd {
         self.dir = Some(dir.as_ref().to_owned());
@@ -202,6 +214,13 @@ impl Cmd {
         self.start(&self.expression().stderr_to_stdout().stdout_file(file))
     }
 
+    /// [`spawn`](Cmd::spawn), its standard input coming from a pipe.
+    pub fn spawn_fed(&self, input: PipeReader, log: &Path) -> Result<Running, CmdError> {
+        let file = std::fs::File::create(log).map_err(|e| self.io(e))?;
+        let expression = self.expression_on(|program| program.stdin_file(input));
+        self.start(&expression.stderr_to_stdout().stdout_file(file))
+    }
+
     /// Starts it in the background with its outputs going into two pipes; dropping the result ends
     /// it.
     pub fn spawn_into(&self, out: PipeWriter, err: PipeWriter) -> Result<Running, CmdError> {
@@ -209,7 +228,14 @@ impl Cmd {
     }
 
     fn expression(&self) -> duct::Expression {
-        let mut expression = duct::cmd(&self.program, &self.args).stdin_null();
+        self.expression_on(duct::Expression::stdin_null)
+    }
+
+    fn expression_on(
+        &self,
+        stdin: impl FnOnce(&duct::Expression) -> duct::Expression,
+    ) -> duct::Expression {
+        let mut expression = stdin(&duct::cmd(&self.program, &self.args));
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
         }
@@ -394,6 +420,16 @@ mod tests {
     }
 
     #[test]
+    fn a_command_goes_through_another() {
+        let inner = Cmd::new("curl").arg("-s").env("A", "1").dir("/tmp");
+        let outer = Cmd::new("ip").args(["netns", "exec", "x"]);
+        assert_eq!(
+            inner.through(outer).to_string(),
+            "cd /tmp && A=1 ip netns exec x curl -s"
+        );
+    }
+
+    #[test]
     fn failure_shows_what_was_printed() {
         let error = Cmd::new("sh")
             .args(["-c", "echo out; echo err >&2; exit 3"])
@@ -446,6 +482,19 @@ mod tests {
             assert!(deadline.left().is_some(), "{pid} still runs");
             std::thread::sleep(POLL);
         }
+    }
+
+    #[test]
+    fn what_is_held_goes_when_its_input_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let (read, gate) = std::io::pipe().unwrap();
+        let held = Cmd::new("sh").args(["-c", "read -r go; echo gone"]);
+        let running = held.spawn_fed(read, &log).unwrap();
+        assert!(!running.ended().unwrap());
+        drop(gate);
+        running.wait(Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "gone\n");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::cmd::interrupted;
 
@@ -49,6 +49,15 @@ impl Deadline {
 )]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The clock that the network's stamps are of.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel stamps datagrams with the time of day"
+)]
+fn time_of_day() -> SystemTime {
+    SystemTime::now()
 }
 
 /// One line, without its end, terminal sequences removed.
@@ -99,6 +108,8 @@ pub struct Console {
 
 struct Shared {
     start: Instant,
+    /// The same moment by the clock that others stamp with.
+    opened: SystemTime,
     state: Mutex<State>,
     news: Condvar,
 }
@@ -121,6 +132,7 @@ impl Console {
             name: name.into(),
             shared: Arc::new(Shared {
                 start: now(),
+                opened: time_of_day(),
                 state: Mutex::new(State {
                     lines: Vec::new(),
                     partial: Vec::new(),
@@ -145,6 +157,11 @@ impl Console {
     /// Whose it is.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The time of day of a moment on this console.
+    pub fn time_of_day(&self, at: Duration) -> SystemTime {
+        self.shared.opened + at
     }
 
     /// Waits for the first line from `cursor` on for which `pick` has an answer, and moves the

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use firmware::manifest::Manifest;
-use firmware::pins::Pins;
+use firmware::pins::{Configuration, Dialect, Pins};
 use firmware::target::{Platform, Target};
 use site::{Client, Site};
 
@@ -43,12 +43,12 @@ pub struct Arguments {
     /// files), a git URL, or a tarball.
     #[arg(long, value_name = "DIR|URL|FILE")]
     pub source: Option<String>,
-    /// A release pinned in firmware/ipxe.toml: v2.0.0, v1.21.1, v1.20.1, head [default: what
+    /// A release pinned in firmware/ipxe.toml: v2.0.0, v1.21.1, v1.20.1, head, gpxe [default: what
     /// slamboot.toml says, else v2.0.0].
     #[arg(long, value_name = "NAME")]
     pub release: Option<String>,
     /// What to build, by iPXE's names; may be given several times. VVVVDDDD.mrom is the option ROM
-    /// for PCI vendor VVVV, device DDDD [default: what slamboot.toml says, else ipxe.lkrn,
+    /// for PCI vendor VVVV, device DDDD; tap.linux is iPXE as a program on Linux [default: what slamboot.toml says, else ipxe.lkrn,
     /// undionly.kpxe, 8086100e.mrom, 1af41000.mrom, 1af41000.rom and snponly.efi].
     #[arg(long = "target", value_name = "NAME")]
     pub targets: Vec<String>,
@@ -58,6 +58,10 @@ pub struct Arguments {
     /// How many compilers run at once [default: one for each processor].
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
+    /// Build the same files once more with iPXE's own client and without IGMP, outside dist/, and
+    /// say how many bytes slamboot's C adds to each.
+    #[arg(long)]
+    pub compare: bool,
 }
 
 /// Runs the verb.
@@ -65,6 +69,11 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     let built = build(arguments, paths)?;
     println!();
     print!("{}", built.table);
+    if arguments.compare {
+        println!("\nfor comparison: iPXE's own client, no IGMP\n");
+        let stock = stock(arguments, paths)?;
+        print!("\n{}", added(&built.sizes, &stock.sizes));
+    }
     println!();
     println!(
         "{} in {}, described by {}",
@@ -85,8 +94,53 @@ fn plural(count: usize, thing: &str) -> String {
     }
 }
 
+/// The same, as upstream has it but for configuration, script and address fix.
+fn stock(arguments: &Arguments, paths: &Paths) -> Result<Built> {
+    let mut site = site(arguments.config.as_deref(), paths)?;
+    site.firmware.client = Client::Stock;
+    site.firmware.igmp = false;
+    let paths = Paths {
+        dist: paths.target.join("stock/dist"),
+        ..paths.clone()
+    };
+    build_for(&site, arguments, &paths)
+}
+
+/// What our C costs, file by file.
+fn added(ours: &[Size], stock: &[Size]) -> String {
+    let mut table = Table::new([
+        "firmware", "bytes", "stock", "added", "unpacked", "stock", "added",
+    ]);
+    for (ours, stock) in ours.iter().zip(stock) {
+        let difference = |ours: usize, stock: usize| ours.cast_signed() - stock.cast_signed();
+        table.row([
+            ours.name.clone(),
+            ours.bytes.to_string(),
+            stock.bytes.to_string(),
+            difference(ours.bytes, stock.bytes).to_string(),
+            ours.unpacked.to_string(),
+            stock.unpacked.to_string(),
+            difference(ours.unpacked, stock.unpacked).to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// How large a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// The target's name.
+    pub name: String,
+    /// As it lies in dist/; ROMs are padded to whole blocks.
+    pub bytes: usize,
+    /// The program in memory.
+    pub unpacked: usize,
+}
+
 /// What was built.
 pub struct Built {
+    /// One for each file.
+    pub sizes: Vec<Size>,
     /// One row for each file.
     pub table: String,
     /// How many files.
@@ -125,15 +179,22 @@ pub fn find_source(arguments: &Arguments, paths: &Paths) -> Result<()> {
 
 /// Builds, proves and packages.
 pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
+    build_for(&site(arguments.config.as_deref(), paths)?, arguments, paths)
+}
+
+fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built> {
     // Whatever can be wrong without a compiler is said before it is waited for.
-    let site = site(arguments.config.as_deref(), paths)?;
     let pins = Pins::builtin()?;
     let name = arguments.release.as_ref().unwrap_or(&site.firmware.release);
     let release = pins.release(name)?;
-    let targets = targets(arguments, &site, &pins)?;
-    let script = firmware::script::embedded(&site)?;
+    let targets = targets(arguments, site, &pins)?;
+    let script = match release.dialect {
+        Dialect::Ipxe => firmware::script::embedded(site)?,
+        Dialect::Gpxe => firmware::script::embedded_gpxe(site)?,
+    };
     let client = release.client(site.firmware.client);
-    let headers = firmware::config::headers(&site.firmware, client);
+    let igmp = release.membership(site.firmware.igmp);
+    let headers = firmware::config::headers(&site.firmware, release);
     let source = arguments.source.as_deref().map(Source::parse).transpose()?;
     if let Err(error) = host::ensure(&[Need::Firmware]) {
         host::check(&[Need::Firmware])?;
@@ -158,6 +219,19 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
         );
     }
 
+    if igmp != site.firmware.igmp {
+        println!(
+            "igmp    none: slamboot's own does not fit iPXE {}; a switch that snoops must be told the ports",
+            release.name
+        );
+    }
+    if release.configuration == Configuration::Line {
+        println!(
+            "config  the old way: `#define DOWNLOAD_PROTO_SLAM` in {}",
+            firmware::config::GENERAL_H
+        );
+    }
+
     // Targets and jobs decide what is made, not how: they have no part in the tree's name.
     let untracked = firmware::target::make_arguments(release, client, &[], "", tree::SCRIPT, 1);
     let key = tree::key(release, client, &headers, &untracked);
@@ -179,7 +253,7 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
         Some(jobs) => jobs.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    for platform in [Platform::Bios, Platform::EfiX64] {
+    for platform in Platform::ALL {
         let of_platform = |target: &&Target| target.platform() == platform;
         let targets: Vec<&Target> = targets.iter().filter(of_platform).collect();
         if !targets.is_empty() {
@@ -190,7 +264,7 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
     }
 
     println!("proof   reading the finished files");
-    let prove = |target| package::prove(target, &build_tree, &script, site.firmware.igmp, &pins);
+    let prove = |target| package::prove(target, &build_tree, &script, igmp, &pins);
     let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
     let origin = Origin {
         release,
@@ -210,7 +284,13 @@ pub fn build(arguments: &Arguments, paths: &Paths) -> Result<Built> {
             file.report.slam.to_string(),
         ]);
     }
+    let measured = |file: &package::Proven| Size {
+        name: file.target.name().to_owned(),
+        bytes: file.report.bytes,
+        unpacked: file.report.unpacked,
+    };
     Ok(Built {
+        sizes: proven.iter().map(measured).collect(),
         table: table.to_string(),
         count: proven.len(),
         manifest,
@@ -303,6 +383,22 @@ mod tests {
         fn drop(&mut self) {
             let _ = Cmd::new("umount").arg("--lazy").arg(&self.0).read();
         }
+    }
+
+    #[test]
+    fn what_our_c_adds_is_a_difference() {
+        let size = |bytes, unpacked| {
+            vec![Size {
+                name: "a.rom".to_owned(),
+                bytes,
+                unpacked,
+            }]
+        };
+        let table = added(&size(70_656, 200_000), &size(65_536, 190_001));
+        assert!(
+            table.ends_with("  a.rom     70656  65536  5120   200000    190001  9999\n"),
+            "{table}"
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,10 +29,13 @@ pub enum Need {
     Test,
     /// A foreign operating system to boot.
     Guest,
+    /// Programs to be compared with, and the network that they are compared in.
+    Bench,
 }
 
 impl Need {
-    /// All of them.
+    /// What building and testing want. Not [`Bench`](Need::Bench): it brings packages whose services
+    /// nobody wants who only builds.
     pub const ALL: [Need; 6] = [
         Need::Firmware,
         Need::Prebuilt,
@@ -48,6 +53,7 @@ impl Need {
             Need::Boot => "booting machines in a network of their own",
             Need::Test => "judging what we wrote with programs that did not write it",
             Need::Guest => "booting an operating system that is not ours",
+            Need::Bench => "measuring side by side with other programs",
         }
     }
 }
@@ -131,7 +137,19 @@ const TOOLS: &[Tool] = tools![
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
+    Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
+    Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
+    Test: "hivexregedit" Probe::Program, "libwin-hivex-perl" "perl-hivex" "hivex";
+    Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
+    Guest: "OVMF_CODE.fd" Probe::File(&["/usr/share/OVMF/OVMF_CODE.fd"]), "ovmf" "edk2-ovmf" "edk2-ovmf";
     Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
+    Bench: "tc" Probe::Program, "iproute2" "iproute-tc" "iproute2";
+    Bench: "nft" Probe::Program, "nftables" "nftables" "nftables";
+    Bench: "udp-sender" Probe::Program, "udpcast" "-" "-";
+    Bench: "uftp" Probe::Program, "uftp" "-" "-";
+    Bench: "nginx" Probe::Program, "nginx" "nginx" "nginx";
+    Bench: "curl" Probe::Program, "curl" "curl" "curl";
+    Bench: "rsvg-convert" Probe::Program, "librsvg2-bin" "librsvg2-tools" "librsvg";
 ];
 
 /// Directories that a plain user's PATH may lack.
@@ -141,13 +159,7 @@ impl Tool {
     /// Where it is, if it is there.
     fn find(&self) -> Option<PathBuf> {
         match self.probe {
-            Probe::Program => {
-                let path = env::var_os("PATH").unwrap_or_default();
-                env::split_paths(&path)
-                    .chain(SBIN.map(PathBuf::from))
-                    .map(|dir| dir.join(self.name))
-                    .find(|file| file.is_file())
-            }
+            Probe::Program => program(self.name),
             Probe::File(files) => first_existing(files),
         }
     }
@@ -155,6 +167,12 @@ impl Tool {
 
 fn first_existing(paths: &[&str]) -> Option<PathBuf> {
     paths.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// tcpdump, which root's PATH alone may name.
+pub fn tcpdump() -> Option<PathBuf> {
+    let tool = TOOLS.iter().find(|tool| tool.name == "tcpdump")?;
+    tool.find()
 }
 
 /// The distribution's memdisk.
@@ -241,6 +259,15 @@ impl Family {
     }
 }
 
+/// Where the program of this name is: on PATH, or in a directory that only root's PATH names.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(SBIN.map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+}
+
 /// The parts that these needs lack.
 pub fn missing(needs: &[Need]) -> Vec<&'static Tool> {
     TOOLS
@@ -287,10 +314,48 @@ fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
         command.read()
     };
     apt(&["update", "-qq"]).context("package lists could not be refreshed")?;
+    let services = lacking.iter().any(|tool| tool.need == Need::Bench);
+    let _held = services.then(HeldServices::new);
     let install = ["install", "-qq", "--yes", "--no-install-recommends"];
     let packages: Vec<&str> = packages.into_iter().collect();
     apt(&[&install, &packages[..]].concat()).context("packages could not be installed")?;
+    if services {
+        println!(
+            "their services were not started, but Debian starts them with the machine: \
+             systemctl disable nginx uftp"
+        );
+    }
     Ok(())
+}
+
+/// While this lives, packages that are installed start no service: nobody who wants to measure wants
+/// a web server, or a daemon that takes files from everybody.
+struct HeldServices {
+    made: bool,
+}
+
+/// What Debian asks whether it may start a service (invoke-rc.d(8)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl HeldServices {
+    /// A policy that is there already is the host's own, and stays.
+    fn new() -> HeldServices {
+        let made = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(POLICY)
+            .and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n"));
+        HeldServices { made: made.is_ok() }
+    }
+}
+
+impl Drop for HeldServices {
+    fn drop(&mut self) {
+        if self.made && fs::remove_file(POLICY).is_err() {
+            eprintln!("warning: could not remove {POLICY}, which keeps services from starting");
+        }
+    }
 }
 
 /// What is missing and what to do, in one error's text.

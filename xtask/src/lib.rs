@@ -2,6 +2,7 @@
 //! The parts of the hallway that the tests of the whole system use, too: programs, what they say,
 //! what the host lacks, network namespaces and machines.
 
+pub mod capture;
 pub mod cmd;
 pub mod console;
 pub mod firmware;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! slamboot's verbs: they put the rooms to work.
+mod bench;
 mod boot;
 mod codegen;
 mod dist;
@@ -39,6 +40,7 @@ enum Verb {
     Serve(passed::Arguments),
     Boot(boot::Arguments),
     Test(test::Arguments),
+    Bench(bench::Arguments),
     Codegen(codegen::Arguments),
     Tidy(tidy::Arguments),
 }
@@ -63,6 +65,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
         Verb::Test(arguments) => test::run(&arguments, &paths),
+        Verb::Bench(arguments) => bench::run(&arguments, &paths),
         Verb::Codegen(arguments) => codegen::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   slamboot-PID-N-server        slamboot-PID-N-switch              slamboot-PID-N-host1
-//!   eth0 10.77.0.1 ────veth──── port   br0 10.77.0.254   port ────veth──── eth0 10.77.0.201
+//!   eth0 10.77.0.1 ────veth──── port   br0 10.77.0.254   port ────veth──── eth0 10.77.1.1
 //!                                │  (dnsmasq, the site's DHCP)
 //!                               tap1 … tapN ── QEMU
 //! ```
@@ -15,9 +15,11 @@
 //! would, and an uplink's rate or a client's loss can be laid on one end of a pair (`tbf`, `nft`)
 //! without touching the others.
 //!
+//! Every host has the IPv6 address `fd77::` with the same last number, in hexadecimal.
+//!
 //! IGMP snooping is off, as on a plain switch, until [`Netlab::snoop`] is asked for.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -35,12 +37,18 @@ use crate::console::{Console, WaitError};
 
 /// The server's address in every lab.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The same over IPv6.
+pub const SERVER6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 /// The switch's own, where the site's DHCP server answers.
 pub const SWITCH: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 /// The server's only interface beside loopback, and every host's.
 pub const INTERFACE: &str = "eth0";
-/// First address of hosts; DHCP gives out 10 to 199.
-const FIRST_HOST: u8 = 201;
+/// The first host's address; each further one has the next.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(HOSTS[0], HOSTS[1], HOSTS[2], 1);
+/// Hosts are 10.77.1.1 and up; DHCP gives out 10.77.0.10 to 10.77.0.199.
+const HOSTS: [u8; 3] = [10, 77, 1];
+const MOST_HOSTS: u8 = 254;
+const PREFIX_LENGTH: u8 = 16;
 const PREFIX: &str = "slamboot";
 const NETNS_DIR: &str = "/run/netns";
 
@@ -124,23 +132,29 @@ impl Namespace {
 
     /// An Ethernet device [`INTERFACE`] with this address, plugged into `port` of the switch.
     fn plug(&self, switch: &Namespace, port: &str, address: Ipv4Addr) -> Result<(), LabError> {
-        let address = format!("{address}/24");
+        let [.., net, host] = address.octets();
+        let address6 = format!("fd77::{net:x}:{host:x}/64");
+        let address = format!("{address}/{PREFIX_LENGTH}");
         #[rustfmt::skip]
         self.ip(["link", "add", INTERFACE, "type", "veth", "peer", "name", port, "netns", &switch.name])?;
         switch.ip(["link", "set", port, "master", "br0", "up"])?;
         // udpcast and others look for the broadcast address.
         self.ip(["addr", "add", &address, "broadcast", "+", "dev", INTERFACE])?;
+        // Nobody else has it: no need to look for duplicates for two seconds.
+        self.ip(["addr", "add", &address6, "dev", INTERFACE, "nodad"])?;
         self.ip(["link", "set", INTERFACE, "up"])
     }
 
+    /// The processes that are in it.
+    pub fn pids(&self) -> io::Result<Vec<Pid>> {
+        let pids = uninterrupted(["netns", "pids", &self.name])?;
+        let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
+        Ok(pids.filter_map(Pid::from_raw).collect())
+    }
+
     fn kill_all(&self) {
-        let Ok(pids) = uninterrupted(["netns", "pids", &self.name]) else {
-            return;
-        };
-        for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            if let Some(pid) = Pid::from_raw(pid) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+        for pid in self.pids().unwrap_or_default() {
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }
@@ -204,7 +218,7 @@ impl Netlab {
         #[rustfmt::skip]
         switch.ip(["link", "add", "br0", "type", "bridge", "stp_state", "0", "mcast_snooping", "0"])?;
         switch.ip(["link", "set", "br0", "up"])?;
-        let address = format!("{SWITCH}/24");
+        let address = format!("{SWITCH}/{PREFIX_LENGTH}");
         switch.ip(["addr", "add", &address, "broadcast", "+", "dev", "br0"])?;
         // For router advertisements only, see `Dhcp`.
         switch.ip(["addr", "add", "fd77::254/64", "dev", "br0", "nodad"])?;
@@ -250,17 +264,26 @@ impl Netlab {
 
     /// One more host, for programs such as `slam-client`.
     pub fn host(&mut self) -> Result<&Namespace, LabError> {
-        let number = self.hosts.len() as u8;
-        let address = FIRST_HOST
-            .checked_add(number)
-            .filter(|last| *last < SWITCH.octets()[3])
-            .ok_or(LabError::Full(SWITCH.octets()[3] - FIRST_HOST))?;
-        let number = number + 1;
+        let number = u8::try_from(self.hosts.len() + 1)
+            .ok()
+            .filter(|number| *number <= MOST_HOSTS)
+            .ok_or(LabError::Full(MOST_HOSTS))?;
         let host = Namespace::create(format!("{}-host{number}", self.name))?;
-        let address = Ipv4Addr::new(10, 77, 0, address);
-        host.plug(&self.switch, &format!("host{number}"), address)?;
+        let index = self.hosts.len();
+        host.plug(&self.switch, &Self::port(index), Self::address(index))?;
         self.hosts.push(host);
         Ok(&self.hosts[self.hosts.len() - 1])
+    }
+
+    /// The address of the host with this index.
+    pub fn address(index: usize) -> Ipv4Addr {
+        let [a, b, c] = HOSTS;
+        Ipv4Addr::new(a, b, c, (index + 1) as u8)
+    }
+
+    /// The port of the switch that the host with this index is plugged into.
+    pub fn port(index: usize) -> String {
+        format!("host{}", index + 1)
     }
 
     /// The hosts so far.
@@ -300,7 +323,7 @@ impl Netlab {
             .args(["--pid-file=", "--port=0", "--no-hosts", "--no-resolv"])
             .args(["--interface=br0", "--bind-interfaces", "--no-ping"])
             .args(["--dhcp-authoritative"])
-            .arg("--dhcp-range=10.77.0.10,10.77.0.199,255.255.255.0,1h")
+            .arg("--dhcp-range=10.77.0.10,10.77.0.199,255.255.0.0,1h")
             .arg(format!("--dhcp-boot={boot_file},slamboot,{SERVER}"))
             // A stock iPXE configures IPv6 besides, and where no router answers its solicitations
             // it gives up only after 16 s (measured): so one answers.

@@ -7,6 +7,7 @@
 //! target/boot/                run directories of the boot lab
 //! dist/                       finished artefacts (ignored by git), described by dist/manifest.json
 //! dist/firmware/ dist/images/ dist/bin/
+//! dist/bench/                 what `cargo xtask bench` measured
 //! ~/.cache/slamboot/          sources that were fetched once, keyed by commit
 //! ```
 
@@ -78,6 +79,11 @@ impl Paths {
     /// `dist/images/demo.img`
     pub fn demo_image(&self) -> PathBuf {
         self.dist.join("images/demo.img")
+    }
+
+    /// `dist/bench/`
+    pub fn dist_bench(&self) -> PathBuf {
+        self.dist.join("bench")
     }
 
     /// Disposable iPXE trees and their logs.

@@ -13,7 +13,7 @@ use xtask::table::Table;
 /// printed, and setup fails. The other verbs do the same by themselves, each for what it needs.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Only these; without it, everything.
+    /// Only these; without it, everything that building and testing want (all but bench).
     #[arg(value_enum)]
     needs: Vec<Need>,
     /// Everything: the same as naming none.

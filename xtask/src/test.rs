@@ -3,7 +3,7 @@
 
 mod tally;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use anyhow::{Context, Result};
 use xtask::cmd::{Cmd, CmdError};
@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Only the tests of the crates: no firmware, no namespaces, no machines.
     #[arg(long)]
     crates: bool,
+    /// Build and boot every pinned release besides: minutes for each.
+    #[arg(long, conflicts_with = "crates")]
+    thorough: bool,
 }
 
 /// Runs the verb.
@@ -74,6 +77,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
         }
     }
     println!("\n== dist: firmware, server, client, image ==\n");
+    let thorough = arguments.thorough;
     let arguments = dist::Arguments::of(arguments.source.clone());
     let source = build::find_source(&arguments.firmware(), &paths).is_ok();
     match dist::make(&arguments, &paths) {
@@ -91,13 +95,22 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
         println!("\nskipped: {why}: no server and client in namespaces, no machine boots");
     }
     let dist = paths.dist.clone();
-    for name in ["lab", "boot"] {
+    if !thorough {
+        println!(
+            "\nNOT RUN: the other releases of iPXE, built and booted; `cargo xtask test --thorough` does"
+        );
+    }
+    for name in ["lab", "boot", "tap"] {
         println!("\n== {name} ==");
+        let mut env = vec![("SLAMBOOT_DIST", dist.clone().into_os_string())];
+        if thorough {
+            env.push(("SLAMBOOT_THOROUGH", "1".into()));
+        }
         run_cargo_test(
             &paths,
             tally,
             &["--package", "slamboot", "--test", name],
-            Some(dist.clone()),
+            env,
         )?;
     }
     Ok(())
@@ -105,21 +118,21 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
 
 fn cargo_test(paths: &Paths, tally: &mut Tally, arguments: &[&str]) -> Result<()> {
     println!("== crates ==\n");
-    run_cargo_test(paths, tally, arguments, None)
+    run_cargo_test(paths, tally, arguments, Vec::new())
 }
 
 fn run_cargo_test(
     paths: &Paths,
     tally: &mut Tally,
     arguments: &[&str],
-    dist: Option<PathBuf>,
+    env: Vec<(&str, OsString)>,
 ) -> Result<()> {
     let mut cmd = Cmd::new("cargo")
         .dir(&paths.root)
         .arg("test")
         .args(arguments);
-    if let Some(dist) = dist {
-        cmd = cmd.env("SLAMBOOT_DIST", dist);
+    for (name, value) in env {
+        cmd = cmd.env(name, value);
     }
     println!("$ {cmd}");
     let failed = tally.failed;

@@ -4,8 +4,8 @@
 //!
 //! From March 2016 on (iPXE `arch/x86/prefix/unlzma.S`, `util/zbin.c`) a block stands at a
 //! multiple of 16 and is: u32 LE length L, L − 4 bytes of raw LZMA1 (lc 2, lp 0, pb 0, end
-//! marker), u32 LE inverted CRC-32 of the LZMA bytes. Older trees pack with NRV2B and no checksum;
-//! those are not read here.
+//! marker), u32 LE inverted CRC-32 of the LZMA bytes. Older trees pack with NRV2B and no checksum:
+//! see `nrv2b.rs`.
 
 use std::io::{self, Write};
 

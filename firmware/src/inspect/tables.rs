@@ -86,7 +86,11 @@ impl Memory<'_> {
     /// The first embedded image, if it is a script: `struct image` holds its address and, next to
     /// it, its length (`image/embedded.c`).
     pub(super) fn script(&self) -> Option<Script> {
-        find_all(self.bytes, b"#!ipxe").find_map(|at| {
+        let scripts = [&b"#!ipxe"[..], b"#!gpxe"];
+        let mut starts = scripts
+            .into_iter()
+            .flat_map(|magic| find_all(self.bytes, magic));
+        starts.find_map(|at| {
             let length = self.pointers_to(at).find_map(|pointer| {
                 let length = self.word_at(pointer + self.word.bytes())?;
                 (length >= 7 && length <= self.bytes.len() - at).then_some(length)

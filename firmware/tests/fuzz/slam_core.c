@@ -78,6 +78,11 @@ static size_t build ( const struct transfer *transfer, uint64_t block,
 	if ( solicit )
 		return len;
 	len += slam_core_put_int ( block, &out[len] );
+	/* Beyond the last block are sums; any bytes will do for one */
+	if ( offset >= transfer->total ) {
+		memset ( &out[len], ( int ) block, transfer->block_size );
+		return ( len + transfer->block_size );
+	}
 	for ( ; ( offset < transfer->total ) &&
 		( offset < ( ( block + 1 ) * transfer->block_size ) ) ;
 	      offset++ )
@@ -118,14 +123,21 @@ static size_t damage ( uint8_t *data, size_t len ) {
 	}
 }
 
-/** A NACK is runs, then one zero byte; it ends at the last block at most */
-static void check_nack ( const uint8_t *data, size_t len, uint64_t count ) {
+/** A NACK is runs, then one zero byte, then what says that parity is taken, if it is; it ends at the
+ * last block at most
+ */
+static void check_nack ( const uint8_t *data, size_t len, uint64_t count,
+			 int takes_parity ) {
 	uint64_t sum = 0;
 	uint64_t run;
 	size_t used;
 
 	CHECK ( len >= 2 );
 	CHECK ( len <= SLAM_CORE_MAX_PACKET );
+	if ( takes_parity ) {
+		CHECK ( data[ len - 1 ] == 0x21 );
+		len--;
+	}
 	CHECK ( data[ len - 1 ] == 0 );
 	len--;
 	while ( len ) {
@@ -139,7 +151,32 @@ static void check_nack ( const uint8_t *data, size_t len, uint64_t count ) {
 	CHECK ( sum > 0 );
 }
 
-static void live_once ( unsigned long *completed ) {
+/** Complete a window, or break off somewhere */
+static void rebuild ( struct slam_core *core, uint8_t *file ) {
+	const uint8_t *block;
+	uint64_t offset;
+	unsigned int column;
+	size_t len;
+
+	if ( rnd ( 10 ) == 0 )
+		return;
+	for ( column = 0 ; column < SLAM_PARITY_WINDOW ; column++ ) {
+		len = slam_core_rebuild_read ( core, column, &offset );
+		if ( ! len )
+			continue;
+		CHECK ( offset + len <= core->header.total_bytes );
+		slam_core_rebuild_add ( core, column, &file[offset], len );
+	}
+	while ( ( block = slam_core_rebuild_block ( core, &offset, &len ) ) ) {
+		CHECK ( len > 0 );
+		CHECK ( offset + len <= core->header.total_bytes );
+		memcpy ( &file[offset], block, len );
+		if ( rnd ( 50 ) == 0 )
+			return;
+	}
+}
+
+static void live_once ( unsigned long *completed, unsigned long *rebuilt ) {
 	static uint8_t file[ MAX_FILE ];
 	static const struct slam_core_hooks hooks = { give, take, NULL };
 	struct slam_core_config config;
@@ -167,6 +204,7 @@ static void live_once ( unsigned long *completed ) {
 	}
 	slam_core_defaults ( &config );
 	config.max_restarts = rnd ( 8 );
+	config.max_parity = ( rnd ( 2 ) ? 48 : rnd ( 3 ) );
 	/* What is invented is refused: there is nothing to compare it with */
 	config.max_bytes = MAX_FILE;
 	slam_core_init ( core, &config, &hooks, rnd ( ~0U ), now );
@@ -185,6 +223,14 @@ static void live_once ( unsigned long *completed ) {
 		if ( rnd ( 5 ) == 0 )
 			next = rnd ( ( uint32_t ) ( ( now_sent->total - 1 ) /
 						    now_sent->block_size ) + 1 );
+		if ( ( ! solicit ) && ( rnd ( 6 ) == 0 ) ) {
+			uint64_t blocks = ( ( ( now_sent->total - 1 ) /
+					      now_sent->block_size ) + 1 );
+			uint64_t sums = ( ( blocks + 127 ) & ~127ULL );
+
+			len = build ( now_sent, ( blocks + rnd ( ( uint32_t )
+						  sums + 2 ) ), 0, buf );
+		}
 		if ( rnd ( 100 ) < mischief )
 			len = damage ( buf, len );
 		kind = ( solicit ? SLAM_CORE_UNICAST : SLAM_CORE_MULTICAST );
@@ -216,6 +262,11 @@ static void live_once ( unsigned long *completed ) {
 				 actions.payload_len );
 		}
 		free ( datagram );
+		if ( actions.rebuild ) {
+			CHECK ( ! ended );
+			rebuild ( core, file );
+			( *rebuilt )++;
+		}
 		if ( actions.send_len ) {
 			CHECK ( ! ended );
 			if ( actions.send_len == 1 ) {
@@ -223,7 +274,9 @@ static void live_once ( unsigned long *completed ) {
 				CHECK ( actions.end );
 			} else {
 				check_nack ( actions.send, actions.send_len,
-					     ( core->map ? core->count : 1 ) );
+					     ( core->map ? core->count : 1 ),
+					     ( core->map &&
+					       config.max_parity ) );
 			}
 		}
 		if ( ended )
@@ -247,6 +300,7 @@ static void live_once ( unsigned long *completed ) {
 int main ( int argc, char **argv ) {
 	unsigned long lives = 0;
 	unsigned long completed = 0;
+	unsigned long rebuilt = 0;
 	time_t until;
 
 	if ( argc != 3 ) {
@@ -257,10 +311,11 @@ int main ( int argc, char **argv ) {
 	until = ( time ( NULL ) + atoi ( argv[2] ) );
 	do {
 		state = ( ( seed + 1 ) * 0x9e3779b97f4a7c15ULL );
-		live_once ( &completed );
+		live_once ( &completed, &rebuilt );
 		lives++;
 		seed++;
 	} while ( time ( NULL ) < until );
-	printf ( "%lu lives, %lu complete\n", lives, completed );
-	return ( completed ? 0 : 1 );
+	printf ( "%lu lives, %lu complete, %lu windows rebuilt\n", lives,
+		 completed, rebuilt );
+	return ( ( completed && rebuilt ) ? 0 : 1 );
 }

@@ -25,6 +25,7 @@ pub struct TestServer {
     pub header: TransferHeader,
     /// Blocks it may still send.
     allowance: Arc<AtomicU64>,
+    backwards: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
@@ -73,15 +74,22 @@ impl TestServer {
         .expect("not empty");
         let allowance = Arc::new(AtomicU64::new(u64::MAX));
         let stop = Arc::new(AtomicBool::new(false));
+        let backwards = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
             let (allowance, stop) = (Arc::clone(&allowance), Arc::clone(&stop));
-            move || serve(&socket, group, header, &content, &allowance, &stop)
+            let backwards = Arc::clone(&backwards);
+            move || {
+                serve(
+                    &socket, group, header, &content, &allowance, &backwards, &stop,
+                )
+            }
         });
         TestServer {
             address,
             group,
             header,
             allowance,
+            backwards,
             stop,
             thread: Some(thread),
         }
@@ -90,6 +98,11 @@ impl TestServer {
     /// Sends this many blocks more, then none.
     pub fn allow(&self, blocks: u64) {
         self.allowance.store(blocks, Ordering::SeqCst);
+    }
+
+    /// From now on, sends the last block first.
+    pub fn backwards(&self) {
+        self.backwards.store(true, Ordering::SeqCst);
     }
 
     /// How clients name what it sends.
@@ -117,6 +130,7 @@ fn serve(
     header: TransferHeader,
     content: &[u8],
     allowance: &AtomicU64,
+    backwards: &AtomicBool,
     stop: &AtomicBool,
 ) -> io::Result<()> {
     let mut buffer = [0; 2048];
@@ -137,7 +151,11 @@ fn serve(
         let Ok(ClientPacket::Nack(nack)) = ClientPacket::decode(&buffer[..len]) else {
             continue;
         };
-        for block in nack.missing().runs().flatten() {
+        let mut blocks: Vec<u64> = nack.missing().runs().flatten().collect();
+        if backwards.load(Ordering::SeqCst) {
+            blocks.reverse();
+        }
+        for block in blocks {
             let left = allowance.load(Ordering::SeqCst);
             if left == 0 || block >= header.block_count() {
                 break;

@@ -59,6 +59,10 @@ pub enum Marker {
     },
     /// `slamboot: boot IMAGE`
     Boot,
+    /// `slamboot: attempt N of N failed, next in N s`
+    AttemptFailed,
+    /// `SLAM: …`: what our SLAM client found wrong.
+    Complaint(String),
     /// `slamboot demo: start drive=0xNN sectors=N`
     DemoStart,
     /// `slamboot demo: ok crc32=xxxxxxxx sectors=N drive=0xNN`
@@ -86,6 +90,9 @@ impl Marker {
         if let Some((_, said)) = line.split_once("slamboot demo: ") {
             return Marker::parse_demo(said);
         }
+        if let Some(at) = line.find("SLAM: ") {
+            return Some(Marker::Complaint(line[at..].trim().to_owned()));
+        }
         let (_, said) = line.split_once("slamboot: ")?;
         let words: Vec<&str> = said.split_whitespace().collect();
         match words[..] {
@@ -99,6 +106,7 @@ impl Marker {
                 protocol: Protocol::parse(scheme)?,
             }),
             ["boot", _, ..] => Some(Marker::Boot),
+            ["attempt", ..] if words.contains(&"failed,") => Some(Marker::AttemptFailed),
             _ => None,
         }
     }
@@ -150,6 +158,14 @@ mod tests {
                 },
             ),
             ("slamboot: boot demo", Marker::Boot),
+            (
+                "slamboot: attempt 1 of 5 failed, next in 1 s",
+                Marker::AttemptFailed,
+            ),
+            (
+                "x-slam://10.77.0.1... SLAM: no memory for an image of 3 MiB",
+                Marker::Complaint("SLAM: no memory for an image of 3 MiB".into()),
+            ),
             (
                 "slamboot demo: start drive=0x80 sectors=131072",
                 Marker::DemoStart,

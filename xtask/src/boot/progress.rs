@@ -36,6 +36,10 @@ pub enum Proof {
 pub struct Progress {
     goal: Goal,
     rom_up: Option<Duration>,
+    /// When the script said that it fetches the first of the image's files.
+    fetch: Option<Duration>,
+    /// What the SLAM client complained of last.
+    complaint: Option<String>,
     arrivals: Vec<Arrival>,
     started: Option<(String, Duration)>,
     proven: bool,
@@ -63,6 +67,8 @@ pub enum Step {
         /// How long it took.
         took: Duration,
     },
+    /// The firmware's SLAM client complained.
+    Said(String),
     /// The guest has shown what it had to.
     Proven(String),
 }
@@ -91,6 +97,9 @@ pub enum Failure {
     /// Multicast did not carry it.
     #[error("{0} came over http: the ROM fell back from x-slam")]
     FellBack(String),
+    /// It cannot hold the image, and another attempt would not change that.
+    #[error("this machine has not the memory that the image needs: {0}")]
+    NoMemory(String),
     /// It booted without having fetched what it had to.
     #[error("it booted without having fetched {0}")]
     Unfetched(String),
@@ -102,6 +111,8 @@ impl Progress {
         Progress {
             goal,
             rom_up: None,
+            fetch: None,
+            complaint: None,
             arrivals: Vec::new(),
             started: None,
             proven: false,
@@ -126,6 +137,9 @@ impl Progress {
             Marker::Fetch { name, .. } => {
                 // A distribution's ROM has no script of its own: the server's begins with this.
                 self.rom_up.get_or_insert(at);
+                if self.goal.transfers.contains(&name) {
+                    self.fetch.get_or_insert(at);
+                }
                 self.started = Some((name, at));
                 Ok(None)
             }
@@ -153,6 +167,15 @@ impl Progress {
                     took,
                 }))
             }
+            Marker::Complaint(said) => {
+                self.complaint = Some(said.clone());
+                Ok(Some(Step::Said(said)))
+            }
+            // Whatever else went wrong may go better the next time.
+            Marker::AttemptFailed => match self.complaint.take() {
+                Some(said) if said.contains("no memory") => Err(Failure::NoMemory(said)),
+                _ => Ok(None),
+            },
             Marker::DemoBad(said) => Err(Failure::Bad(said)),
             Marker::DemoOk {
                 crc32,
@@ -199,6 +222,11 @@ impl Progress {
     /// When our script began to run.
     pub fn to_rom(&self) -> Option<Duration> {
         self.rom_up
+    }
+
+    /// When its script began to fetch the image.
+    pub fn fetch(&self) -> Option<Duration> {
+        self.fetch
     }
 
     /// How long its transfers took together, once all have arrived.
@@ -308,6 +336,37 @@ mod tests {
         let mut progress = demo(Protocol::Http);
         say(&mut progress, &lines).unwrap();
         assert_eq!(progress.transfer(), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_machine_without_the_memory_is_not_waited_for() {
+        let mut progress = demo(Protocol::Slam);
+        let steps = say(
+            &mut progress,
+            &[
+                "slamboot: rom up",
+                "slamboot: fetch memdisk over http",
+                "slamboot: fetch demo over x-slam",
+                "SLAM: no server answered 4 request(s)",
+                "slamboot: attempt 1 of 5 failed, next in 1 s",
+                "slamboot: fetch demo over x-slam",
+                "SLAM: no memory for an image of 301 MiB",
+                "slamboot: fetch demo over http",
+            ],
+        )
+        .unwrap();
+        assert_eq!(steps.len(), 3, "a server that was not there may come");
+        assert_eq!(progress.fetch(), Some(Duration::from_secs(2)));
+        let failure = progress
+            .line(
+                Duration::from_secs(9),
+                "slamboot: attempt 2 of 5 failed, next in 2 s",
+            )
+            .unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "this machine has not the memory that the image needs: SLAM: no memory for an image of 301 MiB"
+        );
     }
 
     #[test]

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a boot showed: a table for people, JSON for programs.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::marker::Protocol;
 use super::progress::Progress;
+use xtask::capture::Beginning;
 use xtask::table::Table;
 
 /// The whole run.
@@ -33,6 +38,11 @@ pub struct Client {
     pub mib_per_s: Option<f64>,
     /// From power on to our script.
     pub seconds_to_rom: Option<f64>,
+    /// From the script's fetch to the client's first request, by the network's stamps; for a
+    /// machine that boots alone, by multicast.
+    pub seconds_to_request: Option<f64>,
+    /// Likewise to the first block.
+    pub seconds_to_block: Option<f64>,
     /// How the image travelled.
     pub protocol: Option<Protocol>,
     /// What is wrong, where something is.
@@ -41,7 +51,13 @@ pub struct Client {
 
 impl Client {
     /// What `progress` amounts to.
-    pub fn new(name: &str, bytes: u64, progress: &Progress, error: Option<String>) -> Client {
+    pub fn new(
+        name: &str,
+        bytes: u64,
+        progress: &Progress,
+        beginning: Option<Beginning>,
+        error: Option<String>,
+    ) -> Client {
         let seconds = progress.transfer().map(|took| took.as_secs_f64());
         let rate = |seconds: f64| bytes as f64 / f64::from(1 << 20) / seconds;
         Client {
@@ -50,10 +66,28 @@ impl Client {
             seconds: seconds.map(rounded),
             mib_per_s: seconds.filter(|s| *s > 0.0).map(rate).map(rounded),
             seconds_to_rom: progress.to_rom().map(|at| rounded(at.as_secs_f64())),
+            seconds_to_request: beginning
+                .and_then(|beginning| beginning.to_request)
+                .map(|to| rounded(to.as_secs_f64())),
+            seconds_to_block: beginning.map(|beginning| rounded(beginning.to_block.as_secs_f64())),
             protocol: progress.protocol(),
             error,
         }
     }
+}
+
+/// Writes `report` to `path`, for programs.
+pub fn write(report: &impl Serialize, path: &Path) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(report)?;
+    json.push(b'\n');
+    fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("report: {}", path.display());
+    Ok(())
+}
+
+/// A figure for people.
+pub fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 /// Milliseconds are what a serial line can tell.
@@ -80,13 +114,11 @@ impl Report {
 
     /// For people.
     pub fn table(&self) -> String {
-        let number = |value: Option<f64>, digits: usize| {
-            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
-        };
         let mut table = Table::new([
             "client",
             "to ROM, s",
             "protocol",
+            "first block, s",
             "transfer, s",
             "MiB/s",
             "verified",
@@ -96,6 +128,7 @@ impl Report {
                 client.name.clone(),
                 number(client.seconds_to_rom, 1),
                 client.protocol.map_or("-", Protocol::scheme).to_owned(),
+                number(client.seconds_to_block, 3),
                 number(client.seconds, 2),
                 number(client.mib_per_s, 1),
                 if client.verified { "yes" } else { "NO" }.to_owned(),
@@ -132,7 +165,11 @@ mod tests {
         ] {
             progress.line(Duration::from_millis(ms), line).unwrap();
         }
-        let client = Client::new("client1", 64 << 20, &progress, error);
+        let beginning = Some(Beginning {
+            to_request: Some(Duration::from_micros(2_600)),
+            to_block: Duration::from_millis(4),
+        });
+        let client = Client::new("client1", 64 << 20, &progress, beginning, error);
         Report::new("demo", 64 << 20, Protocol::Slam, vec![client])
     }
 
@@ -148,6 +185,8 @@ mod tests {
         assert_eq!(client["seconds"], 2.0);
         assert_eq!(client["mib_per_s"], 32.0);
         assert_eq!(client["seconds_to_rom"], 4.1);
+        assert_eq!(client["seconds_to_request"], 0.003);
+        assert_eq!(client["seconds_to_block"], 0.004);
         assert_eq!(client["protocol"], "x-slam");
     }
 
@@ -163,7 +202,9 @@ mod tests {
     fn the_table_has_a_row_for_each() {
         let table = report(None).table();
         assert!(
-            table.ends_with("  client1  4.1        x-slam    2.00         32.0   yes\n"),
+            table.ends_with(
+                "  client1  4.1        x-slam    0.004           2.00         32.0   yes\n"
+            ),
             "{table}"
         );
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use firmware::inspect::inspect;
 use xtask::host::{self, Need};
 use xtask::paths::Paths;
-use xtask::qemu::Screen;
+use xtask::qemu::{Nic, Screen};
 
 use super::Arguments;
 use super::marker::Protocol;
@@ -44,10 +44,15 @@ impl Rom {
                 paths.shown(&built)
             )
         };
+        Rom::prebuilt(arguments.nic, &why)
+    }
+
+    /// The distribution's, for the reason `why`.
+    pub(super) fn prebuilt(nic: Nic, why: &str) -> Result<Rom> {
         host::ensure(&[Need::Prebuilt])?;
         let path = host::prebuilt_roms()
             .context("the distribution's ROMs for QEMU vanished while we looked")?
-            .join(arguments.nic.stock_rom());
+            .join(nic.stock_rom());
         Ok(Rom {
             path,
             protocol: Protocol::Http,
@@ -58,7 +63,8 @@ impl Rom {
         })
     }
 
-    fn named(path: &Path, http: bool) -> Result<Rom> {
+    /// The file `path`; with `http`, falling back to that is no error.
+    pub(super) fn named(path: &Path, http: bool) -> Result<Rom> {
         let name = path.display();
         let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
         let report = inspect(&bytes).with_context(|| format!("{name} is no iPXE ROM"))?;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -309,6 +310,11 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
                 file.display()
             )
         })?;
+        if report.kind == Kind::Elf {
+            // The one kind that this machine runs itself.
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
+                .with_context(|| format!("cannot make {} a program", file.display()))?;
+        }
         new.push(Artefact {
             slam: report.slam.works(),
             target: Some(target.name().to_owned()),

@@ -8,9 +8,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use firmware::config::Header;
-use firmware::pins::Release;
+use firmware::pins::{Configuration, Release};
 use firmware::target::Platform;
 use firmware::tree::{File, Tree};
 use sha2::{Digest, Sha256};
@@ -79,6 +79,9 @@ pub fn key(release: &Release, client: Client, headers: &[Header], make: &[String
         digest.update(part);
         digest.update([0]);
     }
+    if release.configuration == Configuration::Line {
+        digest.update(b"config/general.h edited");
+    }
     let digest = hex::encode(digest.finalize());
     format!("{}-{}", release.name, &digest[..12])
 }
@@ -100,6 +103,14 @@ pub fn prepare(
         let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
         for (path, text) in firmware::overlay::files(release, client) {
             tree.insert(path, plain(text))?;
+        }
+        if release.configuration == Configuration::Line {
+            let path = firmware::config::GENERAL_H;
+            let Some(File::Plain(text)) = tree.get(path) else {
+                bail!("{path}: expected a plain file in iPXE {}", release.name);
+            };
+            let text = firmware::config::switch_on_slam(&String::from_utf8_lossy(text))?;
+            tree.insert(path, plain(&text))?;
         }
         // Headers that nobody wrote are made empty by make itself, in the middle of its first run:
         // everything that includes one would be out of date in the second.
@@ -153,7 +164,10 @@ mod tests {
             Fixture {
                 dir: tempfile::tempdir().unwrap(),
                 release: Pins::builtin().unwrap().release("v2.0.0").unwrap().clone(),
-                headers: firmware::config::headers(&Site::default().firmware, Client::Slamboot),
+                headers: firmware::config::headers(
+                    &Site::default().firmware,
+                    Pins::builtin().unwrap().release("v2.0.0").unwrap(),
+                ),
             }
         }
 

@@ -1,290 +1,379 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `slam-client`: receives one file by SLAM.
+//! `slam-client`: receives one image by SLAM.
 
 mod args;
-mod partial;
+mod fallback;
+mod reorder;
 mod report;
+mod session;
+mod sidecar;
+mod target;
+mod unpack;
 
-use std::fs::File;
-use std::io::{self, IoSlice};
-use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
+use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
-use sha2::{Digest, Sha256};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use slam_client::wire::TransferHeader;
 use slam_client::{
-    Clock, Config, Ended, Failure, Receiver, Sink, SocketOptions, Sockets, Timestamp, drive,
+    Clock, Config, DriveError, Ended, Failure, Receiver, SocketOptions, Sockets, drive,
 };
 
-use args::Args;
-use partial::{Partial, Remains, bytes_in};
-use report::{Look, Outcome, Progress, size};
-
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+use args::{Args, Place};
+use fallback::{FallbackError, Fetched};
+use reorder::Spill;
+use report::{Event, Progress, Stream, size};
+use session::Session;
+use sidecar::{Remains, bytes_in};
+use target::device::{DeviceTarget, Opened};
+use target::file::FileTarget;
+use target::stream::{Drain, Order, StreamTarget};
+use target::{Target, TargetError};
+use unpack::Unpack;
 
 const EXIT_OTHER: u8 = 1;
 const EXIT_TIMEOUT: u8 = 3;
 const EXIT_REFUSED: u8 = 4;
+const EXIT_WRONG: u8 = 5;
 const EXIT_INTERRUPTED: u8 = 130;
+
+/// More than any block: how much less than the window a block may be ahead.
+const LARGEST_BLOCK: u64 = 1 << 16;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    run(&args).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(EXIT_OTHER)
+    let results = match args.place() {
+        Place::Output => Stream::Error,
+        Place::File(_) | Place::Device(_) => Stream::Output,
+    };
+    run(&args, results).unwrap_or_else(|error| {
+        let ended = Unfinished {
+            message: format!("{error:#}"),
+            exit: match error.downcast_ref::<TargetError>() {
+                Some(TargetError::Digest { .. } | TargetError::ReadBack { .. }) => EXIT_WRONG,
+                Some(TargetError::Stream(error)) => exit_of_sink(error),
+                _ => EXIT_OTHER,
+            },
+            network: false,
+        };
+        ended.tell(&args, results, 0)
     })
 }
 
-fn run(args: &Args) -> anyhow::Result<ExitCode> {
+/// Why there is no image.
+struct Unfinished {
+    message: String,
+    exit: u8,
+    /// Whether HTTP may help: it was the network.
+    network: bool,
+}
+
+/// Most parity blocks to keep: 6 MiB.
+const MAX_PARITY: usize = 4096;
+
+fn run(args: &Args, results: Stream) -> anyhow::Result<ExitCode> {
     let stop = stop_on_signals().context("cannot handle signals")?;
-    let (partial, remains) = Partial::open(&args.output, args.fresh)?;
-    let options = SocketOptions {
-        interface: args.interface.clone(),
-        any_source: args.any_source,
-        ..SocketOptions::default()
+    let progress = if args.json {
+        Progress::events(results)
+    } else {
+        Progress::new(args.quiet)
     };
-    let sockets = match Sockets::open(&args.uri, &options) {
-        Ok(sockets) => sockets,
-        Err(error) => {
-            partial.keep()?;
-            return Err(error.into());
-        }
-    };
-    let progress = Progress::new(args.quiet || args.json);
-    greet(&progress, args, &sockets, &options);
+    let (target, remains) = open_target(args, &progress)?;
+    let clock = Clock::start();
     let config = Config {
         give_up: args.timeout,
         max_bytes: args.max_bytes.unwrap_or(u64::MAX),
+        reach: match (args.place(), args.unpack, args.spill()) {
+            (Place::Output, _, Spill::None)
+            | (_, Unpack::Auto | Unpack::Zstd | Unpack::Gzip, Spill::None) => {
+                args.window as u64 - LARGEST_BLOCK
+            }
+            _ => u64::MAX,
+        },
+        // What is stored as it comes can be read back.
+        max_parity: match (args.place(), args.unpack) {
+            (Place::File(_) | Place::Device(_), Unpack::None) => MAX_PARITY,
+            _ => 0,
+        },
         ..Config::default()
     };
-    let clock = Clock::start();
     let seed = fastrand::u64(..);
     let (mut receiver, resumable) = match remains {
         Remains::Blocks(header, held) => {
-            let bytes = bytes_in(&header, &held);
-            progress.say(&format!(
-                "found {} of {} from an earlier run",
-                size(bytes),
-                size(header.total_bytes())
-            ));
+            let (bytes, total) = (bytes_in(&header, &held), header.total_bytes());
+            progress.say(
+                &format!(
+                    "found {} of {} from an earlier run",
+                    size(bytes),
+                    size(total)
+                ),
+                &Event::Found { bytes, total },
+            );
             let receiver = Receiver::resume(clock.now(), config, seed, header, held);
             (receiver, bytes)
         }
         Remains::Nothing => (Receiver::new(clock.now(), config, seed), 0),
         Remains::Unusable(why) => {
-            progress.say(&format!("starting anew: {why}"));
+            let message = format!("starting anew: {why}");
+            progress.say(&message, &Event::Warning { message: &message });
             (Receiver::new(clock.now(), config, seed), 0)
         }
     };
-    let mut session = Session {
-        partial,
-        progress,
-        stop,
-        began: None,
-        next_look: Timestamp::ZERO,
-        ended: Timestamp::ZERO,
-        resumed: resumable,
-    };
-    let ended = drive(&sockets, clock, &mut receiver, &mut session);
+    let watch_packed = matches!(args.place(), Place::Device(_)) && args.unpack == Unpack::None;
+    let mut session = Session::new(target, progress, stop, resumable, watch_packed);
+    let mut ended = multicast(args, clock, &mut receiver, &mut session);
+    if let (Err(failure), Some(url)) = (&ended, &args.http_fallback)
+        && failure.network
+    {
+        ended = by_http(args, url, &failure.message, clock, &mut session);
+    }
     session.progress.end();
     match ended {
-        Ok(Ended::Complete) => {
-            let outcome = session.finish(args, &receiver)?;
-            if args.json {
-                println!("{}", serde_json::to_string(&outcome)?);
+        Ok(()) => {
+            let path = match args.place() {
+                Place::File(path) | Place::Device(path) => path.display().to_string(),
+                Place::Output => "standard output".to_owned(),
+            };
+            let outcome = session.finish(path, receiver.stats())?;
+            results.line(&if args.json {
+                report::json(&Event::Complete(&outcome))
             } else {
-                println!("{}", outcome.text());
-            }
+                outcome.text()
+            });
             Ok(ExitCode::SUCCESS)
         }
-        Ok(Ended::Stopped) => {
-            eprintln!("interrupted");
-            session.keep(args)?;
-            Ok(ExitCode::from(EXIT_INTERRUPTED))
+        Err(failure) => {
+            let kept = session.keep()?;
+            Ok(failure.tell(args, results, kept))
         }
-        Ok(Ended::Failed { failure, refusals }) => {
-            eprintln!("error: {}: {failure}", args.uri);
-            if refusals > 0 {
-                let server = sockets.server();
-                eprintln!(
-                    "{} answered {refusals} time(s) that nothing listens on UDP port {}",
-                    server.ip(),
-                    server.port()
-                );
+    }
+}
+
+impl Unfinished {
+    fn tell(self, args: &Args, results: Stream, kept: u64) -> ExitCode {
+        if args.json {
+            results.line(&report::json(&Event::Failed {
+                message: self.message,
+                exit_code: self.exit,
+                kept,
+            }));
+            return ExitCode::from(self.exit);
+        }
+        let error = if self.exit == EXIT_INTERRUPTED {
+            self.message
+        } else {
+            format!("error: {}", self.message)
+        };
+        Stream::Error.line(&error);
+        match (kept, args.place()) {
+            (0, Place::File(_)) => Stream::Error.line("nothing is kept"),
+            (0, Place::Device(_) | Place::Output) => {}
+            (bytes, _) => Stream::Error.line(&format!(
+                "kept {}; the same command goes on from there",
+                size(bytes)
+            )),
+        }
+        ExitCode::from(self.exit)
+    }
+}
+
+fn open_target(args: &Args, progress: &Progress) -> anyhow::Result<(Box<dyn Target>, Remains)> {
+    let state = args.state.as_deref();
+    let order = Order {
+        window: args.window,
+        spill: args.spill(),
+        unpack: args.unpack,
+    };
+    let stream = |drain| -> (Box<dyn Target>, Remains) {
+        let target = StreamTarget::new(drain, order, args.demand());
+        (Box::new(target), Remains::Nothing)
+    };
+    Ok(match (args.place(), args.unpack) {
+        (Place::Output, _) => {
+            if io::stdout().is_terminal() {
+                bail!("standard output is a terminal: send it to a file or another program");
             }
-            session.keep(args)?;
-            Ok(ExitCode::from(match failure {
-                Failure::NoServer { .. } | Failure::NoData { .. } | Failure::Silent { .. } => {
-                    EXIT_TIMEOUT
-                }
-                Failure::Refused { .. } | Failure::Unstable { .. } => EXIT_REFUSED,
-            }))
+            stream(Drain::output()?)
         }
+        (Place::File(path), Unpack::None) => {
+            let (target, remains) =
+                FileTarget::open(path, state, args.fresh, args.sparse, args.demand())?;
+            (Box::new(target), remains)
+        }
+        (Place::File(path), _) => stream(Drain::file(path, args.sparse)?),
+        (Place::Device(path), Unpack::None) => {
+            let (target, remains, opened) =
+                DeviceTarget::open(path, state, args.fresh, args.force, args.demand())?;
+            tell_device(args, progress, &opened);
+            (Box::new(target), remains)
+        }
+        (Place::Device(path), _) => {
+            let (drain, opened) = Drain::device(path, args.force)?;
+            tell_device(args, progress, &opened);
+            stream(drain)
+        }
+    })
+}
+
+fn tell_device(args: &Args, progress: &Progress, opened: &Opened) {
+    let path = args.to.as_deref().unwrap_or(Path::new("?"));
+    let path = path.display().to_string();
+    for used in &opened.uses {
+        progress.warn(&format!("{path} is in use: {used}; going on by --force"));
+    }
+    if !opened.uncached {
+        progress.warn(&format!("{path} cannot be written past the page cache"));
+    }
+    if let Some(why) = &opened.stateless {
+        progress.warn(&format!("cannot resume after an interruption: {why}"));
+    }
+    progress.say(
+        &format!("writing to {path}, {}", size(opened.size)),
+        &Event::Device {
+            path: &path,
+            size: opened.size,
+        },
+    );
+}
+
+/// Receives by multicast, until everything has come or nothing comes any more.
+fn multicast(
+    args: &Args,
+    clock: Clock,
+    receiver: &mut Receiver,
+    session: &mut Session,
+) -> Result<(), Unfinished> {
+    let options = SocketOptions {
+        interfaces: args.interfaces.clone(),
+        any_source: args.any_source,
+        ..SocketOptions::default()
+    };
+    let sockets = Sockets::open(&args.uri, &options).map_err(|error| Unfinished {
+        message: error.to_string(),
+        exit: EXIT_OTHER,
+        network: true,
+    })?;
+    greet(&session.progress, args, &sockets, &options);
+    let (failure, refusals) = match drive(&sockets, clock, receiver, session) {
+        Ok(Ended::Complete) => return Ok(()),
+        Ok(Ended::Stopped) => return Err(interrupted()),
+        Ok(Ended::Failed { failure, refusals }) => (failure, refusals),
         Err(error) => {
-            eprintln!("error: {error}");
-            session.keep(args)?;
-            Ok(ExitCode::from(EXIT_OTHER))
+            let (exit, network) = match &error {
+                DriveError::Sink(error) => (exit_of_sink(error), false),
+                DriveError::Network(_) => (EXIT_OTHER, true),
+            };
+            let message = error.to_string();
+            return Err(Unfinished {
+                message,
+                exit,
+                network,
+            });
         }
-    }
-}
-
-/// What stands between the network and the file.
-struct Session {
-    partial: Partial,
-    progress: Progress,
-    stop: Arc<AtomicBool>,
-    /// When the server was first heard.
-    began: Option<Timestamp>,
-    next_look: Timestamp,
-    ended: Timestamp,
-    /// Bytes from an earlier run.
-    resumed: u64,
-}
-
-impl Sink for Session {
-    fn begin(&mut self, now: Timestamp, header: &TransferHeader, anew: bool) -> io::Result<()> {
-        self.began.get_or_insert(now);
-        let (total, count) = (size(header.total_bytes()), header.block_count());
-        let what = format!(
-            "{total} in {count} blocks, transaction {}",
-            header.transaction()
+    };
+    let mut message = format!("{}: {failure}", args.uri);
+    if refusals > 0 {
+        let server = sockets.server();
+        message = format!(
+            "{message}; {} answered {refusals} time(s) that nothing listens on UDP port {}",
+            server.ip(),
+            server.port()
         );
-        if anew {
-            self.resumed = 0;
-            self.progress.say(&format!(
-                "the server sends another file: starting anew with {what}"
-            ));
-        } else {
-            self.progress.say(&format!("receiving {what}"));
-        }
-        self.partial.begin(header, anew)
     }
+    let exit = match failure {
+        Failure::NoServer { .. } | Failure::NoData { .. } | Failure::Silent { .. } => EXIT_TIMEOUT,
+        Failure::Refused { .. } | Failure::Unstable { .. } => EXIT_REFUSED,
+    };
+    let network = true;
+    Err(Unfinished {
+        message,
+        exit,
+        network,
+    })
+}
 
-    fn write(&mut self, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        self.partial.write(offset, parts)
-    }
+/// Fetches the rest by HTTP, multicast having failed for `reason`.
+fn by_http(
+    args: &Args,
+    url: &str,
+    reason: &str,
+    clock: Clock,
+    session: &mut Session,
+) -> Result<(), Unfinished> {
+    session.progress.say(
+        &format!("{reason}\nfetching what is missing from {url}"),
+        &Event::Fallback { url, reason },
+    );
+    let max_bytes = args.max_bytes.unwrap_or(u64::MAX);
+    let failure = match fallback::fetch(url, session, clock, args.timeout, max_bytes) {
+        Ok(Fetched::Complete) => return Ok(()),
+        Ok(Fetched::Stopped) => return Err(interrupted()),
+        Err(failure) => failure,
+    };
+    let exit = match &failure {
+        FallbackError::Sink(error) => exit_of_sink(error),
+        FallbackError::TooLarge { .. } => EXIT_REFUSED,
+        _ => EXIT_TIMEOUT,
+    };
+    let message = failure.to_string();
+    let network = false;
+    Err(Unfinished {
+        message,
+        exit,
+        network,
+    })
+}
 
-    fn observe(&mut self, now: Timestamp, receiver: &Receiver) -> ControlFlow<()> {
-        self.ended = now;
-        if now >= self.next_look {
-            self.next_look = now + LOOK_EVERY;
-            let look = self.look(now, receiver);
-            self.progress.show(now, look);
-            self.partial.checkpoint(now);
-        }
-        if self.stop.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+fn interrupted() -> Unfinished {
+    Unfinished {
+        message: "interrupted".to_owned(),
+        exit: EXIT_INTERRUPTED,
+        network: false,
     }
 }
 
-impl Session {
-    /// How far it is; `None` until the server has been heard, since until then it may send
-    /// something else than what an earlier run left.
-    fn look(&self, now: Timestamp, receiver: &Receiver) -> Option<Look> {
-        let began = self.began?;
-        let (header, held) = self.partial.progress()?;
-        Some(Look {
-            done: bytes_in(header, held),
-            total: header.total_bytes(),
-            gaps: held.gaps(header.block_count()).count(),
-            received: receiver.stats().bytes,
-            elapsed: now.since(began),
-        })
-    }
-
-    fn finish(self, args: &Args, receiver: &Receiver) -> anyhow::Result<Outcome> {
-        let (header, _) = self
-            .partial
-            .progress()
-            .context("complete without a transfer")?;
-        let header = *header;
-        let sha256 = self
-            .partial
-            .finish(|file| digest(file, header.total_bytes()))?;
-        let stats = receiver.stats();
-        let began = self.began.unwrap_or(self.ended);
-        let seconds = self.ended.since(began).as_secs_f64();
-        let fetched = header.total_bytes() - self.resumed;
-        Ok(Outcome {
-            path: args.output.display().to_string(),
-            bytes: header.total_bytes(),
-            sha256,
-            transaction: header.transaction().0.get(),
-            block_size: header.block_size().get(),
-            resumed_bytes: self.resumed,
-            waited_seconds: began.since_start().as_secs_f64(),
-            seconds,
-            mib_per_s: if seconds > 0.0 {
-                fetched as f64 / 1_048_576.0 / seconds
-            } else {
-                0.0
-            },
-            duplicates: stats.duplicates,
-            nacks: stats.nacks,
-            solicits: stats.solicits,
-            restarts: stats.restarts,
-            ignored: stats.rejected,
-        })
-    }
-
-    fn keep(self, args: &Args) -> anyhow::Result<()> {
-        match self.partial.keep()? {
-            0 => eprintln!("nothing was received, nothing is kept"),
-            bytes => eprintln!(
-                "kept {} beside {}; the same command goes on from there",
-                size(bytes),
-                args.output.display()
-            ),
-        }
-        Ok(())
+/// An image too large for a disk is refused; anything else is the disk's fault.
+fn exit_of_sink(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => EXIT_REFUSED,
+        _ => EXIT_OTHER,
     }
 }
 
 fn greet(progress: &Progress, args: &Args, sockets: &Sockets, options: &SocketOptions) {
-    progress.say(&format!(
-        "listening to {} on {}, asking {}",
-        args.uri.group,
-        sockets.interface(),
-        sockets.server()
-    ));
+    let interfaces: Vec<_> = sockets
+        .interfaces()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    progress.say(
+        &format!(
+            "listening to {} on {}, asking {}",
+            args.uri.group,
+            interfaces.join(" and "),
+            sockets.server()
+        ),
+        &Event::Listening {
+            server: sockets.server().to_string(),
+            group: args.uri.group.to_string(),
+            interfaces,
+        },
+    );
     // The kernel doubles what is asked for (socket(7), SO_RCVBUF).
     let granted = sockets.receive_buffer() / 2;
     if granted < options.receive_buffer {
-        progress.say(&format!(
+        let message = format!(
             "the kernel grants a receive buffer of {} only, expect losses at high rates \
              (as root: sysctl -w net.core.rmem_max={})",
             size(granted as u64),
             options.receive_buffer
-        ));
+        );
+        progress.say(&message, &Event::Warning { message: &message });
     }
-}
-
-fn digest(file: &File, len: u64) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    while at < len {
-        let want = buffer
-            .len()
-            .min((len - at).try_into().unwrap_or(usize::MAX));
-        let read = file.read_at(&mut buffer[..want], at)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        hash.update(&buffer[..read]);
-        at += read as u64;
-    }
-    Ok(hex::encode(hash.finalize()))
 }
 
 /// A flag that the first signal sets; the second ends the process at once.

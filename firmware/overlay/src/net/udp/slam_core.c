@@ -23,6 +23,9 @@ FILE_SECBOOT ( FORBIDDEN );
 /** The byte that ends a NACK and that alone is a disconnect */
 #define SLAM_CORE_NUL 0
 
+/** The byte after it: this client takes parity blocks */
+#define SLAM_CORE_TAKES_PARITY 0x21
+
 /** As many clients as are expected to wait for the same moment, as a power of two */
 #define SLAM_CORE_CROWD_BITS 10
 
@@ -88,6 +91,11 @@ static uint64_t slam_core_count ( const struct slam_core_header *header ) {
 	return ( ( last / header->block_size ) + 1 );
 }
 
+/** Windows in a transfer of @c count blocks; a window has as many sums as blocks */
+static uint64_t slam_core_windows ( uint64_t count ) {
+	return ( ( count + SLAM_PARITY_WINDOW - 1 ) >> SLAM_PARITY_WINDOW_BITS );
+}
+
 /** Read a datagram from the server; every length and number in it is checked */
 enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
 					    struct slam_core_packet *packet ) {
@@ -114,7 +122,9 @@ enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
 	packet->header.total_bytes = values[1];
 	packet->header.block_size = ( uint32_t ) values[2];
 	packet->is_data = ( len != 0 );
+	packet->is_parity = 0;
 	packet->block = 0;
+	packet->row = 0;
 	packet->payload = NULL;
 	packet->payload_len = 0;
 	if ( ! len )
@@ -126,19 +136,29 @@ enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
 	data += used;
 	len -= used;
 	/* Below 2^53 times below 2^16 may wrap; a wrapped product is no offset of this block */
-	if ( packet->block >= packet->header.total_bytes )
-		return SLAM_CORE_BLOCK_NUMBER;
-	if ( ( packet->block >> 47 ) != 0 ) {
-		/* Only a file of blocks below 64 bytes has so many: count them */
-		if ( packet->block >= slam_core_count ( &packet->header ) )
-			return SLAM_CORE_BLOCK_NUMBER;
-	}
 	offset = ( packet->block * packet->header.block_size );
-	if ( offset >= packet->header.total_bytes )
-		return SLAM_CORE_BLOCK_NUMBER;
-	expected = ( packet->header.total_bytes - offset );
-	if ( expected > packet->header.block_size )
-		expected = packet->header.block_size;
+	if ( ( packet->block >= packet->header.total_bytes ) ||
+	     ( packet->block >> 47 ) ||
+	     ( offset >= packet->header.total_bytes ) ) {
+		/* Numbers beyond the last block are sums over windows, then nothing.  Only a file of
+		 * blocks below 64 bytes has a block of so high a number: count them.
+		 */
+		uint64_t count = slam_core_count ( &packet->header );
+
+		if ( packet->block >= count ) {
+			uint64_t number = ( packet->block - count );
+
+			packet->is_parity = 1;
+			packet->row = ( number & ( SLAM_PARITY_ROWS - 1 ) );
+			packet->block = ( number >> SLAM_PARITY_WINDOW_BITS );
+			if ( packet->block >= slam_core_windows ( count ) )
+				return SLAM_CORE_BLOCK_NUMBER;
+		}
+	}
+	expected = packet->header.block_size;
+	if ( ( ! packet->is_parity ) &&
+	     ( expected > ( packet->header.total_bytes - offset ) ) )
+		expected = ( packet->header.total_bytes - offset );
 	if ( len != expected )
 		return SLAM_CORE_BLOCK_LENGTH;
 	packet->payload = data;
@@ -339,6 +359,236 @@ static uint64_t slam_core_due ( const struct slam_core *core ) {
 
 /****************************************************************************
  *
+ * Parity
+ *
+ */
+
+/** First block of a window, or of the one after the last */
+static uint64_t slam_core_window ( const struct slam_core *core,
+				   uint64_t window ) {
+	uint64_t block = ( window << SLAM_PARITY_WINDOW_BITS );
+
+	return ( ( block < core->count ) ? block : core->count );
+}
+
+/** Blocks that a window misses */
+static uint32_t slam_core_missing ( const struct slam_core *core,
+				    uint64_t window ) {
+	uint64_t end = slam_core_window ( core, ( window + 1 ) );
+	uint64_t block = slam_core_window ( core, window );
+	uint32_t missing = 0;
+
+	for ( ; block < end ; block++ )
+		missing += ( ! slam_core_holds ( core->map, block ) );
+	return missing;
+}
+
+static void slam_core_hold ( struct slam_core *core, uint64_t block,
+			     int held ) {
+	uint8_t bit = ( uint8_t ) ( 1 << ( block & 7 ) );
+	uint8_t *byte = &core->map[ ( size_t ) ( block >> 3 ) ];
+
+	*byte = ( uint8_t ) ( held ? ( *byte | bit ) : ( *byte & ~bit ) );
+}
+
+static size_t slam_core_parity_len ( const struct slam_core *core ) {
+	return ( sizeof ( *core->parity ) + core->header.block_size );
+}
+
+static void slam_core_forget ( struct slam_core *core,
+			       struct slam_parity_block *block ) {
+	core->hooks.free ( core->hooks.context, block,
+			   slam_core_parity_len ( core ) );
+}
+
+/** Give back the sums of the window that was completed last */
+static void slam_core_solved ( struct slam_core *core ) {
+	struct slam_parity_solution *solution = &core->solution;
+
+	while ( solution->count )
+		slam_core_forget ( core, solution->sums[ --solution->count ] );
+}
+
+/** Keep a parity block; whether it is of use */
+static int slam_core_keep ( struct slam_core *core,
+			    const struct slam_core_packet *packet ) {
+	struct slam_parity_block **link = &core->parity;
+	struct slam_parity_block *block;
+	uint32_t missing = slam_core_missing ( core, packet->block );
+
+	for ( ; ( block = *link ) != NULL ; link = &block->next ) {
+		if ( ( block->window == packet->block ) &&
+		     ( block->row == packet->row ) )
+			missing = 0;
+	}
+	if ( ! missing ) {
+		core->duplicates++;
+		return 0;
+	}
+	/* The map would not fit any memory if a window's number did not fit 32 bits */
+	if ( ( missing > SLAM_PARITY_MAX_MISSING ) ||
+	     ( core->kept >= core->config.max_parity ) ||
+	     ( packet->block > SLAM_CORE_U32_MAX ) )
+		return 0;
+	block = core->hooks.alloc ( core->hooks.context,
+				    slam_core_parity_len ( core ) );
+	if ( ! block )
+		return 0;
+	block->window = ( uint32_t ) packet->block;
+	block->row = packet->row;
+	block->credited = 0;
+	memcpy ( block->data, packet->payload, packet->payload_len );
+	block->next = NULL;
+	*link = block;
+	core->kept++;
+	return 1;
+}
+
+/** Complete a window to which something was added, if that is possible now; whether it is */
+static int slam_core_rebuild ( struct slam_core *core, uint64_t window ) {
+	struct slam_parity_solution *solution = &core->solution;
+	struct slam_parity_block **link = &core->parity;
+	struct slam_parity_block *block;
+	uint64_t first = slam_core_window ( core, window );
+	uint32_t missing;
+	uint32_t sums = 0;
+	uint32_t i;
+
+	/* Whoever was to take the last one has had its turn */
+	slam_core_solved ( core );
+	for ( block = core->parity ; block ; block = block->next )
+		sums += ( block->window == window );
+	if ( ! sums )
+		return 0;
+	missing = slam_core_missing ( core, window );
+	if ( sums < missing )
+		return 0;
+
+	solution->len = core->header.block_size;
+	for ( i = 0 ; i < missing ; i++ ) {
+		uint64_t hole = slam_core_find ( core->map, first,
+						 core->count, 0 );
+
+		solution->missing[i] =
+			( uint8_t ) ( hole & ( SLAM_PARITY_WINDOW - 1 ) );
+		slam_core_hold ( core, hole, 1 );
+	}
+	core->held += missing;
+	core->rebuilt += missing;
+	core->solved = first;
+	while ( ( block = *link ) != NULL ) {
+		if ( block->window != window ) {
+			link = &block->next;
+			continue;
+		}
+		*link = block->next;
+		core->kept--;
+		if ( solution->count < missing )
+			solution->sums[ solution->count++ ] = block;
+		else
+			slam_core_forget ( core, block );
+	}
+	return ( missing != 0 );
+}
+
+/**
+ * What to read of the window that is to be completed
+ *
+ * @v core		Client
+ * @v column		Block of the window, from 0
+ * @v offset		Its offset from the start of the file, to fill in
+ * @ret len		Its length, or 0 if it is not to be read
+ */
+size_t slam_core_rebuild_read ( const struct slam_core *core,
+				unsigned int column, uint64_t *offset ) {
+	const struct slam_parity_solution *solution = &core->solution;
+	uint64_t left;
+	uint32_t i;
+
+	for ( i = 0 ; i < solution->count ; i++ ) {
+		if ( solution->missing[i] == column )
+			return 0;
+	}
+	*offset = ( ( core->solved + column ) * core->header.block_size );
+	if ( *offset >= core->header.total_bytes )
+		return 0;
+	left = ( core->header.total_bytes - *offset );
+	return ( ( left < core->header.block_size ) ?
+		 ( size_t ) left : core->header.block_size );
+}
+
+/** Hand over what was read; each block once, the missing ones never */
+void slam_core_rebuild_add ( struct slam_core *core, unsigned int column,
+			     const uint8_t *data, size_t len ) {
+	slam_parity_add ( &core->solution, ( uint8_t ) column, data, len );
+}
+
+/**
+ * Take the next missing block, after all others were handed over
+ *
+ * @v core		Client
+ * @v offset		Its offset from the start of the file, to fill in
+ * @v len		Its length, to fill in
+ * @ret data		The block, valid until the next call, or NULL: it was the last
+ */
+const uint8_t * slam_core_rebuild_block ( struct slam_core *core,
+					  uint64_t *offset, size_t *len ) {
+	struct slam_parity_solution *solution = &core->solution;
+	uint64_t left;
+	uint32_t i;
+
+	/* Solved at the first call, and told by a length of 0 from then on */
+	if ( solution->len ) {
+		slam_parity_solve ( solution );
+		solution->len = 0;
+		solution->next = 0;
+	}
+	i = solution->next++;
+	if ( i >= solution->count ) {
+		slam_core_solved ( core );
+		return NULL;
+	}
+	*offset = ( ( core->solved + solution->missing[i] ) *
+		    core->header.block_size );
+	left = ( core->header.total_bytes - *offset );
+	*len = ( ( left < core->header.block_size ) ?
+		 ( size_t ) left : core->header.block_size );
+	return solution->sums[i]->data;
+}
+
+/**
+ * Let as many of a window's missing blocks as parity was kept count as there, or no longer
+ *
+ * Any as many more blocks or sums complete the window, so these need not be asked for.
+ */
+static void slam_core_credit ( struct slam_core *core, int credit ) {
+	struct slam_parity_block *block;
+	uint64_t first;
+	uint64_t hole;
+
+	for ( block = core->parity ; block ; block = block->next ) {
+		first = slam_core_window ( core, block->window );
+		if ( ! credit ) {
+			if ( block->credited )
+				slam_core_hold ( core, first + block->credit, 0 );
+			block->credited = 0;
+			continue;
+		}
+		/* The last ones */
+		hole = slam_core_window ( core, ( ( uint64_t ) block->window ) + 1 );
+		while ( hole-- > first ) {
+			if ( slam_core_holds ( core->map, hole ) )
+				continue;
+			block->credited = 1;
+			block->credit = ( uint8_t ) ( hole - first );
+			slam_core_hold ( core, hole, 1 );
+			break;
+		}
+	}
+}
+
+/****************************************************************************
+ *
  * Receiver
  *
  */
@@ -350,18 +600,25 @@ static int slam_core_is_complete ( const struct slam_core *core ) {
 static void slam_core_nack ( struct slam_core *core, uint64_t now, int unasked,
 			     struct slam_core_actions *actions ) {
 	static const uint8_t initial[1] = { 0 };
+	int takes_parity = ( core->map && core->config.max_parity );
 
 	if ( core->map ) {
 		core->first_gap = slam_core_find ( core->map, core->first_gap,
 						   core->count, 0 );
 	}
 	actions->send = core->packet;
+	slam_core_credit ( core, 1 );
 	/* Before a header is known: block 0 of unknown many, `20 21 00` */
 	actions->send_len =
 		slam_core_build_nack ( ( core->map ? core->map : initial ),
 				       core->first_gap,
 				       ( core->map ? core->count : 1 ),
-				       core->packet, sizeof ( core->packet ) );
+				       core->packet,
+				       ( sizeof ( core->packet ) -
+					 takes_parity ) );
+	slam_core_credit ( core, 0 );
+	if ( takes_parity )
+		core->packet[ actions->send_len++ ] = SLAM_CORE_TAKES_PARITY;
 	core->nacks++;
 	slam_core_spoke ( core, now, unasked );
 }
@@ -450,18 +707,27 @@ slam_core_multicast ( struct slam_core *core,
 	if ( rejection || core->end )
 		return rejection;
 	core->data++;
-	is_new = ( ! slam_core_holds ( core->map, packet->block ) );
-	if ( is_new ) {
-		core->map[ ( size_t ) ( packet->block >> 3 ) ] |=
-			( uint8_t ) ( 1 << ( packet->block & 7 ) );
+	if ( packet->is_parity ) {
+		is_new = slam_core_keep ( core, packet );
+		if ( is_new )
+			actions->rebuild = slam_core_rebuild ( core,
+							       packet->block );
+	} else if ( slam_core_holds ( core->map, packet->block ) ) {
+		is_new = 0;
+		core->duplicates++;
+	} else {
+		is_new = 1;
+		slam_core_hold ( core, packet->block, 1 );
 		core->held++;
 		if ( packet->block == core->first_gap )
 			core->first_gap++;
 		actions->payload = packet->payload;
 		actions->payload_len = packet->payload_len;
 		actions->offset = ( packet->block * packet->header.block_size );
-	} else {
-		core->duplicates++;
+		if ( core->parity )
+			actions->rebuild = slam_core_rebuild (
+				core, ( packet->block >>
+					SLAM_PARITY_WINDOW_BITS ) );
 	}
 	slam_core_heard ( core, now, is_new );
 	if ( slam_core_is_complete ( core ) )
@@ -494,6 +760,7 @@ void slam_core_defaults ( struct slam_core_config *config ) {
 		.stall = { 1000, 2000 },
 		.max_doublings = 4,
 		.max_restarts = 64,
+		.max_parity = 48,
 		.give_up = 30000,
 		.max_bytes = SLAM_CORE_INT_MAX,
 	};
@@ -518,11 +785,50 @@ void slam_core_init ( struct slam_core *core,
 
 /** Give back all memory; safe to call twice */
 void slam_core_free ( struct slam_core *core ) {
+	struct slam_parity_block *block;
+
+	slam_core_solved ( core );
+	while ( ( block = core->parity ) != NULL ) {
+		core->parity = block->next;
+		slam_core_forget ( core, block );
+	}
+	core->kept = 0;
 	if ( core->map )
 		core->hooks.free ( core->hooks.context, core->map,
 				   core->map_len );
 	core->map = NULL;
 	core->map_len = 0;
+}
+
+/**
+ * Decide whether to take a datagram at all, before slam_core_input() sees it
+ *
+ * @v core		Client
+ * @v from_server	It came from the address that the server is asked at
+ * @ret heed		Take it
+ *
+ * A server with several addresses may send from another than the one that it is asked at: so
+ * anybody is believed until that address is heard, and nobody else from then on.  What a neighbour
+ * had sent by then may be anything, and is asked for once more.
+ */
+int slam_core_heed ( struct slam_core *core, int from_server ) {
+	if ( from_server ) {
+		if ( core->foreign_taken && core->map && ! core->end ) {
+			memset ( core->map, 0, core->map_len );
+			core->held = 0;
+			core->first_gap = 0;
+		}
+		core->foreign_taken = 0;
+		core->server_heard = 1;
+		return 1;
+	}
+	if ( core->server_heard ) {
+		core->rejected++;
+		core->last_rejection = SLAM_CORE_FOREIGN;
+		return 0;
+	}
+	core->foreign_taken = 1;
+	return 1;
 }
 
 /** Take what happened at @c now; fill in what follows from it */

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "slam_parity.h"
 
 /** Longest Int, in bytes: its length has 3 bits */
 #define SLAM_CORE_MAX_INT 7
@@ -19,8 +20,8 @@
 /** Largest value of an Int */
 #define SLAM_CORE_INT_MAX ( ( ( ( uint64_t ) 1 ) << 53 ) - 1 )
 
-/** Longest datagram that is sent: what an MTU of 1,500 carries unfragmented over IPv4 */
-#define SLAM_CORE_MAX_PACKET 1472
+/** Longest datagram that is sent: what an MTU of 1,500 carries unfragmented, over IPv6 as well */
+#define SLAM_CORE_MAX_PACKET 1452
 
 /** Largest block: what UDP over IPv4 carries (RFC 768, RFC 791) */
 #define SLAM_CORE_MAX_BLOCK 65507
@@ -61,6 +62,8 @@ enum slam_core_rejection {
 	SLAM_CORE_SOLICIT_TO_GROUP,
 	/** A block to one client instead of to the group */
 	SLAM_CORE_DATA_TO_CLIENT,
+	/** It came from elsewhere, and the server was heard */
+	SLAM_CORE_FOREIGN,
 };
 
 /** How it ended */
@@ -105,6 +108,10 @@ struct slam_core_config {
 	uint32_t max_doublings;
 	/** How often the transfer may change */
 	uint32_t max_restarts;
+	/** Most parity blocks to keep, a block of memory each.  0: none is taken; so it must be where
+	 * stored blocks cannot be read back.
+	 */
+	uint32_t max_parity;
 	/** How long to go on without data, in milliseconds */
 	uint64_t give_up;
 	/** Largest file, in bytes */
@@ -137,8 +144,12 @@ struct slam_core_packet {
 	struct slam_core_header header;
 	/** Whether a block is in it; else it is a solicit */
 	int is_data;
-	/** Number of the block */
+	/** Whether that block is a sum of blocks */
+	int is_parity;
+	/** Number of the block, or of the window that is summed up */
 	uint64_t block;
+	/** Which sum over the window */
+	uint8_t row;
 	/** The block, within the datagram */
 	const uint8_t *payload;
 	/** Length of the block */
@@ -162,6 +173,15 @@ struct slam_core {
 	uint8_t *map;
 	size_t map_len;
 
+	/** Parity blocks that wait for their window */
+	struct slam_parity_block *parity;
+	/** How many they are */
+	uint32_t kept;
+	/** The window that was completed last */
+	struct slam_parity_solution solution;
+	/** First block of that window */
+	uint64_t solved;
+
 	/** How it ended */
 	enum slam_core_end end;
 
@@ -182,6 +202,8 @@ struct slam_core {
 	uint64_t data;
 	/** Blocks that were held already */
 	uint64_t duplicates;
+	/** Blocks that were computed from parity */
+	uint64_t rebuilt;
 	/** Solicits accepted */
 	uint64_t solicits;
 	/** NACKs sent */
@@ -194,6 +216,11 @@ struct slam_core {
 	uint64_t refused_bytes;
 	/** How often the transfer changed */
 	uint32_t restarts;
+
+	/** Something came from the server's own address */
+	int server_heard;
+	/** Something that came from elsewhere was taken */
+	int foreign_taken;
 
 	/** The datagram to send */
 	uint8_t packet[SLAM_CORE_MAX_PACKET];
@@ -209,6 +236,10 @@ struct slam_core_actions {
 	const uint8_t *payload;
 	size_t payload_len;
 	uint64_t offset;
+	/** Complete a window, unless 0: read what is stored of it (slam_core_rebuild_read), then store
+	 * what was missing (slam_core_rebuild_block)
+	 */
+	int rebuild;
 	/** Send @c send_len bytes from @c send to the server, unless 0; valid until the next input */
 	const uint8_t *send;
 	size_t send_len;
@@ -224,10 +255,19 @@ extern void slam_core_init ( struct slam_core *core,
 			     const struct slam_core_hooks *hooks,
 			     uint64_t seed, uint64_t now );
 extern void slam_core_free ( struct slam_core *core );
+extern int slam_core_heed ( struct slam_core *core, int from_server );
 extern void slam_core_input ( struct slam_core *core,
 			      enum slam_core_kind kind, const uint8_t *data,
 			      size_t len, uint64_t now,
 			      struct slam_core_actions *actions );
+
+extern size_t slam_core_rebuild_read ( const struct slam_core *core,
+				       unsigned int column, uint64_t *offset );
+extern void slam_core_rebuild_add ( struct slam_core *core, unsigned int column,
+				    const uint8_t *data, size_t len );
+extern const uint8_t * slam_core_rebuild_block ( struct slam_core *core,
+						 uint64_t *offset,
+						 size_t *len );
 
 extern size_t slam_core_int_len ( uint64_t value );
 extern size_t slam_core_put_int ( uint64_t value, uint8_t *out );

@@ -92,8 +92,12 @@ struct slamboot_slam {
 	struct retry_timer timer;
 	/** What decides */
 	struct slam_core core;
+	/** Room for one block, where parity is taken */
+	uint8_t *scratch;
 	/** The group's address and port */
 	struct sockaddr_tcpip address;
+	/** The server's address, where the URI has it in numbers; else no family */
+	struct sockaddr_tcpip server;
 	/** Ticks since the download began */
 	uint64_t elapsed;
 	/** When they were last counted */
@@ -176,6 +180,7 @@ static void slamboot_free ( struct refcnt *refcnt ) {
 		container_of ( refcnt, struct slamboot_slam, refcnt );
 
 	slam_core_free ( &slam->core );
+	free ( slam->scratch );
 	free ( slam );
 }
 
@@ -225,6 +230,7 @@ static const char * slamboot_rejection ( enum slam_core_rejection rejection ) {
 	case SLAM_CORE_BLOCK_LENGTH:	return "block of wrong length";
 	case SLAM_CORE_SOLICIT_TO_GROUP: return "question sent to the group";
 	case SLAM_CORE_DATA_TO_CLIENT:	return "block not sent to the group";
+	case SLAM_CORE_FOREIGN:		return "not from the server";
 	default:			return "no SLAM";
 	}
 }
@@ -280,26 +286,70 @@ static int slamboot_failure ( struct slam_core *core ) {
  */
 static int slamboot_prepare ( struct slamboot_slam *slam, int restarted ) {
 	unsigned long len = slam->core.header.total_bytes;
-	struct xfer_buffer *buffer;
+	struct xfer_buffer *buffer = xfer_buffer ( &slam->xfer );
 	int rc;
 
-	/* The tail of a longer file must not stay behind a shorter one */
 	if ( restarted ) {
 		printf ( "\nSLAM: the server sends another file now: starting "
 			 "anew\n" );
-		buffer = xfer_buffer ( &slam->xfer );
-		if ( ! buffer )
-			return -ENOTSUP;
-		if ( len < buffer->len ) {
-			if ( ( rc = buffer->op->realloc ( buffer, len ) ) != 0 )
-				return rc;
-			buffer->len = len;
-		}
 	}
-	if ( xfer_seek ( &slam->xfer, len ) != 0 ) {
-		printf ( "\nSLAM: no memory for an image of %ld MiB\n",
-			 ( ( len >> 20 ) + 1 ) );
-		return -ENOMEM_IMAGE;
+
+	/* The tail of a longer file must not stay behind a shorter one; and whoever is told to make
+	 * room and cannot ends the download for a reason of its own ("No space left on device"), so
+	 * ask its buffer first.
+	 */
+	if ( restarted && ! buffer )
+		return -ENOTSUP;
+	if ( buffer && ( len != buffer->len ) ) {
+		if ( ( rc = buffer->op->realloc ( buffer, len ) ) != 0 ) {
+			/* A buffer of fixed size, which EFI knows by this error, is no lack of memory */
+			if ( ( ( ( unsigned int ) ( ( -rc ) ^ ERANGE ) ) >> 24 ) == 0 )
+				return rc;
+			goto no_memory;
+		}
+		buffer->len = len;
+	}
+	if ( xfer_seek ( &slam->xfer, len ) != 0 )
+		goto no_memory;
+
+	/* Parity is of use only where stored blocks can be read back */
+	free ( slam->scratch );
+	slam->scratch = malloc ( slam->core.header.block_size );
+	if ( ! ( buffer && slam->scratch ) )
+		slam->core.config.max_parity = 0;
+	return 0;
+
+ no_memory:
+	printf ( "\nSLAM: no memory for an image of %ld MiB\n",
+		 ( ( len >> 20 ) + 1 ) );
+	return -ENOMEM_IMAGE;
+}
+
+/** Compute the missing blocks of a window from parity, and store them */
+static int slamboot_rebuild ( struct slamboot_slam *slam ) {
+	struct xfer_buffer *buffer = xfer_buffer ( &slam->xfer );
+	const uint8_t *block;
+	uint64_t offset;
+	unsigned int column;
+	size_t len;
+	int rc;
+
+	if ( ! ( buffer && slam->scratch ) )
+		return -ENOTSUP;
+	for ( column = 0 ; column < SLAM_PARITY_WINDOW ; column++ ) {
+		len = slam_core_rebuild_read ( &slam->core, column, &offset );
+		if ( ! len )
+			continue;
+		if ( ( rc = xferbuf_read ( buffer, offset, slam->scratch,
+					   len ) ) != 0 )
+			return rc;
+		slam_core_rebuild_add ( &slam->core, column, slam->scratch,
+					len );
+	}
+	while ( ( block = slam_core_rebuild_block ( &slam->core, &offset,
+						    &len ) ) != NULL ) {
+		if ( ( rc = xferbuf_write ( buffer, offset, block, len ) ) != 0 )
+			return rc;
 	}
 	return 0;
 }
@@ -357,6 +407,8 @@ static int slamboot_input ( struct slamboot_slam *slam,
 					   &meta ) ) != 0 )
 			goto err;
 	}
+	if ( actions.rebuild && ( ( rc = slamboot_rebuild ( slam ) ) != 0 ) )
+		goto err;
 	free_iob ( iobuf );
 
 	slamboot_send ( slam, &actions );
@@ -394,16 +446,49 @@ static void slamboot_expired ( struct retry_timer *timer, int fail __unused ) {
  *
  */
 
+/** Whether a datagram came from the address that the server is asked at */
+static int slamboot_from_server ( struct slamboot_slam *slam,
+				  struct xfer_metadata *meta ) {
+	struct sockaddr_tcpip *server = &slam->server;
+	struct sockaddr_tcpip *source = ( ( struct sockaddr_tcpip * ) meta->src );
+
+	if ( ( ! source ) || ( source->st_family != server->st_family ) )
+		return 0;
+	switch ( server->st_family ) {
+	case AF_INET:
+		return ( ( ( struct sockaddr_in * ) source )->sin_addr.s_addr ==
+			 ( ( struct sockaddr_in * ) server )->sin_addr.s_addr );
+	case AF_INET6:
+		return ( memcmp ( &( ( struct sockaddr_in6 * ) source )->sin6_addr,
+				  &( ( struct sockaddr_in6 * ) server )->sin6_addr,
+				  sizeof ( struct in6_addr ) ) == 0 );
+	default:
+		return 0;
+	}
+}
+
+static int slamboot_deliver ( struct slamboot_slam *slam,
+			      enum slam_core_kind kind,
+			      struct io_buffer *iobuf,
+			      struct xfer_metadata *meta ) {
+	if ( ! slam_core_heed ( &slam->core,
+				slamboot_from_server ( slam, meta ) ) ) {
+		free_iob ( iobuf );
+		return 0;
+	}
+	return slamboot_input ( slam, kind, iobuf );
+}
+
 static int slamboot_group_deliver ( struct slamboot_slam *slam,
 				    struct io_buffer *iobuf,
-				    struct xfer_metadata *meta __unused ) {
-	return slamboot_input ( slam, SLAM_CORE_MULTICAST, iobuf );
+				    struct xfer_metadata *meta ) {
+	return slamboot_deliver ( slam, SLAM_CORE_MULTICAST, iobuf, meta );
 }
 
 static int slamboot_socket_deliver ( struct slamboot_slam *slam,
 				     struct io_buffer *iobuf,
-				     struct xfer_metadata *meta __unused ) {
-	return slamboot_input ( slam, SLAM_CORE_UNICAST, iobuf );
+				     struct xfer_metadata *meta ) {
+	return slamboot_deliver ( slam, SLAM_CORE_UNICAST, iobuf, meta );
 }
 
 static int slamboot_progress ( struct slamboot_slam *slam,
@@ -583,6 +668,10 @@ static int slamboot_open ( struct interface *xfer, struct uri *uri ) {
 		printf ( "\nSLAM: cannot join the group: %s\n",
 			 strerror ( rc ) );
 	}
+
+	/* A name is resolved while the download runs already: then anybody is believed */
+	if ( sock_aton ( uri->host, ( struct sockaddr * ) &slam->server ) != 0 )
+		memset ( &slam->server, 0, sizeof ( slam->server ) );
 
 	memset ( &server, 0, sizeof ( server ) );
 	server.st_port = htons ( uri_port ( uri, SLAMBOOT_PORT ) );

@@ -1,94 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command as its users run it, against a small server on loopback.
-#![cfg(feature = "cli")]
-
-#[expect(dead_code, reason = "shared with the tests of the library")]
-mod support;
-
+//! Files: received, interrupted, gone on with, refused.
 use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output};
 
+use crate::program::{PROGRAM, Room, interrupt, outcome, poll, run, start};
+use crate::support::{TestServer, content};
 use sha2::{Digest, Sha256};
-use slam_client::Clock;
-use support::{TestServer, content};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_slam-client");
-const DEADLINE: Duration = Duration::from_secs(30);
-
-struct Room {
-    directory: tempfile::TempDir,
-}
-
-impl Room {
-    fn new() -> Self {
-        Room {
-            directory: tempfile::tempdir().expect("a directory"),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn files(&self) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(self.directory.path())
-            .expect("read")
-            .map(|entry| {
-                entry
-                    .expect("entry")
-                    .file_name()
-                    .into_string()
-                    .expect("UTF-8")
-            })
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-fn start(uri: &str, output: &Path, more: &[&str]) -> Child {
-    Command::new(PROGRAM)
-        .arg(uri)
-        .arg("-o")
-        .arg(output)
-        .args(more)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts")
-}
-
-fn run(uri: &str, output: &Path, more: &[&str]) -> (i32, String, String) {
-    outcome(start(uri, output, more))
-}
-
-fn outcome(child: Child) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = child.wait_with_output().expect("it ends");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    (status.code().unwrap_or(-1), text(stdout), text(stderr))
-}
-
-fn interrupt(child: &Child) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
-}
-
-fn poll(what: &str, mut done: impl FnMut() -> bool) {
-    let clock = Clock::start();
-    while !done() {
-        assert!(
-            clock.now().since_start() < DEADLINE,
-            "waited in vain: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
 
 /// Stops a transfer after `blocks` blocks of the server's file, so that a later one can resume.
 fn leave_partial(server: &TestServer, output: &Path, blocks: u64) {
@@ -156,6 +75,113 @@ fn goes_on_where_it_was_interrupted() {
 }
 
 #[test]
+fn goes_on_where_it_was_killed() {
+    let room = Room::new();
+    let file = content(3_000_000, 12);
+    let server = TestServer::start(file.clone(), 12);
+    let output = room.path("disk.img");
+    server.allow(700);
+    let mut child = start(&server.uri(), &output, &["--timeout", "60"]);
+    // Nothing but what it noted by itself; that it does every few seconds.
+    poll("a checkpoint", || {
+        room.path("disk.img.slam-partial").exists()
+    });
+    child.kill().expect("it runs");
+    outcome(child);
+    assert_eq!(room.files(), ["disk.img.part", "disk.img.slam-partial"]);
+    server.allow(u64::MAX);
+    let (code, stdout, stderr) = run(&server.uri(), &output, &["--json"]);
+    assert_eq!(code, 0, "{stderr}");
+    let found = format!("\"resumed_bytes\":{}", 700 * 1451);
+    assert!(stdout.contains(&found), "{stdout}");
+    assert!(fs::read(&output).unwrap() == file);
+    assert_eq!(room.files(), ["disk.img"]);
+}
+
+#[test]
+fn a_partial_file_that_was_written_to_is_not_trusted() {
+    let room = Room::new();
+    let file = content(3_000_000, 13);
+    let server = TestServer::start(file.clone(), 13);
+    let output = room.path("disk.img");
+    leave_partial(&server, &output, 700);
+    let part = fs::OpenOptions::new()
+        .write(true)
+        .open(room.path("disk.img.part"))
+        .unwrap();
+    // The first block is always looked at.
+    part.write_all_at(b"spoilt", 7).unwrap();
+    let (code, _, stderr) = run(&server.uri(), &output, &[]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("is not there any more"), "{stderr}");
+    assert!(fs::read(&output).unwrap() == file);
+}
+
+#[test]
+fn zeros_become_holes() {
+    let room = Room::new();
+    let mut file = vec![0; 8 << 20];
+    file[5 << 20..][..10_000].copy_from_slice(&content(10_000, 14));
+    let server = TestServer::start(file.clone(), 14);
+    for (when, holes) in [("auto", true), ("always", true), ("never", false)] {
+        let output = room.path(when);
+        let more = ["--sparse", when, "--verify"];
+        let (code, stdout, stderr) = run(&server.uri(), &output, &more);
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stdout.contains("read back from the disk"), "{stdout}");
+        assert!(fs::read(&output).unwrap() == file);
+        let taken = fs::metadata(&output).unwrap().blocks() * 512;
+        assert_eq!(taken < 1 << 20, holes, "{when}: {taken} bytes taken");
+    }
+}
+
+#[test]
+fn a_wrong_digest_leaves_no_file() {
+    let room = Room::new();
+    let file = content(1_000_000, 15);
+    let server = TestServer::start(file.clone(), 15);
+    let (digest, wrong) = (hex::encode(Sha256::digest(&file)), "ab".repeat(32));
+    let more = ["--sha256", wrong.as_str()];
+    let (code, _, stderr) = run(&server.uri(), &room.path("x"), &more);
+    assert_eq!(code, 5, "{stderr}");
+    assert!(
+        stderr.contains(&digest) && stderr.contains(&wrong),
+        "{stderr}"
+    );
+    assert_eq!(room.files(), [""; 0]);
+    let (code, stdout, _) = run(&server.uri(), &room.path("x"), &["--sha256", &digest]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("as demanded"), "{stdout}");
+}
+
+#[test]
+fn events_tell_the_story() {
+    let room = Room::new();
+    let server = TestServer::start(content(1_000_000, 16), 16);
+    let more = ["--json", "-i", "lo", "-i", "127.0.0.1"];
+    let (code, stdout, stderr) = run(&server.uri(), &room.path("x"), &more);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let events: Vec<serde_json::Value> = stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .filter(|event: &serde_json::Value| event["event"] != "warning")
+        .collect();
+    assert_eq!(events[0]["event"], "listening");
+    assert_eq!(events[0]["interfaces"], serde_json::json!(["127.0.0.1"]));
+    assert_eq!(events[1]["event"], "started");
+    assert_eq!(events[1]["bytes"], 1_000_000);
+    assert_eq!(events.last().unwrap()["event"], "complete");
+    let uri = server.uri();
+    drop(server);
+    let more = ["--json", "--timeout", "0.3"];
+    let (code, stdout, stderr) = run(&uri, &room.path("y"), &more);
+    assert_eq!((code, stderr.as_str()), (3, ""));
+    let last: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "failed");
+    assert_eq!(last["exit_code"], 3);
+}
+
+#[test]
 fn another_file_starts_anew() {
     let room = Room::new();
     let server = TestServer::start(content(3_000_000, 3), 3);
@@ -181,7 +207,7 @@ fn a_spoilt_sidecar_is_told_and_not_trusted() {
     let sidecar = room.path("disk.img.slam-partial");
     for spoil in [
         |text: String| text[..text.len() / 2].to_owned(),
-        |text: String| text.replace("\"format\":1", "\"format\":2"),
+        |text: String| text.replace("\"format\":2", "\"format\":3"),
         |text: String| text.replace("[[0,700]]", "[[0,70000]]"),
         |text: String| text.replace("\"total_bytes\":3000000", "\"total_bytes\":2000000"),
         |text: String| text.replace("\"block_size\":1451", "\"block_size\":0"),
