@@ -26,6 +26,8 @@ const LONGEST_PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) const SILENCE: Duration = Duration::from_secs(16);
 /// So many NACKs in a row with the same first gap, and a client is getting nowhere.
 const STUCK: u32 = 3;
+/// So many NACKs in a row that say the same, and a client is sent the blocks themselves.
+const UNMOVED: u32 = 8;
 /// Longest pause before a client is asked again whose first gap does not move.
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 /// Round trip assumed of a client that has not been measured.
@@ -52,6 +54,9 @@ pub(crate) struct Client {
     fruitless: u32,
     round_trip: Option<RoundTrip>,
     heard_at: Timestamp,
+    /// What it last said is missing, from where and how much, and how often it said just that.
+    list: (Option<u64>, u64),
+    unmoved: u32,
     /// It lists all its gaps, so that a misread answer would make many losses.
     pub(crate) lists: bool,
     /// So many answers to a question that was repeated may still come, until then; they speak of
@@ -166,6 +171,8 @@ impl Clients {
             fruitless: 0,
             round_trip: None,
             heard_at: Timestamp::ZERO,
+            list: (None, 0),
+            unmoved: 0,
             lists: false,
             strays: 0,
             strays_until: Timestamp::ZERO,
@@ -355,6 +362,21 @@ impl Clients {
 }
 
 impl Client {
+    /// Notes how much is missing, and from where.
+    pub(crate) fn note_list(&mut self, first: Option<u64>, blocks: u64) {
+        let same = std::mem::replace(&mut self.list, (first, blocks)) == (first, blocks);
+        self.unmoved = if same {
+            self.unmoved.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    /// Whether it has said the same so often that sums do not seem to help it.
+    pub(crate) fn is_unmoved(&self) -> bool {
+        self.unmoved >= UNMOVED
+    }
+
     /// Whether what is sent to it does not seem to arrive.
     pub(crate) fn is_stuck(&self) -> bool {
         self.fruitless >= STUCK
@@ -562,6 +584,21 @@ mod tests {
         }
         assert!(now.since_start() > Duration::from_secs(2), "{now:?}");
         assert!(clients.get_mut(address(1)).unwrap().is_stuck());
+    }
+
+    #[test]
+    fn a_client_that_says_the_same_again_and_again_is_noticed() {
+        let mut clients = Clients::default();
+        clients.add(address(1), Serial::NEVER, at(0));
+        let client = clients.get_mut(address(1)).unwrap();
+        for _ in 0..UNMOVED {
+            client.note_list(Some(5), 33);
+            assert!(!client.is_unmoved());
+        }
+        client.note_list(Some(5), 33);
+        assert!(client.is_unmoved());
+        client.note_list(Some(5), 32);
+        assert!(!client.is_unmoved());
     }
 
     #[test]

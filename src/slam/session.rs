@@ -322,7 +322,8 @@ impl Session {
             },
         );
         let followed = client.ahead.is_followed(count);
-        if share_parity {
+        client.note_list(first, nack.missing().len());
+        if share_parity && !client.is_unmoved() {
             self.repair.replace(&mut repairs, nack, asked, &self.demand);
         }
         self.demand.repair(&repairs);

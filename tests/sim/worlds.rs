@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::world::{Guest, Kind, Loss, World};
 use super::{LISTENS, MIB, figures};
 
-/// Seeds that failed once.
-const REGRESSIONS: &[u64] = &[];
+/// Seeds that failed once: a client of whose words none arrived; sums sent without end to one whom
+/// they did not help.
+const REGRESSIONS: &[u64] = &[627, 985];
 const SEEDS: u64 = 100;
 
 /// Tells how to see it again, should this seed fail.
