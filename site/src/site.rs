@@ -64,8 +64,8 @@ pub struct Slam {
     pub max_rate: BitRate,
     /// So many clients make a room full, and sending begins; `None`: nobody is waited for.
     pub min_clients: Option<u32>,
-    /// Sending begins so long after the first client has come, full or not; `None`: however long
-    /// it takes, where `min_clients` is given.
+    /// Sending begins so long after the first client has come, full or not; `None`: a minute, where
+    /// `min_clients` is given.
     pub max_wait: Option<Duration>,
     /// What becomes of clients that are slower than their room.
     pub slow_clients: SlowClients,

@@ -105,7 +105,8 @@ pub(super) struct ServeArgs {
     )]
     min_clients: Option<u32>,
 
-    /// Begin to send so long after the first client came, even if not all are there
+    /// Begin to send so long after the first client came, even if not all are there [default: 60
+    /// with --min-clients]
     #[arg(
         long,
         value_name = "SECONDS",

@@ -7,12 +7,14 @@
 //!                          │   └──→ Ahead     how far beyond a client's first gap to send
 //!                          ├──────→ Demand    what is to be sent, in which order
 //!                          ├──────→ Sent      when each block left, which tells loss from flight
+//!                          ├──────→ Hush      when to send nothing, so that the deaf can hear
 //!                          └──────→ Pacer     when; at the rate that RateControl finds
 //! ```
 
 mod ahead;
 mod clients;
 mod demand;
+mod hush;
 mod pacer;
 mod policy;
 mod rate;

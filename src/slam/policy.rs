@@ -75,11 +75,8 @@ pub(crate) fn drops(policy: SlowClients, stretch: Stretch, best: Option<BitRate>
 
 /// Bytes that the sender of `nack` holds at least, in a transfer of `count` blocks of `size` bytes.
 pub(crate) fn held(nack: &Nack, count: u64, size: u64) -> u64 {
-    let blocks = if nack.extent() >= count {
-        count - nack.missing().len_within(0..count)
-    } else {
-        nack.missing().runs().next().map_or(0, |run| run.start)
-    };
+    let extent = nack.extent().min(count);
+    let blocks = extent - nack.missing().len_within(0..extent);
     blocks.saturating_mul(size)
 }
 

@@ -12,9 +12,10 @@ use slam_client::wire::{
     ClientPacket, EncodedHeader, MAX_INT_LEN, Nack, TransferHeader, WireError,
 };
 
-use super::ahead::{Context, Want};
+use super::ahead::{Context, STOCK_GAP, Want};
 use super::clients::{Clients, Horizon, MAX_CLIENTS, SILENCE};
 use super::demand::Demand;
+use super::hush::Hush;
 use super::pacer::Pacer;
 use super::policy;
 use super::rate::{RateControl, RateLimits};
@@ -172,6 +173,7 @@ pub struct Session {
     pacer: Pacer,
     /// Whether a client may be asked before more blocks leave.
     may_ask: bool,
+    hush: Hush,
     room: Room,
     slow_clients: SlowClients,
     /// Dropped clients, and whether each is still to be told.
@@ -198,6 +200,7 @@ impl Session {
             rate: RateControl::new(config.rate, config.slow_clients == SlowClients::Cap),
             pacer: Pacer::new(datagram),
             may_ask: true,
+            hush: Hush::default(),
             room: Room::new(config.start),
             slow_clients: config.slow_clients,
             dropped: BTreeMap::new(),
@@ -256,14 +259,28 @@ impl Session {
         if let Some(client) = self.clients.ask_again(self.demand.is_empty(), now) {
             return Output::Solicit(client);
         }
+        if let Some(client) = self.hush.next_to_ask() {
+            self.clients.ask_anew(client, self.sent.next(), now);
+            return Output::Solicit(client);
+        }
+        if !self.demand.is_empty()
+            && let Some(until) = self.hush.pause(|| self.clients.unheard(now), now)
+        {
+            if until > now {
+                return Output::Timeout(Some(until));
+            }
+            return self.poll(now);
+        }
         if self.pacer.next_batch() <= now {
-            let rate = self.rate.rate();
-            if let Some(run) = self
-                .demand
-                .take(self.pacer.batch_blocks(rate), self.header.block_count())
-            {
+            let (rate, ease) = (self.rate.rate(), self.rate.ease());
+            let longest = self.pacer.batch_blocks(rate, ease);
+            if let Some(run) = self.demand.take(longest, self.header.block_count()) {
                 let blocks = run.end - run.start;
-                self.pacer.sent(blocks, rate, now);
+                self.pacer.sent(blocks, rate, ease, now);
+                if self.demand.is_empty() {
+                    // What comes next may not make up for time in which nobody wanted anything.
+                    self.pacer.rest();
+                }
                 self.repair.note(&run, self.sent.next());
                 self.sent.note(&run, now);
                 self.totals.sent_blocks += blocks;
@@ -415,15 +432,23 @@ impl Session {
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
+        client.lists |= nack.missing().run_count() > 1 || nack.missing().len() > STOCK_GAP;
         client
             .evidence
             .start_at(self.rate.epoch().max(client.since));
+        let mut verdict = None;
         if let Some((sample, until)) = self.sent.sample(nack, client.evidence.until, asked, count) {
             client.evidence.until = until;
-            if let Some(lost) = client.evidence.add(sample, self.rate.is_rising()) {
-                self.rate.vote(lost, present, self.sent.next());
-            }
+            verdict = client.evidence.add(sample, self.rate.is_rising());
         }
+        if let Some(lost) = verdict {
+            let cap = self.slow_clients == SlowClients::Cap;
+            let all_judged = !cap || self.clients.all_judged_since(self.rate.epoch());
+            self.rate.vote(lost, present, self.sent.next(), all_judged);
+        }
+        let Some(client) = self.clients.get_mut(from) else {
+            return;
+        };
         let rate = self.rate.rate();
         let interval = self
             .pacer
@@ -438,7 +463,10 @@ impl Session {
         } else {
             0
         };
-        let Want { mut repairs, fresh } = client.ahead.want(
+        let Want {
+            mut repairs,
+            mut fresh,
+        } = client.ahead.want(
             nack,
             &Context {
                 sent: &self.sent,
@@ -451,13 +479,19 @@ impl Session {
             },
         );
         let followed = client.ahead.is_followed(count);
-        if share_parity {
+        client.note_list(first, nack.missing().len());
+        let is_full = client.lists && nack.missing().run_count() > 1 && nack.extent() < count;
+        if is_full && present > 1 && self.slow_clients != SlowClients::Cap {
+            // It misses more than fits a list: the others do not wait for all that.
+            fresh.union_with(&std::mem::take(&mut repairs));
+        }
+        if share_parity && !client.is_unmoved() {
             self.repair.replace(&mut repairs, nack, asked, &self.demand);
         }
         self.demand.repair(&repairs);
         self.demand.add(&fresh);
-        let again = if !repairs.is_empty() {
-            // As soon as that is sent.
+        let again = if !repairs.is_empty() && !client.lists {
+            // As soon as that is sent: of what lies beyond, it has said nothing yet.
             Duration::ZERO
         } else if followed {
             // Before what is ready for it is sent.
@@ -509,6 +543,7 @@ impl Session {
     fn end(&mut self, now: Timestamp) {
         self.demand.clear();
         self.room.leave();
+        self.dropped.clear();
         self.sent = Sent::default();
         self.repair = Repair::default();
         self.rate.forget_votes();
@@ -621,7 +656,7 @@ mod tests {
                     assert!(held.iter().all(|held| held.len() == count));
                     return (sent, now.since(start));
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Dismiss(_) => {}
                 Output::Timeout(next) => {
                     let next = next
                         .into_iter()
@@ -706,7 +741,7 @@ mod tests {
                     silent = Some(silent_for);
                 }
                 Output::Send(run) => sent += run.end - run.start,
-                Output::Solicit(_) | Output::Event(_) => {}
+                Output::Solicit(_) | Output::Event(_) | Output::Dismiss(_) => {}
             }
         }
         assert_eq!(sent, 10);

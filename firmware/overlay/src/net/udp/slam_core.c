@@ -410,14 +410,68 @@ static void slam_core_solved ( struct slam_core *core ) {
 		slam_core_forget ( core, solution->sums[ --solution->count ] );
 }
 
+/** Sums that a window needs beyond those that are kept */
+static uint32_t slam_core_needed ( const struct slam_core *core,
+				   uint64_t window ) {
+	const struct slam_parity_block *block;
+	uint32_t needed = slam_core_missing ( core, window );
+
+	for ( block = core->parity ; block ; block = block->next )
+		needed -= ( block->window == window );
+	return needed;
+}
+
+/**
+ * Give up the sums of the window that needs most, if that is another and needs no less
+ *
+ * @v core		Client
+ * @v window		Window for which room is wanted
+ * @v needed		Sums that it needs
+ * @ret done		Whether there is room now
+ *
+ * So the windows that need least are completed, and room is made for the next.
+ */
+static int slam_core_make_room ( struct slam_core *core, uint64_t window,
+				 uint32_t needed ) {
+	struct slam_parity_block **link;
+	struct slam_parity_block *block;
+	uint32_t worst = 0;
+	uint32_t most = 0;
+	uint32_t its;
+
+	for ( block = core->parity ; block ; block = block->next ) {
+		if ( block->window == window )
+			continue;
+		its = slam_core_needed ( core, block->window );
+		if ( ( its > most ) ||
+		     ( ( its == most ) && ( block->window > worst ) ) ) {
+			most = its;
+			worst = block->window;
+		}
+	}
+	if ( ( ! most ) || ( most < needed ) )
+		return 0;
+	for ( link = &core->parity ; ( block = *link ) != NULL ; ) {
+		if ( block->window != worst ) {
+			link = &block->next;
+			continue;
+		}
+		*link = block->next;
+		core->kept--;
+		slam_core_forget ( core, block );
+	}
+	return 1;
+}
+
 /** Keep a parity block; whether it is of use */
 static int slam_core_keep ( struct slam_core *core,
 			    const struct slam_core_packet *packet ) {
-	struct slam_parity_block **link = &core->parity;
+	struct slam_parity_block **link;
 	struct slam_parity_block *block;
 	uint32_t missing = slam_core_missing ( core, packet->block );
+	uint32_t needed;
 
-	for ( ; ( block = *link ) != NULL ; link = &block->next ) {
+	for ( block = core->parity ; block ; block = block->next ) {
 		if ( ( block->window == packet->block ) &&
 		     ( block->row == packet->row ) )
 			missing = 0;
@@ -428,18 +482,24 @@ static int slam_core_keep ( struct slam_core *core,
 	}
 	/* The map would not fit any memory if a window's number did not fit 32 bits */
 	if ( ( missing > SLAM_PARITY_MAX_MISSING ) ||
-	     ( core->kept >= core->config.max_parity ) ||
+	     ( ! core->config.max_parity ) ||
 	     ( packet->block > SLAM_CORE_U32_MAX ) )
+		return 0;
+	/* What completes its window takes no room for long */
+	needed = slam_core_needed ( core, packet->block );
+	if ( ( core->kept >= core->config.max_parity ) && ( needed > 1 ) &&
+	     ( ! slam_core_make_room ( core, packet->block, needed ) ) )
 		return 0;
 	block = core->hooks.alloc ( core->hooks.context,
 				    slam_core_parity_len ( core ) );
 	if ( ! block )
 		return 0;
+	block->next = NULL;
 	block->window = ( uint32_t ) packet->block;
 	block->row = packet->row;
 	block->credited = 0;
 	memcpy ( block->data, packet->payload, packet->payload_len );
-	block->next = NULL;
+	for ( link = &core->parity ; *link ; link = &( *link )->next ) {}
 	*link = block;
 	core->kept++;
 	return 1;
