@@ -149,7 +149,7 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&tally).unwrap(),
-            r#"{"event":"stopped","joined":2,"finished":1,"gave_up":0,"silent":0,"rejected":3,"lost_images":0,"sessions":1,"sent_bytes":2048,"seconds":1.5}"#
+            r#"{"event":"stopped","joined":2,"finished":1,"gave_up":0,"silent":0,"dropped":0,"rejected":3,"lost_images":0,"sessions":1,"sent_bytes":2048,"seconds":1.5}"#
         );
     }
 }

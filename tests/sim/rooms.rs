@@ -19,8 +19,9 @@ fn joining(kind: Kind, clients: u32, apart: Duration) -> Vec<Guest> {
 
 /// Seconds between the first and the last client's completion.
 fn spread(done: &[Option<Duration>]) -> f64 {
-    let done: Vec<_> = done.iter().map(|done| done.expect("completes")).collect();
-    (*done.iter().max().unwrap() - *done.iter().min().unwrap()).as_secs_f64()
+    let seconds = |done: &Option<Duration>| done.expect("completes").as_secs_f64();
+    let done = done.iter().map(seconds);
+    done.clone().fold(0.0, f64::max) - done.fold(f64::MAX, f64::min)
 }
 
 #[test]
