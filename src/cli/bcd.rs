@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use crate::image::bcd::file::{StoreFile, read_any};
 use crate::image::bcd::show::View;
 use crate::image::bcd::{Store, change, json, show, warn};
-use crate::image::regf::Recovery;
+use crate::image::regf::{Recovery, Repair};
 use crate::image::target::Target;
 use drives::DriveArgs;
 
@@ -106,7 +106,8 @@ struct ExportArgs {
 ///
 /// With --replace the store may exist: its objects become those that are imported, and what says
 /// the same in both keeps its place in the hive. A hive whose writing was interrupted is recovered,
-/// with its transaction logs (FILE.LOG1, FILE.LOG2) if they lie beside it.
+/// with its transaction logs (FILE.LOG1, FILE.LOG2) if they lie beside it, and one whose keys
+/// another program wrote in an order that Windows does not search in is sorted.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   slamboot bcd import store.json BCD")]
@@ -183,8 +184,8 @@ fn export(args: &ExportArgs) -> Result<()> {
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
-    let (store, recovery) = read_any(&args.file)?;
-    tell_recovery(&args.file, recovery);
+    let (store, repair) = read_any(&args.file)?;
+    tell_repair(&args.file, repair);
     let file = if args.replace && args.store.exists() {
         let mut file = StoreFile::open(&args.store)?;
         file.store = store;
@@ -210,10 +211,15 @@ fn finish(file: StoreFile) -> Result<()> {
     Ok(())
 }
 
-/// Says how a hive whose writing was interrupted was made whole.
-fn tell_recovery(path: &Path, recovery: Recovery) {
+/// Says how a hive that was interrupted in its writing, or is out of order, was made whole.
+fn tell_repair(path: &Path, repair: Repair) {
     let path = path.display();
-    match recovery {
+    match repair.sorted {
+        0 => {}
+        1 => println!("sorted:      the keys below one key of {path}"),
+        keys => println!("sorted:      the keys below {keys} keys of {path}"),
+    }
+    match repair.recovery {
         Recovery::NotNeeded => {}
         Recovery::Sectors(count) => println!("recovered:   {count} sectors of {path} from its log"),
         Recovery::Entries(count) => {

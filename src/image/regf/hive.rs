@@ -78,7 +78,10 @@ impl Hive {
     ///
     /// # Errors
     ///
-    /// A dirty hive ([`Error::Dirty`]), or the first field that is wrong.
+    /// A dirty hive ([`Error::Dirty`]), subkeys out of order ([`Error::Unsorted`]), both of which
+    /// [`Hive::repair`] mends, or the first field that is wrong. Hints in lists of subkeys that
+    /// do not match their names are no error: they are not used. Nor are two values with one
+    /// name: the first one counts, as in Windows.
     pub fn read(bytes: Vec<u8>) -> Result<Hive, Error> {
         Self::read_in(bytes, Order::Sorted)
     }
