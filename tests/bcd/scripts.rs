@@ -403,6 +403,11 @@ fn errors_name_line_and_column_and_what_to_do() {
             "there is no object {memdiag}",
         ),
         ("bcdedit /displayorder", (1, 22), "expected an identifier"),
+        (
+            "bcdedit /set {default} nx alwaysof",
+            (1, 27),
+            "did you mean AlwaysOff?",
+        ),
         ("bcdedit /timeout -1", (1, 18), "a number of seconds"),
         ("bcdedit /sysstore C:", (1, 9), "not supported"),
         (

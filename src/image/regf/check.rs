@@ -52,7 +52,7 @@ pub(super) fn check(
 }
 
 /// Offset in the file of a place in the hive bins data.
-fn file_offset(offset: u32) -> u64 {
+pub(super) fn file_offset(offset: u32) -> u64 {
     base::SIZE as u64 + u64::from(offset)
 }
 

@@ -185,6 +185,18 @@ impl Hive {
         Some(super::value::ValueNode(self.cells.get(offset)).value(&self.cells))
     }
 
+    /// Where a key's record begins in the file, in bytes, for whoever reports something wrong
+    /// with it.
+    pub fn offset(&self, key: KeyId) -> u64 {
+        check::file_offset(key.0) + 4
+    }
+
+    /// The same of a value's record.
+    pub fn value_offset(&self, key: KeyId, name: &str) -> Option<u64> {
+        let (_, offset) = self.find_value(key, NameBuf::new(name).name())?;
+        Some(check::file_offset(offset) + 4)
+    }
+
     /// Number and offset of a value.
     pub(super) fn find_value(&self, key: KeyId, name: super::name::Name) -> Option<(usize, u32)> {
         let mut values = self.values(key);
