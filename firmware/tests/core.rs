@@ -266,7 +266,7 @@ fn actions(
     stopped: bool,
     spoke: bool,
 ) -> (core::Actions<'_>, Option<Blocks>) {
-    let mut rebuilt = None;
+    let mut computed = None;
     let mut actions = core::Actions {
         started: None,
         restarted: None,
@@ -289,7 +289,7 @@ fn actions(
             Output::Rebuild(rebuild) => {
                 actions.rebuild = true;
                 let window: Vec<u8> = rebuild.span().map(stored).collect();
-                rebuilt = Some(rebuild.solve(&window).collect());
+                computed = Some(rebuild.solve(&window).collect());
             }
             Output::Send(bytes) if bytes == [0] && !spoke => {}
             Output::Send(bytes) => actions.send = Some(bytes),
@@ -298,7 +298,7 @@ fn actions(
             Output::Timeout(at) => actions.wake = Some(at.since_start().as_millis() as u64),
         }
     }
-    (actions, rebuilt)
+    (actions, computed)
 }
 
 /// What stands at `offset` of every file here.

@@ -106,12 +106,11 @@ fn most_sent(world: &World) -> f64 {
 
 #[test]
 fn everybody_completes_in_any_world() {
-    let seeds: Vec<u64> = match number("SLAMBOOT_SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => {
-            let fresh = 0..number("SLAMBOOT_SIM_SEEDS").unwrap_or(SEEDS);
-            REGRESSIONS.iter().copied().chain(fresh).collect()
-        }
+    let seeds: Vec<u64> = if let Some(seed) = number("SLAMBOOT_SIM_SEED") {
+        vec![seed]
+    } else {
+        let fresh = 0..number("SLAMBOOT_SIM_SEEDS").unwrap_or(SEEDS);
+        REGRESSIONS.iter().copied().chain(fresh).collect()
     };
     for seed in seeds {
         let _replay = Replay(seed);
