@@ -6,6 +6,7 @@ mod edit;
 mod make;
 mod script;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -148,11 +149,11 @@ fn show(args: &ShowArgs) -> Result<()> {
     match &args.id {
         Some(id) => {
             let guid = change::object(&store, id)?;
-            print!("{}", show::object(guid, &store.objects[&guid], view));
+            print(&show::object(guid, &store.objects[&guid], view))?;
         }
-        None if args.json => print!("{}", json::write(&store)),
+        None if args.json => print(&json::write(&store))?,
         None => {
-            print!("{}", show::store(&store, view));
+            print(&show::store(&store, view))?;
             tell_warnings(&store);
         }
     }
@@ -162,8 +163,7 @@ fn show(args: &ShowArgs) -> Result<()> {
 fn export(args: &ExportArgs) -> Result<()> {
     let store = StoreFile::open(&args.store)?.store;
     if args.file.as_os_str() == "-" {
-        print!("{}", json::write(&store));
-        return Ok(());
+        return print(&json::write(&store));
     }
     if args.json || args.file.extension().is_some_and(|end| end == "json") {
         if !args.replace && args.file.symlink_metadata().is_ok() {
@@ -173,7 +173,9 @@ fn export(args: &ExportArgs) -> Result<()> {
             );
         }
         let target = Target::open(&args.file)?;
-        std::io::Write::write_all(&mut target.file(), json::write(&store).as_bytes())
+        target
+            .file()
+            .write_all(json::write(&store).as_bytes())
             .with_context(|| format!("{}: cannot be written", args.file.display()))?;
         println!("written:     {}", target.publish()?.display());
         return Ok(());
@@ -194,6 +196,18 @@ fn import(args: &ImportArgs) -> Result<()> {
         StoreFile::create(&args.store, store, args.replace)?
     };
     finish(file)
+}
+
+/// Writes a text to standard output. Whoever reads it may have seen enough: `| head`.
+fn print(text: &str) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    match output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+    {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// Saves a store, says so, and tells what is wrong with it.

@@ -304,6 +304,31 @@ fn a_store_that_windows_would_not_search_right_is_sorted() {
 }
 
 #[test]
+fn who_reads_may_stop_reading() {
+    let folder = room();
+    good(&folder, &["create", "BCD", "--winpe"]);
+    for args in [
+        &["show", "BCD"][..],
+        &["show", "BCD", "--json"],
+        &["export", "BCD", "-"],
+    ] {
+        // A pipe that nobody reads.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_slamboot"))
+            .arg("bcd")
+            .args(args)
+            .current_dir(folder.path())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        assert_eq!(output.stderr, b"", "{args:?}");
+    }
+}
+
+#[test]
 fn values_may_begin_with_a_dash() {
     let folder = room();
     good(&folder, &["create", "BCD", "--winpe"]);

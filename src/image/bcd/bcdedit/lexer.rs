@@ -59,7 +59,7 @@ impl Word {
     }
 
     /// What follows this many bytes of it.
-    pub(super) fn from_byte(&self, byte: usize) -> Word {
+    pub(super) fn tail(&self, byte: usize) -> Word {
         Word {
             text: self.text.get(byte..).unwrap_or_default().to_owned(),
             start: self.at(byte),

@@ -2,8 +2,8 @@
 //! `/dbgsettings`, `/emssettings` and `/hypervisorsettings`: short forms of `/set` on the object
 //! that holds such settings for the whole machine.
 //!
-//! Source: "BCDEdit /dbgsettings", "/emssettings", "/hypervisorsettings" (learn.microsoft.com),
-//! for the words; which element each sets is the element of that name.
+//! The words are those of Microsoft's pages "`BCDEdit` /dbgsettings", "/emssettings" and
+//! "/hypervisorsettings" (learn.microsoft.com); each sets the element of its name.
 
 use super::lexer::Word;
 use super::{Fault, ScriptError};
@@ -105,7 +105,7 @@ impl Settings {
             let bare = word.text.trim_start_matches(['/', '-']);
             let skipped = word.text.len() - bare.len();
             let (name, value) = match bare.split_once(':') {
-                Some((name, _)) => (name, Some(word.from_byte(skipped + name.len() + 1))),
+                Some((name, _)) => (name, Some(word.tail(skipped + name.len() + 1))),
                 None => (bare, None),
             };
             let name = name.to_ascii_lowercase();
@@ -127,7 +127,7 @@ impl Settings {
                 },
                 (_, Some((_, element, text)), None) => values.push((*element, word.reworded(text))),
                 (None, None, None) if skipped == 0 && values.is_empty() && self.kind.is_some() => {
-                    values.extend(self.kind.map(|kind| (kind, word.from_byte(0))));
+                    values.extend(self.kind.map(|kind| (kind, word.tail(0))));
                 }
                 _ => return Err(self.unknown(&word, &name)),
             }
