@@ -350,7 +350,11 @@ impl<'a> Runner<'a> {
             self.variables.made(guid, description);
         }
         let id = alias::display(guid);
-        self.note(at, format!("{verb} {id} {description:?}"));
+        let description = match description {
+            "" => String::new(),
+            text => format!(" {text:?}"),
+        };
+        self.note(at, format!("{verb} {id}{description}"));
     }
 
     /// The content of a store that is mapped to a file, if this path is.
