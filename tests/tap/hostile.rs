@@ -15,10 +15,11 @@ use crate::rig::{self, Rig};
 use crate::support::Outcome;
 
 /// The slow ones first: they wait for the client's patience to end.
-pub const TESTS: [(&str, Test); 14] = [
+pub const TESTS: [(&str, Test); 15] = [
     ("a_server_that_goes_away_for_good", goes_away),
     ("a_file_shorter_than_it_claims", claims_too_much),
     ("no_server_at_all", no_server),
+    ("progress_is_shown", progress),
     ("questions_but_no_multicast", no_multicast),
     ("nothing_but_garbage", nothing_but_garbage),
     ("more_blocks_than_there_is_memory_for", too_many_blocks),
@@ -285,6 +286,37 @@ fn no_server() -> Outcome {
     let mut rig = Rig::new()?;
     let client = rig.client(&uri(), None)?;
     client.fails(&["SLAM: no server answered", "No SLAM server answered"])
+}
+
+/// iPXE shows what a job says of itself once a second: what is waited for, then how much is there.
+fn progress() -> Outcome {
+    let mut rig = Rig::new()?;
+    let server = rig.server()?;
+    let file = File::new(16, 400);
+    let client = rig.client(&uri(), None)?;
+    server.first_nack()?;
+    std::thread::sleep(Duration::from_millis(2500));
+    for step in 0..10 {
+        server.stream(&file, step * 40..(step + 1) * 40)?;
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    server.serve(&file)?;
+    client.has(&file)?;
+    // One line, rubbed out again and again: as bytes.
+    let log = std::fs::read(rig.dir.path().join("client.log"))?;
+    let said = String::from_utf8_lossy(&log).into_owned();
+    anyhow::ensure!(said.contains("[asking the server]"), "{said}");
+    let shown: Vec<u8> = said
+        .split('%')
+        .filter_map(|before| before.rsplit(|c: char| !c.is_ascii_digit()).next())
+        .filter_map(|digits| digits.parse().ok())
+        .filter(|percent| (1..100).contains(percent))
+        .collect();
+    anyhow::ensure!(
+        shown.len() >= 3 && shown.is_sorted() && shown.first() < shown.last(),
+        "{shown:?} in {said}"
+    );
+    Ok(())
 }
 
 fn no_multicast() -> Outcome {

@@ -18,7 +18,7 @@ use xtask::netlab::{HOST, Namespace, SERVER6};
 
 use crate::Test;
 use crate::foe::{File, Foe};
-use crate::rig::{self, Rig};
+use crate::rig::{self, Client, Rig};
 use crate::support::Outcome;
 
 pub const TESTS: [(&str, Test); 5] = [
@@ -360,6 +360,15 @@ fn server6(rig: &Rig) -> anyhow::Result<Foe> {
 
 /// A real machine's UEFI, its own network driver in iPXE: IPv4 and IPv6 groups.
 pub fn uefi() -> Outcome {
+    both_families(Rig::uefi)
+}
+
+/// The same of a PC BIOS, with `ipv6 = true`.
+pub fn bios6() -> Outcome {
+    both_families(Rig::bios6)
+}
+
+fn both_families(boot: fn(&mut Rig, &str, &str) -> anyhow::Result<Client>) -> Outcome {
     for v6 in [false, true] {
         let mut rig = Rig::new()?;
         let file = File::new(23, 300);
@@ -370,7 +379,7 @@ pub fn uefi() -> Outcome {
             let uri = format!("x-slam://{}", xtask::netlab::SERVER);
             (rig.server()?, uri, "")
         };
-        let client = rig.uefi(configure, &uri)?;
+        let client = boot(&mut rig, configure, &uri)?;
         server.serve(&file)?;
         client.has(&file)?;
     }
