@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use slam_client::window;
 use xtask::netlab::{HOST, SERVER};
 
 use crate::Test;
@@ -44,8 +45,10 @@ fn malformed(file: &File, random: &mut fastrand::Rng) -> Vec<Vec<u8>> {
     longer.extend([0xee; 64]);
     let mut noise = vec![0; random.usize(1..1400)];
     random.fill(&mut noise);
-    // Beyond the end, by a little and by far: the block number is behind the header.
-    let past = [file.blocks(), file.blocks() + 1, 1 << 31, 1 << 52].map(|block| {
+    // Beyond the end and the sums that are numbered after it, by a little and by far: the block
+    // number is behind the header.
+    let end = file.blocks() + window::windows(file.blocks()) * window::ROWS;
+    let past = [end, end + 1, 1 << 31, 1 << 52].map(|block| {
         let mut datagram = Vec::new();
         let index = slam_client::BlockIndex(block);
         file.header
@@ -87,6 +90,14 @@ fn noise() -> Outcome {
     let mut forged = file.clone();
     forged.content.iter_mut().for_each(|byte| *byte ^= 0x55);
     neighbour.stream(&forged, 0..20)?;
+    // As are sums over a window of which it forges the rest.
+    for block in [0, 1, 128].map(|beyond| file.blocks() + beyond) {
+        let mut sum = Vec::new();
+        let index = slam_client::BlockIndex(block);
+        file.header.encode().encode_data_prefix(index, &mut sum);
+        sum.extend([0xee; foe::BLOCK]);
+        neighbour.send(&sum)?;
+    }
     server.send_to(&file.solicit(), from)?;
     for block in 0..file.blocks() {
         for datagram in malformed(&file, &mut random) {
