@@ -230,20 +230,18 @@ pub fn decode(datagram: &[u8]) -> Result<Packet<'_>, Rejection> {
     // SAFETY: it reads `len` bytes of `datagram` and fills in `packet`, both borrowed for the call.
     let rejection =
         unsafe { ffi::slam_core_decode(datagram.as_ptr(), datagram.len(), &raw mut packet) };
-    match Rejection::from_c(rejection) {
-        Some(rejection) => Err(rejection),
-        None => {
-            let payload = || part(datagram, packet.payload, packet.payload_len);
-            Ok(Packet {
-                header: Header::from_c(&packet.header),
-                content: match (packet.is_data != 0, packet.is_parity != 0) {
-                    (false, _) => Content::Solicit,
-                    (true, false) => Content::Block(packet.block, payload()),
-                    (true, true) => Content::Parity(packet.block, packet.row, payload()),
-                },
-            })
-        }
+    if let Some(rejection) = Rejection::from_c(rejection) {
+        return Err(rejection);
     }
+    let payload = || part(datagram, packet.payload, packet.payload_len);
+    Ok(Packet {
+        header: Header::from_c(&packet.header),
+        content: match (packet.is_data != 0, packet.is_parity != 0) {
+            (false, _) => Content::Solicit,
+            (true, false) => Content::Block(packet.block, payload()),
+            (true, true) => Content::Parity(packet.block, packet.row, payload()),
+        },
+    })
 }
 
 /// The part of `datagram` that C points to; a panic where it is none.
