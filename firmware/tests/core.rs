@@ -286,10 +286,10 @@ fn actions(
             Output::Started { header: h } => actions.started = Some(header(h)),
             Output::Restarted { header: h } => actions.restarted = Some(header(h)),
             Output::Write { offset, payload } => actions.write = Some((offset, payload)),
-            Output::Rebuild(rebuild) => {
+            Output::Rebuild(window) => {
                 actions.rebuild = true;
-                let window: Vec<u8> = rebuild.span().map(stored).collect();
-                rebuilt = Some(rebuild.solve(&window).collect());
+                let bytes: Vec<u8> = window.span().map(stored).collect();
+                rebuilt = Some(window.solve(&bytes).collect());
             }
             Output::Send(bytes) if bytes == [0] && !spoke => {}
             Output::Send(bytes) => actions.send = Some(bytes),
