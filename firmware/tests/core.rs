@@ -69,6 +69,10 @@ fn decoded(datagram: &[u8]) -> Result<core::Packet<'_>, Rejection> {
             header: words(header),
             content: Content::Solicit,
         }),
+        Ok(ServerPacket::Dismissal { header }) => Ok(core::Packet {
+            header: words(header),
+            content: Content::Dismissal,
+        }),
         Err(error) => Err(wire_rejection(error)),
     }
 }
@@ -254,6 +258,7 @@ fn end(failure: &Failure) -> End {
         Failure::Silent { .. } => End::Silent,
         Failure::Refused { .. } => End::Refused,
         Failure::Unstable { .. } => End::Unstable,
+        Failure::Dismissed { .. } => End::Dismissed,
     }
 }
 
@@ -266,7 +271,7 @@ fn actions(
     stopped: bool,
     spoke: bool,
 ) -> (core::Actions<'_>, Option<Blocks>) {
-    let mut rebuilt = None;
+    let mut computed = None;
     let mut actions = core::Actions {
         started: None,
         restarted: None,
@@ -286,10 +291,10 @@ fn actions(
             Output::Started { header: h } => actions.started = Some(header(h)),
             Output::Restarted { header: h } => actions.restarted = Some(header(h)),
             Output::Write { offset, payload } => actions.write = Some((offset, payload)),
-            Output::Rebuild(window) => {
+            Output::Rebuild(rebuild) => {
                 actions.rebuild = true;
-                let bytes: Vec<u8> = window.span().map(stored).collect();
-                rebuilt = Some(window.solve(&bytes).collect());
+                let window: Vec<u8> = rebuild.span().map(stored).collect();
+                computed = Some(rebuild.solve(&window).collect());
             }
             Output::Send(bytes) if bytes == [0] && !spoke => {}
             Output::Send(bytes) => actions.send = Some(bytes),
@@ -298,7 +303,7 @@ fn actions(
             Output::Timeout(at) => actions.wake = Some(at.since_start().as_millis() as u64),
         }
     }
-    (actions, rebuilt)
+    (actions, computed)
 }
 
 /// What stands at `offset` of every file here.
@@ -445,6 +450,9 @@ fn life(seed: u64) -> (Option<End>, u64) {
             data(header, next)
         };
         let solicit = datagram.len() == header.encode().as_bytes().len();
+        if solicit && random.f64() < 0.002 {
+            datagram.push(0);
+        }
         if random.f64() < mischief {
             match random.u8(0..4) {
                 0 => datagram.truncate(random.usize(0..=datagram.len())),
@@ -499,7 +507,14 @@ fn c_and_rust_live_the_same_lives() {
     println!("{ends:?}, {rebuilt} windows completed from parity");
     if seeds.len() > 1 {
         assert!(rebuilt > 300, "{rebuilt} windows completed from parity");
-        for end in ["Complete", "Stopped", "Silent", "Unstable", "Refused"] {
+        for end in [
+            "Complete",
+            "Stopped",
+            "Silent",
+            "Unstable",
+            "Refused",
+            "Dismissed",
+        ] {
             assert!(
                 ends.contains_key(&format!("Some({end})")),
                 "no {end}: {ends:?}"

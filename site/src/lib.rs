@@ -10,6 +10,7 @@ mod load;
 mod rate;
 mod raw;
 mod site;
+mod slow;
 mod transfer;
 
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
@@ -20,4 +21,5 @@ pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,
     Image, ImageKind, Server, Site, Slam,
 };
+pub use slow::{SlowClients, SlowClientsError};
 pub use transfer::{Transfer, TransferPart};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::Spanned;
 
@@ -12,6 +13,11 @@ use crate::check::Key;
 use crate::error::{Complaint, SiteError, nearest};
 use crate::raw::{KEYS, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
 use crate::site::{Client, Firmware, Image, ImageKind, Server, Site, Slam};
+
+/// Clients that a session keeps, and that can be waited for.
+const MAX_CLIENTS: u32 = 4096;
+/// A day, in seconds.
+const MAX_WAIT: u64 = 86_400;
 
 type Span = Range<usize>;
 /// A mistake and where it stands.
@@ -157,6 +163,15 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
             (complaint, text.span())
         })
     });
+    let slow_clients = raw.slow_clients.map(|text| {
+        text.get_ref().parse().map_err(|_| {
+            let complaint = Complaint::new("[slam] slow_clients: no such policy")
+                .expected("\"none\", \"drop below RATE\" or \"cap at the slowest\"")
+                .found(format!("{:?}", text.get_ref()));
+            (complaint, text.span())
+        })
+    });
+    let max_wait = number("[slam] max_wait", raw.max_wait, 0..=MAX_WAIT, " seconds")?;
     let ports = 1..=u16::MAX;
     Ok(Slam {
         port: number("[slam] port", raw.port, ports.clone(), "")?.unwrap_or(default.port),
@@ -175,6 +190,10 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
         group_port: number("[slam] group_port", raw.group_port, ports, "")?
             .unwrap_or(default.group_port),
         max_rate: max_rate.transpose()?.unwrap_or(default.max_rate),
+        min_clients: number("[slam] min_clients", raw.min_clients, 1..=MAX_CLIENTS, "")?
+            .or(default.min_clients),
+        max_wait: max_wait.map(Duration::from_secs).or(default.max_wait),
+        slow_clients: slow_clients.transpose()?.unwrap_or(default.slow_clients),
         ttl: number("[slam] ttl", raw.ttl, 1..=u8::MAX, "")?.unwrap_or(default.ttl),
         block_size: number(
             "[slam] block_size",

@@ -106,9 +106,9 @@ impl Stock {
         let server = SocketAddrV4::new(uri.server.parse().context("an address")?, uri.port);
         let unicast = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         unicast.connect(server)?;
-        let (local, address) = match (unicast.local_addr()?.ip(), uri.group.ip()) {
-            (IpAddr::V4(local), IpAddr::V4(group)) => (local, group),
-            _ => bail!("IPv4 only"),
+        let addresses = (unicast.local_addr()?.ip(), uri.group.ip());
+        let (IpAddr::V4(local), IpAddr::V4(address)) = addresses else {
+            bail!("IPv4 only");
         };
         unicast.set_nonblocking(true)?;
         let group = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;

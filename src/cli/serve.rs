@@ -7,13 +7,13 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use site::{BitRate, Groups, Image, ImageKind, Key, Site};
+use site::{BitRate, Groups, Image, ImageKind, Key, Site, SlowClients};
 
 use crate::boot::http::{HttpServer, Loader};
 use crate::net::interface::{self, Chosen, Link};
@@ -35,6 +35,8 @@ Examples:
   slamboot serve winpe.img --interface eth0     one file, no configuration
   slamboot serve                                what ./slamboot.toml names
   slamboot serve --config room.toml --json      events as JSON, one object per line
+  slamboot serve lab.img --min-clients 30 --max-wait 120
+                                                start when 30 PCs are there, or after 2 minutes
 
 Exit codes: 0 stopped by SIGINT or SIGTERM, 1 failed, 2 wrong options.")]
 pub(super) struct ServeArgs {
@@ -93,6 +95,30 @@ pub(super) struct ServeArgs {
     /// Ceiling of what is sent for one file, such as "900 Mbit/s" [default: 900 Mbit/s]
     #[arg(long, value_name = "RATE", help_heading = "SLAM")]
     max_rate: Option<BitRate>,
+
+    /// Begin to send when so many clients are there [default: at once]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=4096),
+        help_heading = "Rooms"
+    )]
+    min_clients: Option<u32>,
+
+    /// Begin to send so long after the first client came, even if not all are there [default: 60
+    /// with --min-clients]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(0..=86_400),
+        help_heading = "Rooms"
+    )]
+    max_wait: Option<u32>,
+
+    /// What becomes of clients slower than their room: "none", "drop below 50 Mbit/s", "cap at the
+    /// slowest" [default: none]
+    #[arg(long, value_name = "POLICY", help_heading = "Rooms")]
+    slow_clients: Option<SlowClients>,
 
     /// Bytes in one block [default: 1451]
     #[arg(
@@ -233,6 +259,10 @@ fn resolve_site(args: ServeArgs) -> anyhow::Result<Site> {
     slam.group = args.group.unwrap_or(slam.group);
     slam.group_port = args.group_port.unwrap_or(slam.group_port);
     slam.max_rate = args.max_rate.unwrap_or(slam.max_rate);
+    slam.min_clients = args.min_clients.or(slam.min_clients);
+    let max_wait = args.max_wait.map(u64::from).map(Duration::from_secs);
+    slam.max_wait = max_wait.or(slam.max_wait);
+    slam.slow_clients = args.slow_clients.unwrap_or(slam.slow_clients);
     slam.block_size = args.block_size.unwrap_or(slam.block_size);
     slam.ttl = args.ttl.unwrap_or(slam.ttl);
     site.check().map_err(|conflict| {

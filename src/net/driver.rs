@@ -10,21 +10,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use site::{Slam, Transfer};
+use site::{BitRate, Slam, Transfer};
 use slam_client::parity;
 use slam_client::window::{self, ParityIndex};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
 use slam_client::{BlockIndex, Timestamp};
 
 use super::content::{Content, ContentError};
-use super::socket::{SessionSocket, SocketError};
+use super::socket::{ReceiveBuffers, SessionSocket, SocketError};
 use crate::observe::{Event, EventKind};
-use crate::slam::{Output, RateLimits, Server, SessionConfig, SessionEvent, SessionId};
+use crate::slam::{Output, RateLimits, Server, SessionConfig, SessionEvent, SessionId, Start};
 
 /// How often `stop` is looked at, and how often at least a silent driver wakes.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How long to send without looking for datagrams: where the link is slower than the pacer, there
+/// is always something to send, and what clients say would be heard too late to be understood.
+const LONGEST_TURN: Duration = Duration::from_micros(500);
 /// How long a full send queue is waited for.
 const SEND_WAIT: Duration = Duration::from_millis(20);
+/// How long a room is waited for where nothing else is said.
+const LONGEST_GATHERING: Duration = Duration::from_mins(1);
 /// How often events of one kind that anybody on the network can cause are told.
 const QUIET: Duration = Duration::from_secs(1);
 /// How often the path of a served file is looked at.
@@ -71,6 +76,7 @@ pub struct Driver {
     server: Server,
     endpoints: Vec<Endpoint>,
     served: Vec<Served>,
+    buffers: ReceiveBuffers,
 }
 
 /// The outer side of one session.
@@ -109,6 +115,16 @@ impl Quiet {
     }
 }
 
+/// When sessions begin to send. A room that may never be full is not waited for without end.
+fn start(slam: &Slam) -> Start {
+    Start {
+        clients: slam.min_clients.map(|clients| clients as usize),
+        wait: slam
+            .max_wait
+            .or(slam.min_clients.map(|_| LONGEST_GATHERING)),
+    }
+}
+
 impl Driver {
     /// Binds one socket per transfer, opens and digests each file; `progress` is told which
     /// transfer, and how many bytes of how many are done. IPv6 groups are served from `address6`,
@@ -137,6 +153,7 @@ impl Driver {
             server: Server::new(),
             endpoints: Vec::new(),
             served: Vec::new(),
+            buffers: ReceiveBuffers::default(),
         };
         for (transfer, socket) in transfers.iter().zip(sockets) {
             let name = transfer.name();
@@ -158,6 +175,8 @@ impl Driver {
             driver.server.add(&SessionConfig {
                 header,
                 rate: RateLimits::below(slam.max_rate),
+                start: start(slam),
+                slow_clients: slam.slow_clients,
             });
             driver.served.push(Served {
                 transfer: transfer.clone(),
@@ -206,8 +225,12 @@ impl Driver {
         let mut readable = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             self.receive(&readable, &clock, on_event);
+            let turn = clock();
             let wake = loop {
                 let now = clock();
+                if now.since(turn) >= LONGEST_TURN {
+                    break Some(now);
+                }
                 match self.server.poll(now) {
                     Ok((id, output)) => self.act(id, output, now, on_event),
                     Err(wake) => break wake,
@@ -233,9 +256,11 @@ impl Driver {
         for &at in readable {
             let endpoint = &mut self.endpoints[at];
             let server = &mut self.server;
-            let received = endpoint.socket.receive(|from, datagram| {
-                server.handle(SessionId(at), from, datagram, clock());
-            });
+            let received = endpoint
+                .socket
+                .receive(&mut self.buffers, |from, datagram| {
+                    server.handle(SessionId(at), from, datagram, clock());
+                });
             if let Err(error) = received {
                 endpoint.trouble(&error, clock(), on_event);
             }
@@ -280,10 +305,15 @@ impl Driver {
                 }
             }
             Output::Solicit(client) => {
-                if let Err(error) = endpoint
-                    .socket
-                    .send_to(client, session.encoded_header().as_bytes())
-                {
+                let header = session.encoded_header().as_bytes();
+                let socket = &endpoint.socket;
+                if let Err(error) = send_blocking(socket, || socket.send_to(client, header)) {
+                    endpoint.trouble(&error, now, on_event);
+                }
+            }
+            Output::Dismiss(client) => {
+                let dismissal = session.encoded_header().dismissal();
+                if let Err(error) = endpoint.socket.send_to(client, &dismissal) {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
@@ -373,7 +403,7 @@ impl Endpoint {
             // takes one more byte makes it so.
             let full = at / segment >= self.socket.segments_per_send(segment);
             if full || len > segment || !at.is_multiple_of(segment) {
-                send_blocking(&self.socket, &self.datagrams[..at], segment)?;
+                self.send(at, segment)?;
                 self.datagrams.copy_within(at.., 0);
                 self.datagrams.truncate(len);
                 segment = len;
@@ -382,12 +412,22 @@ impl Endpoint {
         if self.datagrams.is_empty() {
             return Ok(());
         }
-        send_blocking(&self.socket, &self.datagrams, segment)
+        self.send(self.datagrams.len(), segment)
+    }
+
+    /// Sends the first `len` bytes of the datagrams.
+    fn send(&self, len: usize, segment: usize) -> io::Result<()> {
+        let datagrams = &self.datagrams[..len];
+        send_blocking(&self.socket, || self.socket.send_group(datagrams, segment))
     }
 
     fn tell(&mut self, event: SessionEvent, now: Timestamp, on_event: &mut dyn FnMut(&Event)) {
         let file_bytes = self.header.total_bytes();
         let kind = match event {
+            SessionEvent::Waiting(start) => EventKind::SessionWaiting {
+                for_clients: start.clients,
+                at_most: start.wait,
+            },
             SessionEvent::Started => EventKind::SessionStarted,
             SessionEvent::ClientJoined(client) => EventKind::ClientJoined { client },
             SessionEvent::ClientFinished { client, after } => EventKind::ClientFinished {
@@ -407,6 +447,15 @@ impl Endpoint {
             SessionEvent::ClientSilent { client, silent_for } => {
                 EventKind::ClientSilent { client, silent_for }
             }
+            SessionEvent::ClientDropped {
+                client,
+                after,
+                goodput,
+            } => EventKind::ClientDropped {
+                client,
+                took: after,
+                bits_per_second: goodput.map(BitRate::bits_per_second),
+            },
             SessionEvent::Rejected { from, reason } => {
                 let Some(count) = self.rejected.count(now) else {
                     return;
@@ -448,11 +497,13 @@ impl Endpoint {
     }
 }
 
-/// Sends to the group; a full queue is waited for, since a block that is dropped here costs a
-/// round trip later.
-fn send_blocking(socket: &SessionSocket, datagrams: &[u8], segment: usize) -> io::Result<()> {
+/// Sends; a full queue is waited for, since what is dropped here costs a round trip later.
+fn send_blocking(
+    socket: &SessionSocket,
+    mut attempt: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
     loop {
-        match socket.send_group(datagrams, segment) {
+        match attempt() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait_for(&mut [PollFd::new(socket, PollFlags::OUT)], SEND_WAIT)?;
             }

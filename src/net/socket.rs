@@ -12,6 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Longest datagram that is read whole; longer ones are cut and so rejected.
 const MAX_DATAGRAM: usize = 2048;
+/// How many batches of datagrams are received before the next blocks leave.
+const RECEIVES_AT_ONCE: usize = 4;
 /// Most bytes in one segmented send (the kernel's limit is an IPv4 datagram).
 const MAX_SEND: usize = 65_000;
 
@@ -56,8 +58,11 @@ pub struct SessionSocket {
     socket: UdpSocket,
     state: UdpSocketState,
     group: SocketAddr,
-    buffers: Vec<u8>,
 }
+
+/// Where datagrams are received into: one for all sockets of a driver, which reads one at a time.
+#[derive(Debug, Default)]
+pub struct ReceiveBuffers(Vec<u8>);
 
 impl SessionSocket {
     /// Binds `local` and sends to `group` over the interface with that address; for IPv6, over the
@@ -101,12 +106,10 @@ impl SessionSocket {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into()).map_err(failed("prepare it"))?;
-        let buffers = vec![0; MAX_DATAGRAM * state.gro_segments() * BATCH_SIZE];
         Ok(SessionSocket {
             socket,
             state,
             group,
-            buffers,
         })
     }
 
@@ -137,13 +140,22 @@ impl SessionSocket {
         self.transmit(client, datagram, None)
     }
 
-    /// Hands each datagram that has arrived to `take`, without waiting.
-    pub fn receive(&mut self, mut take: impl FnMut(SocketAddr, &[u8])) -> io::Result<()> {
-        let each = self.buffers.len() / BATCH_SIZE;
-        loop {
+    /// Hands datagrams that have arrived to `take`, without waiting. A flood is left for the next
+    /// time, so that blocks go on leaving meanwhile.
+    pub fn receive(
+        &self,
+        buffers: &mut ReceiveBuffers,
+        mut take: impl FnMut(SocketAddr, &[u8]),
+    ) -> io::Result<()> {
+        let each = MAX_DATAGRAM * self.state.gro_segments();
+        if buffers.0.len() < each * BATCH_SIZE {
+            buffers.0.resize(each * BATCH_SIZE, 0);
+        }
+        for _ in 0..RECEIVES_AT_ONCE {
             let mut meta = [RecvMeta::default(); BATCH_SIZE];
-            let mut slices: Vec<IoSliceMut<'_>> =
-                self.buffers.chunks_mut(each).map(IoSliceMut::new).collect();
+            let mut chunks = buffers.0.chunks_exact_mut(each);
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
             let count = match self
                 .state
                 .recv((&self.socket).into(), &mut slices, &mut meta)
@@ -152,7 +164,7 @@ impl SessionSocket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            for (meta, buffer) in meta.iter().zip(self.buffers.chunks(each)).take(count) {
+            for (meta, buffer) in meta.iter().zip(buffers.0.chunks(each)).take(count) {
                 for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
                     take(meta.addr, datagram);
                 }
@@ -160,7 +172,11 @@ impl SessionSocket {
                     take(meta.addr, &[]);
                 }
             }
+            if count < BATCH_SIZE {
+                break;
+            }
         }
+        Ok(())
     }
 
     fn transmit(&self, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<()> {

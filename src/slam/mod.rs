@@ -2,23 +2,29 @@
 //! The SLAM server without a socket or a clock: datagrams and `now` in, decisions out.
 //!
 //! ```text
-//! datagram ─→ Server ─→ Session ─→ Clients   who is there, who was asked what and when
+//! datagram ─→ Server ─→ Session ─→ Room      whether sending has begun
+//!                          ├──────→ Clients   who is there, who was asked what and when
 //!                          │   └──→ Ahead     how far beyond a client's first gap to send
 //!                          ├──────→ Demand    what is to be sent, in which order
 //!                          ├──────→ Sent      when each block left, which tells loss from flight
+//!                          ├──────→ Hush      when to send nothing, so that the deaf can hear
 //!                          └──────→ Pacer     when; at the rate that RateControl finds
 //! ```
 
 mod ahead;
 mod clients;
 mod demand;
+mod hush;
 mod pacer;
+mod policy;
 mod rate;
 mod repair;
+mod room;
 mod sent;
 mod server;
 mod session;
 
 pub use rate::RateLimits;
+pub use room::Start;
 pub use server::{Server, SessionId};
 pub use session::{Output, Rejection, Session, SessionConfig, SessionEvent, SessionTotals};

@@ -16,7 +16,9 @@ pub struct SessionId(pub usize);
 pub struct Server {
     /// `None`: closed.
     sessions: Vec<Option<Session>>,
-    /// The session to poll first.
+    /// Those that have something to do, now or later: of hundreds of files, most are idle.
+    active: Vec<usize>,
+    /// The place among them to poll first.
     next: usize,
 }
 
@@ -46,8 +48,11 @@ impl Server {
 
     /// Ends what is under way in every session; poll once more for the totals.
     pub fn stop(&mut self, now: Timestamp) {
-        for session in self.sessions.iter_mut().flatten() {
-            session.stop(now);
+        for (at, session) in self.sessions.iter_mut().enumerate() {
+            if let Some(session) = session {
+                session.stop(now);
+                activate(&mut self.active, at);
+            }
         }
     }
 
@@ -55,6 +60,7 @@ impl Server {
     pub fn handle(&mut self, id: SessionId, from: SocketAddr, datagram: &[u8], now: Timestamp) {
         if let Some(Some(session)) = self.sessions.get_mut(id.0) {
             session.handle(from, datagram, now);
+            activate(&mut self.active, id.0);
         }
     }
 
@@ -62,15 +68,24 @@ impl Server {
     /// no session has anything to do.
     pub fn poll(&mut self, now: Timestamp) -> Result<(SessionId, Output), Option<Timestamp>> {
         let mut earliest: Option<Timestamp> = None;
-        for step in 0..self.sessions.len() {
-            let at = (self.next + step) % self.sessions.len();
-            let Some(session) = &mut self.sessions[at] else {
-                continue;
-            };
-            match session.poll(now) {
-                Output::Timeout(next) => earliest = earliest.into_iter().chain(next).min(),
-                output => {
-                    self.next = at + 1;
+        let mut step = 0;
+        while step < self.active.len() {
+            let place = (self.next + step) % self.active.len();
+            let at = self.active[place];
+            match self.sessions[at].as_mut().map(|session| session.poll(now)) {
+                Some(Output::Timeout(Some(next))) => {
+                    earliest = earliest.into_iter().chain([next]).min();
+                    step += 1;
+                }
+                None | Some(Output::Timeout(None)) => {
+                    // The order is kept, so that nobody is passed over.
+                    self.active.remove(place);
+                    if place < self.next {
+                        self.next -= 1;
+                    }
+                }
+                Some(output) => {
+                    self.next = place + 1;
                     return Ok((SessionId(at), output));
                 }
             }
@@ -79,13 +94,19 @@ impl Server {
     }
 }
 
+fn activate(active: &mut Vec<usize>, at: usize) {
+    if !active.contains(&at) {
+        active.push(at);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::slam::RateLimits;
-    use site::BitRate;
+    use crate::slam::{RateLimits, Start};
+    use site::{BitRate, SlowClients};
     use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
 
     #[test]
@@ -96,7 +117,12 @@ mod tests {
             let transaction = TransactionId(VarInt::new(number).unwrap());
             let header = TransferHeader::new(transaction, 100_000, size).unwrap();
             let rate = RateLimits::below(BitRate::from_bits_per_second(1_000_000_000));
-            server.add(&SessionConfig { header, rate });
+            server.add(&SessionConfig {
+                header,
+                rate,
+                start: Start::AT_ONCE,
+                slow_clients: SlowClients::Serve,
+            });
         }
         assert_eq!(server.poll(Timestamp::ZERO), Err(None));
         let client = SocketAddr::from(([10, 0, 0, 1], 1));
@@ -104,11 +130,14 @@ mod tests {
         for id in [SessionId(0), SessionId(1)] {
             server.handle(id, client, &[0x20, 0x21, 0], now);
         }
-        let order: Vec<usize> = std::iter::from_fn(|| server.poll(now).ok())
-            .filter(|(_, output)| matches!(output, Output::Send(_)))
-            .map(|(id, _)| id.0)
-            .take(4)
-            .collect();
+        let (mut now, mut order) = (now, Vec::new());
+        while order.len() < 4 {
+            match server.poll(now) {
+                Ok((id, Output::Send(_))) => order.push(id.0),
+                Ok(_) => {}
+                Err(next) => now = next.unwrap(),
+            }
+        }
         assert_eq!(order, [0, 1, 0, 1]);
         server.close(SessionId(0));
         assert!(server.session(SessionId(0)).is_none());
