@@ -639,6 +639,29 @@ fn a_file_beyond_what_32_bits_count_completes() {
     assert_eq!(bytes, 5 << 30);
 }
 
+/// One sum with a wrong byte would make wrong blocks of right ones.
+#[test]
+fn a_neighbours_parity_is_forgotten_with_its_blocks() {
+    let header = transfer(1, 3000, 1000);
+    let mut client = Client::new(0, &core::Config::default(), 3);
+    assert!(client.heed(false));
+    let whole = data(&header, 0);
+    client.handle(1, Input::Multicast(&whole));
+    assert!(client.heed(false));
+    let mut forged = Vec::new();
+    let number = BlockIndex(header.block_count());
+    header.encode().encode_data_prefix(number, &mut forged);
+    forged.extend([0xee; 1000]);
+    client.handle(1, Input::Multicast(&forged));
+    for block in 0..3 {
+        assert!(client.heed(true));
+        let honest = data(&header, block);
+        let actions = client.handle(2, Input::Multicast(&honest));
+        assert!(actions.write.is_some(), "block {block} is the server's");
+        assert_eq!(actions.end, (block == 2).then_some(End::Complete));
+    }
+}
+
 /// A neighbour that knows the transfer is believed only as long as the server was not heard, and
 /// what it sent is asked for again.
 #[test]

@@ -66,14 +66,15 @@ pub enum EventKind {
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         took: Duration,
     },
-    /// A client said goodbye that had asked for the same block again and again.
+    /// A client said goodbye that had asked for the same block again and again, or before the whole
+    /// file was sent.
     ClientGaveUp {
         /// Its address and port.
         client: SocketAddr,
         /// Since it joined.
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         took: Duration,
-        /// The block that it asked for in vain.
+        /// The block that it asked for in vain; `None`: it broke off.
         missing: Option<u64>,
     },
     /// A client no longer answers and is not waited for. It may have finished: a goodbye can get
@@ -194,7 +195,7 @@ impl fmt::Display for EventKind {
                          stock iPXE does not speak?",
                     ),
                     Some(block) => write!(f, ": block {block} never reached it"),
-                    None => Ok(()),
+                    None => f.write_str(": it broke off before the whole file was sent"),
                 }
             }
             EventKind::ClientSilent { client, silent_for } => write!(

@@ -54,6 +54,8 @@ pub(crate) struct Client {
     pub(crate) progress: Progress,
     /// It hears what was sent from this batch on.
     pub(crate) since: Serial,
+    /// How many blocks the session had sent before it can have heard one, where that is known.
+    pub(crate) deaf_to: Option<u64>,
     first_missing: Option<u64>,
     /// Batches before this one were known to it when it last spoke.
     known_until: Serial,
@@ -173,6 +175,7 @@ impl Clients {
             evidence: Evidence::default(),
             progress: Progress::default(),
             since,
+            deaf_to: None,
             first_missing: None,
             known_until: since,
             fruitless: 0,

@@ -34,6 +34,8 @@ const BLOCKS_PER_QUESTION: u64 = 40;
 const WINDOW: u32 = 2;
 /// A client that has just joined heard what was sent so shortly before.
 const JOINING: Duration = Duration::from_millis(5);
+/// Longer than a first NACK waits in our socket while its client hears blocks already.
+const QUEUED: Duration = Duration::from_millis(400);
 
 /// What a session is made of.
 #[derive(Clone, Debug)]
@@ -80,14 +82,15 @@ pub enum SessionEvent {
         /// From its first NACK on.
         after: Duration,
     },
-    /// A client has disconnected that got nowhere: its first gap had not moved for several NACKs.
-    /// On the wire this is the same goodbye (iPXE `slam.c`, `slam_finished`).
+    /// A client has disconnected that got nowhere: its first gap had not moved for several NACKs, or
+    /// fewer blocks were sent in its time than the file has. On the wire this is the same goodbye
+    /// (iPXE `slam.c`, `slam_finished`).
     ClientGaveUp {
         /// Which one.
         client: SocketAddr,
         /// From its first NACK on.
         after: Duration,
-        /// The block that it asked for again and again, in vain.
+        /// The block that it asked for again and again, in vain; `None`: it broke off.
         missing: Option<u64>,
     },
     /// A client no longer answers. It may have finished: a disconnect can get lost.
@@ -410,6 +413,14 @@ impl Session {
             }
             let since = self.sent.since(now - JOINING);
             self.clients.add(from, since, now);
+            // Whoever asks for block 0 and names no other knows no header: it holds nothing.
+            if nack.extent() == 1
+                && let Some(client) = self.clients.get_mut(from)
+            {
+                let heard = self.sent.since(now - QUEUED);
+                let heard = self.sent.blocks_between(heard, self.sent.next());
+                client.deaf_to = Some(self.totals.sent_blocks - heard);
+            }
             self.tell(SessionEvent::ClientJoined(from));
         }
         let asked = match self.clients.heard(from, now) {
@@ -511,9 +522,12 @@ impl Session {
             return;
         };
         let after = now.since(left.joined);
-        if left.is_stuck() {
+        let broke_off = left
+            .deaf_to
+            .is_some_and(|deaf_to| self.totals.sent_blocks - deaf_to < self.header.block_count());
+        if left.is_stuck() || broke_off {
             self.totals.gave_up += 1;
-            let missing = left.first_missing();
+            let missing = left.first_missing().filter(|_| left.is_stuck());
             self.tell(SessionEvent::ClientGaveUp {
                 client,
                 after,
@@ -777,6 +791,66 @@ mod tests {
             )
         };
         assert!(events.any(gave_up));
+    }
+
+    /// As one without memory for the file does, as soon as it knows the length.
+    #[test]
+    fn a_client_that_breaks_off_is_not_called_finished() {
+        let mut session = session(100_000);
+        let mut now = Timestamp::from_start(Duration::from_secs(1));
+        let mut sent = 0;
+        let mut left = Vec::new();
+        // The second one comes when the session runs already.
+        for client in [1, 2] {
+            session.handle(address(client), &[0x20, 0x21, 0, 0x21], now);
+            let enough = sent + 50;
+            while sent < enough {
+                match session.poll(now) {
+                    Output::Send(run) => sent += run.end - run.start,
+                    Output::Solicit(at) if at == address(1) => {
+                        session.handle(at, &[0x20, 0x21, 0, 0x21], now);
+                    }
+                    Output::Timeout(next) => now = now.max(next.unwrap()),
+                    _ => {}
+                }
+            }
+        }
+        for client in [1, 2] {
+            session.handle(address(client), &[0], now);
+            while let Output::Event(event) = session.poll(now) {
+                left.push(event);
+            }
+        }
+        let broke_off = |event: &&SessionEvent| {
+            matches!(event, SessionEvent::ClientGaveUp { missing: None, .. })
+        };
+        assert_eq!(left.iter().filter(broke_off).count(), 2, "{left:?}");
+        let Some(SessionEvent::Idle(totals)) = left.last() else {
+            panic!("{left:?}");
+        };
+        assert_eq!((totals.gave_up, totals.finished), (2, 0));
+    }
+
+    /// It was here before, so it may hold whatever it does not ask for.
+    #[test]
+    fn a_client_that_a_restarted_server_serves_the_rest_is_finished() {
+        let mut session = session(2000);
+        let mut now = Timestamp::from_start(Duration::from_secs(1));
+        let held: BlockSet = [0..1000, 1001..2000].into_iter().collect();
+        session.handle(address(1), &nack(&held, 2000), now);
+        loop {
+            match session.poll(now) {
+                Output::Send(_) => break,
+                Output::Timeout(next) => now = now.max(next.unwrap()),
+                _ => {}
+            }
+        }
+        session.handle(address(1), &[0], now);
+        let mut events = std::iter::from_fn(|| match session.poll(now) {
+            Output::Event(event) => Some(event),
+            _ => None,
+        });
+        assert!(events.any(|event| matches!(event, SessionEvent::ClientFinished { .. })));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod foe;
 mod hostile;
 mod membership;
+mod mini;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,17 +18,23 @@ type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
     let skip = support::lacking(&[Need::Firmware, Need::Boot]).or_else(rig::lacking);
-    let tests = hostile::TESTS.into_iter().chain(membership::TESTS);
+    let tests = hostile::TESTS.into_iter();
+    let tests = tests.chain(membership::TESTS).chain(mini::TESTS);
     let trials: Vec<_> = tests
         .map(|(name, test)| trial(name, skip.clone(), test))
         .collect();
+    let bios6 = trial(
+        "a_bios_machine_fetches_from_both_families",
+        skip.clone().or_else(rig::lacking_bios6),
+        membership::bios6,
+    );
     let skip = skip.or_else(rig::lacking_uefi);
     let uefi = trial(
         "a_uefi_machine_fetches_from_both_families",
         skip,
         membership::uefi,
     );
-    let trials = trials.into_iter().chain([uefi]);
+    let trials = trials.into_iter().chain([bios6, uefi]);
     // They wait more than they work.
     support::run(trials.collect(), 7)
 }

@@ -410,6 +410,18 @@ static void slam_core_solved ( struct slam_core *core ) {
 		slam_core_forget ( core, solution->sums[ --solution->count ] );
 }
 
+/** Give back all parity blocks */
+static void slam_core_drop_parity ( struct slam_core *core ) {
+	struct slam_parity_block *block;
+
+	slam_core_solved ( core );
+	while ( ( block = core->parity ) != NULL ) {
+		core->parity = block->next;
+		slam_core_forget ( core, block );
+	}
+	core->kept = 0;
+}
+
 /** Sums that a window needs beyond those that are kept */
 static uint32_t slam_core_needed ( const struct slam_core *core,
 				   uint64_t window ) {
@@ -858,14 +870,7 @@ void slam_core_init ( struct slam_core *core,
 
 /** Give back all memory; safe to call twice */
 void slam_core_free ( struct slam_core *core ) {
-	struct slam_parity_block *block;
-
-	slam_core_solved ( core );
-	while ( ( block = core->parity ) != NULL ) {
-		core->parity = block->next;
-		slam_core_forget ( core, block );
-	}
-	core->kept = 0;
+	slam_core_drop_parity ( core );
 	if ( core->map )
 		core->hooks.free ( core->hooks.context, core->map,
 				   core->map_len );
@@ -887,6 +892,7 @@ void slam_core_free ( struct slam_core *core ) {
 int slam_core_heed ( struct slam_core *core, int from_server ) {
 	if ( from_server ) {
 		if ( core->foreign_taken && core->map && ! core->end ) {
+			slam_core_drop_parity ( core );
 			memset ( core->map, 0, core->map_len );
 			core->held = 0;
 			core->first_gap = 0;
