@@ -23,18 +23,13 @@ fn main() -> ExitCode {
     let trials: Vec<_> = tests
         .map(|(name, test)| trial(name, skip.clone(), test))
         .collect();
-    let bios6 = trial(
-        "a_bios_machine_fetches_from_both_families",
-        skip.clone().or_else(rig::lacking_bios6),
-        membership::bios6,
-    );
     let skip = skip.or_else(rig::lacking_uefi);
     let uefi = trial(
         "a_uefi_machine_fetches_from_both_families",
         skip,
         membership::uefi,
     );
-    let trials = trials.into_iter().chain([bios6, uefi]);
+    let trials = trials.into_iter().chain([uefi]);
     // They wait more than they work.
     support::run(trials.collect(), 7)
 }

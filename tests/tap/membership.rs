@@ -18,7 +18,7 @@ use xtask::netlab::{HOST, Namespace, SERVER6};
 
 use crate::Test;
 use crate::foe::{File, Foe};
-use crate::rig::{self, Client, Rig};
+use crate::rig::{self, Rig};
 use crate::support::Outcome;
 
 pub const TESTS: [(&str, Test); 5] = [
@@ -198,7 +198,7 @@ fn sum(parts: &[&[u8]]) -> u16 {
 /// section 3), and acts upon leaves.
 const QUERIER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 
-/// A querier that is not the switch: asks for `group`, or for all, as IGMPv2 or v3.
+/// A querier that is not the switch: asks for `group`, or for all, as `IGMPv2` or v3.
 fn ask(socket: &Socket, version: u8, group: Option<Ipv4Addr>) -> anyhow::Result<()> {
     let to = group.unwrap_or(Ipv4Addr::new(224, 0, 0, 1));
     let mut message = vec![0x11, 10, 0, 0];
@@ -360,15 +360,6 @@ fn server6(rig: &Rig) -> anyhow::Result<Foe> {
 
 /// A real machine's UEFI, its own network driver in iPXE: IPv4 and IPv6 groups.
 pub fn uefi() -> Outcome {
-    both_families(Rig::uefi)
-}
-
-/// The same of a PC BIOS, with `ipv6 = true`.
-pub fn bios6() -> Outcome {
-    both_families(Rig::bios6)
-}
-
-fn both_families(boot: fn(&mut Rig, &str, &str) -> anyhow::Result<Client>) -> Outcome {
     for v6 in [false, true] {
         let mut rig = Rig::new()?;
         let file = File::new(23, 300);
@@ -379,7 +370,7 @@ fn both_families(boot: fn(&mut Rig, &str, &str) -> anyhow::Result<Client>) -> Ou
             let uri = format!("x-slam://{}", xtask::netlab::SERVER);
             (rig.server()?, uri, "")
         };
-        let client = boot(&mut rig, configure, &uri)?;
+        let client = rig.uefi(configure, &uri)?;
         server.serve(&file)?;
         client.has(&file)?;
     }

@@ -51,9 +51,7 @@ enum Server {
         trailing: Arc<AtomicUsize>,
         thread: Option<JoinHandle<anyhow::Result<()>>>,
     },
-    Real {
-        _running: Running,
-    },
+    Real(#[expect(dead_code, reason = "dropping it ends the program")] Box<Running>),
 }
 
 impl Server {
@@ -73,8 +71,8 @@ impl Server {
         server.ip(["route", "add", "224.0.0.0/4", "dev", INTERFACE])?;
         let console = Console::open("mini-slamd", &rig.dir.path().join("mini-slamd.log"))?;
         let (out, err) = (console.pipe("out")?, console.pipe("err")?);
-        let _running = server.cmd(program).arg(path).spawn_into(out, err)?;
-        Ok(Server::Real { _running })
+        let running = server.cmd(program).arg(path).spawn_into(out, err)?;
+        Ok(Server::Real(Box::new(running)))
     }
 
     fn double(namespace: &Namespace, file: &File) -> anyhow::Result<Server> {

@@ -60,11 +60,6 @@ pub fn lacking_uefi() -> Option<String> {
     (!there).then(|| format!("no {OVMF} (Debian: package ovmf)"))
 }
 
-/// Why a BIOS ROM with IPv6, which needs a library of its own, is not built now.
-pub fn lacking_bios6() -> Option<String> {
-    Some("a BIOS build has no sha1sum to judge by, and its fetch is not shown to work".to_owned())
-}
-
 /// `ipxe.efi`, built.
 fn efi() -> anyhow::Result<PathBuf> {
     let dist = paths().target.join("test/tap");
@@ -75,22 +70,6 @@ fn efi() -> anyhow::Result<PathBuf> {
         .limit(BUILD_LIMIT)
         .read()?;
     Ok(dist.join("firmware/ipxe.efi"))
-}
-
-/// e1000's option ROM with IPv6 (`ipv6 = true`), built.
-fn bios6() -> anyhow::Result<PathBuf> {
-    let dist = paths().target.join("test/bios6");
-    fs::create_dir_all(&dist)?;
-    let config = dist.join("slamboot.toml");
-    fs::write(&config, "[firmware]\nipv6 = true\n")?;
-    Cmd::new("cargo")
-        .dir(&paths().root)
-        .args(["xtask", "firmware", "--target", "8086100e.mrom", "--config"])
-        .arg(&config)
-        .env("SLAMBOOT_DIST", &dist)
-        .limit(BUILD_LIMIT)
-        .read()?;
-    Ok(dist.join("firmware/8086100e.mrom"))
 }
 
 /// `tap.linux`, built once.
@@ -191,14 +170,6 @@ impl Rig {
                     esp.display()
                 ))
                 .args(["-device", "virtio-blk-pci,drive=esp,bootindex=0"])
-        })
-    }
-
-    /// A BIOS machine in QEMU with the same script: iPXE, with IPv6, is its card's option ROM.
-    pub fn bios6(&mut self, configure: &str, uri: &str) -> anyhow::Result<Client> {
-        let device = format!("e1000,romfile={},netdev=net", bios6()?.display());
-        self.machine(configure, uri, &device, |command| {
-            command.args(["-m", "256", "-boot", "n"])
         })
     }
 
