@@ -154,6 +154,8 @@ pub enum End {
     Refused,
     /// The transfer changed again and again.
     Unstable,
+    /// The server no longer waits for this client.
+    Dismissed,
 }
 
 impl End {
@@ -166,6 +168,7 @@ impl End {
             ffi::SLAM_CORE_SILENT => End::Silent,
             ffi::SLAM_CORE_REFUSED => End::Refused,
             ffi::SLAM_CORE_UNSTABLE => End::Unstable,
+            ffi::SLAM_CORE_DISMISSED => End::Dismissed,
             _ => return None,
         })
     }
@@ -210,6 +213,8 @@ pub enum Content<'d> {
     Parity(u64, u8, &'d [u8]),
     /// Nothing: it is a solicit.
     Solicit,
+    /// That the server no longer waits.
+    Dismissal,
 }
 
 /// Takes a datagram from the server apart; every length and number in it is checked.
@@ -221,6 +226,7 @@ pub fn decode(datagram: &[u8]) -> Result<Packet<'_>, Rejection> {
             block_size: 0,
         },
         is_data: 0,
+        is_dismissal: 0,
         is_parity: 0,
         block: 0,
         row: 0,
@@ -237,6 +243,7 @@ pub fn decode(datagram: &[u8]) -> Result<Packet<'_>, Rejection> {
     Ok(Packet {
         header: Header::from_c(&packet.header),
         content: match (packet.is_data != 0, packet.is_parity != 0) {
+            (false, _) if packet.is_dismissal != 0 => Content::Dismissal,
             (false, _) => Content::Solicit,
             (true, false) => Content::Block(packet.block, payload()),
             (true, true) => Content::Parity(packet.block, packet.row, payload()),

@@ -51,6 +51,7 @@ pub const SLAM_CORE_NO_DATA: slam_core_end = 4;
 pub const SLAM_CORE_SILENT: slam_core_end = 5;
 pub const SLAM_CORE_REFUSED: slam_core_end = 6;
 pub const SLAM_CORE_UNSTABLE: slam_core_end = 7;
+pub const SLAM_CORE_DISMISSED: slam_core_end = 8;
 pub type slam_core_end = ::core::ffi::c_uint;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -101,6 +102,7 @@ pub struct slam_core_header {
 pub struct slam_core_packet {
     pub header: slam_core_header,
     pub is_data: ::core::ffi::c_int,
+    pub is_dismissal: ::core::ffi::c_int,
     pub is_parity: ::core::ffi::c_int,
     pub block: u64,
     pub row: u8,

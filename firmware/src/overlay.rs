@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our own C, laid over iPXE's tree as further files: upstream's text is never changed.
 
-use site::Client;
+use site::{Client, Firmware};
 
 use crate::pins::{ExplicitGroups, Release};
 use crate::tree::{File, TreeDigest};
@@ -72,14 +72,14 @@ const MEMBERSHIP: [(&str, &str); 8] = [
     ),
 ];
 
-/// What `release` gets, for the SLAM client `client`. What of it is linked, headers decide
-/// ([`headers`](crate::config::headers)).
-pub fn files(release: &Release, client: Client) -> Vec<(&'static str, &'static str)> {
+/// What a site's ROMs of `release` get: what is not linked is not there either, so that changing it
+/// leaves their tree as it is. [`headers`](crate::config::headers) name it to the linker.
+pub fn files(firmware: &Firmware, release: &Release) -> Vec<(&'static str, &'static str)> {
     let mut files = Vec::new();
-    if release.membership(true) {
+    if release.membership(firmware.igmp) {
         files.extend(MEMBERSHIP);
     }
-    match (release.client(client), release.explicit_groups) {
+    match (release.client(firmware.client), release.explicit_groups) {
         (Client::Slamboot, _) => files.extend(CLIENT),
         (Client::Stock, ExplicitGroups::Broken) => files.push(EXPLICIT_GROUPS),
         (Client::Stock, ExplicitGroups::Right) => {}
@@ -89,11 +89,60 @@ pub fn files(release: &Release, client: Client) -> Vec<(&'static str, &'static s
 }
 
 /// Identifies those files' content.
-pub fn digest(release: &Release, client: Client) -> TreeDigest {
+pub fn digest(firmware: &Firmware, release: &Release) -> TreeDigest {
     let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
-    let files: Vec<_> = files(release, client)
+    let files: Vec<_> = files(firmware, release)
         .into_iter()
         .map(|(path, text)| (path, plain(text)))
         .collect();
     TreeDigest::over(files.iter().map(|(path, file)| (*path, file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use site::Site;
+
+    #[test]
+    fn what_is_not_linked_is_not_laid_over() {
+        let pins = crate::pins::Pins::builtin().unwrap();
+        let laid = |release: &str, client, igmp| {
+            let mut firmware = Site::default().firmware;
+            (firmware.client, firmware.igmp) = (client, igmp);
+            let files = files(&firmware, pins.release(release).unwrap());
+            let names = files.iter().map(|(path, _)| path.rsplit('/').next());
+            names.map(Option::unwrap).collect::<Vec<_>>().join(" ")
+        };
+        let stock = laid("v2.0.0", Client::Stock, false);
+        assert_eq!(stock, "slam_aton.c");
+        let deaf = laid("v2.0.0", Client::Slamboot, false);
+        assert!(deaf.contains("slam_core.c"), "{deaf}");
+        assert!(!deaf.contains("igmp"), "{deaf}");
+        let member = laid("v2.0.0", Client::Stock, true);
+        assert!(member.contains("igmp_core.c"), "{member}");
+        assert!(!member.contains("slam_core"), "{member}");
+        assert_eq!(laid("v1.20.1", Client::Slamboot, true), "");
+    }
+
+    #[test]
+    fn every_file_of_the_overlay_is_laid_over_by_somebody() {
+        let listed = CLIENT.iter().chain(&MEMBERSHIP).chain([&EXPLICIT_GROUPS]);
+        let listed: Vec<_> = listed.map(|(path, _)| *path).collect();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("overlay");
+        let mut directories = vec![root.clone()];
+        let mut found = 0;
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                    continue;
+                }
+                let name = path.strip_prefix(&root).unwrap().display().to_string();
+                assert!(listed.contains(&name.as_str()), "{name} is in no list");
+                found += 1;
+            }
+        }
+        assert_eq!(found, listed.len());
+    }
 }

@@ -69,6 +69,10 @@ fn decoded(datagram: &[u8]) -> Result<core::Packet<'_>, Rejection> {
             header: words(header),
             content: Content::Solicit,
         }),
+        Ok(ServerPacket::Dismissal { header }) => Ok(core::Packet {
+            header: words(header),
+            content: Content::Dismissal,
+        }),
         Err(error) => Err(wire_rejection(error)),
     }
 }
@@ -254,6 +258,7 @@ fn end(failure: &Failure) -> End {
         Failure::Silent { .. } => End::Silent,
         Failure::Refused { .. } => End::Refused,
         Failure::Unstable { .. } => End::Unstable,
+        Failure::Dismissed { .. } => End::Dismissed,
     }
 }
 
@@ -445,6 +450,9 @@ fn life(seed: u64) -> (Option<End>, u64) {
             data(header, next)
         };
         let solicit = datagram.len() == header.encode().as_bytes().len();
+        if solicit && random.f64() < 0.002 {
+            datagram.push(0);
+        }
         if random.f64() < mischief {
             match random.u8(0..4) {
                 0 => datagram.truncate(random.usize(0..=datagram.len())),
@@ -499,7 +507,14 @@ fn c_and_rust_live_the_same_lives() {
     println!("{ends:?}, {rebuilt} windows completed from parity");
     if seeds.len() > 1 {
         assert!(rebuilt > 300, "{rebuilt} windows completed from parity");
-        for end in ["Complete", "Stopped", "Silent", "Unstable", "Refused"] {
+        for end in [
+            "Complete",
+            "Stopped",
+            "Silent",
+            "Unstable",
+            "Refused",
+            "Dismissed",
+        ] {
             assert!(
                 ends.contains_key(&format!("Some({end})")),
                 "no {end}: {ends:?}"
@@ -622,6 +637,29 @@ fn a_file_beyond_what_32_bits_count_completes() {
         assert_eq!(actions.end.is_some(), block == 0);
     }
     assert_eq!(bytes, 5 << 30);
+}
+
+/// One sum with a wrong byte would make wrong blocks of right ones.
+#[test]
+fn a_neighbours_parity_is_forgotten_with_its_blocks() {
+    let header = transfer(1, 3000, 1000);
+    let mut client = Client::new(0, &core::Config::default(), 3);
+    assert!(client.heed(false));
+    let whole = data(&header, 0);
+    client.handle(1, Input::Multicast(&whole));
+    assert!(client.heed(false));
+    let mut forged = Vec::new();
+    let number = BlockIndex(header.block_count());
+    header.encode().encode_data_prefix(number, &mut forged);
+    forged.extend([0xee; 1000]);
+    client.handle(1, Input::Multicast(&forged));
+    for block in 0..3 {
+        assert!(client.heed(true));
+        let honest = data(&header, block);
+        let actions = client.handle(2, Input::Multicast(&honest));
+        assert!(actions.write.is_some(), "block {block} is the server's");
+        assert_eq!(actions.end, (block == 2).then_some(End::Complete));
+    }
 }
 
 /// A neighbour that knows the transfer is believed only as long as the server was not heard, and

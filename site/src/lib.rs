@@ -10,6 +10,7 @@ mod load;
 mod rate;
 mod raw;
 mod site;
+mod slow;
 mod transfer;
 
 pub use ipnet::IpNet;
@@ -22,4 +23,5 @@ pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,
     Image, ImageKind, Priority, Server, Site, Slam,
 };
+pub use slow::{SlowClients, SlowClientsError};
 pub use transfer::{Transfer, TransferPart};

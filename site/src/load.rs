@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
@@ -14,6 +15,11 @@ use crate::error::{Complaint, SiteError, nearest};
 use crate::rate::BitRate;
 use crate::raw::{KEYS, Names, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
 use crate::site::{Client, Firmware, Image, ImageKind, Priority, Server, Site, Slam};
+
+/// Clients that a session keeps, and that can be waited for.
+const MAX_CLIENTS: u32 = 4096;
+/// A day, in seconds.
+const MAX_WAIT: u64 = 86_400;
 
 type Span = Range<usize>;
 /// A mistake and where it stands.
@@ -148,6 +154,15 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
     places.note(Key::GroupPort, raw.group_port.as_ref());
     places.note(Key::Ttl, raw.ttl.as_ref());
     places.note(Key::BlockSize, raw.block_size.as_ref());
+    let slow_clients = raw.slow_clients.map(|text| {
+        text.get_ref().parse().map_err(|_| {
+            let complaint = Complaint::new("[slam] slow_clients: no such policy")
+                .expected("\"none\", \"drop below RATE\" or \"cap at the slowest\"")
+                .found(format!("{:?}", text.get_ref()));
+            (complaint, text.span())
+        })
+    });
+    let max_wait = number("[slam] max_wait", raw.max_wait, 0..=MAX_WAIT, " seconds")?;
     let ports = 1..=u16::MAX;
     Ok(Slam {
         port: number("[slam] port", raw.port, ports.clone(), "")?.unwrap_or(default.port),
@@ -168,6 +183,10 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
         max_rate: rate("[slam] max_rate", raw.max_rate)?.unwrap_or(default.max_rate),
         total_rate: rate("[slam] total_rate", raw.total_rate)?,
         allowed: networks(raw.allowed)?,
+        min_clients: number("[slam] min_clients", raw.min_clients, 1..=MAX_CLIENTS, "")?
+            .or(default.min_clients),
+        max_wait: max_wait.map(Duration::from_secs).or(default.max_wait),
+        slow_clients: slow_clients.transpose()?.unwrap_or(default.slow_clients),
         ttl: number("[slam] ttl", raw.ttl, 1..=u8::MAX, "")?.unwrap_or(default.ttl),
         block_size: number(
             "[slam] block_size",

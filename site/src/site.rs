@@ -3,11 +3,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::groups::Groups;
 use crate::rate::BitRate;
+use crate::slow::SlowClients;
 
 /// Server UDP port of the first transfer (iPXE `slam.c`, `SLAM_DEFAULT_PORT`).
 pub const DEFAULT_SLAM_PORT: u16 = 10000;
@@ -68,6 +70,13 @@ pub struct Slam {
     /// Networks whose clients are heard; `None`: those of the interface, and everybody where data
     /// goes through routers (a `ttl` above 1).
     pub allowed: Option<Vec<IpNet>>,
+    /// So many clients make a room full, and sending begins; `None`: nobody is waited for.
+    pub min_clients: Option<u32>,
+    /// Sending begins so long after the first client has come, full or not; `None`: a minute, where
+    /// `min_clients` is given.
+    pub max_wait: Option<Duration>,
+    /// What becomes of clients that are slower than their room.
+    pub slow_clients: SlowClients,
     /// Multicast TTL, or hop limit; 1 keeps traffic on the segment.
     pub ttl: u8,
     /// Bytes in a block.
@@ -187,6 +196,9 @@ impl Default for Site {
                 max_rate: BitRate::from_bits_per_second(900_000_000),
                 total_rate: None,
                 allowed: None,
+                min_clients: None,
+                max_wait: None,
+                slow_clients: SlowClients::Serve,
                 ttl: 1,
                 block_size: DEFAULT_BLOCK_SIZE,
                 stock_clients: true,

@@ -146,6 +146,17 @@ pub enum Failure {
         /// Blocks in the transfer.
         count: u64,
     },
+    /// The server no longer waits for this client.
+    #[error(
+        "the server dropped this client as too slow for its room, with {held} of {count} blocks \
+         received"
+    )]
+    Dismissed {
+        /// Blocks received.
+        held: u64,
+        /// Blocks in the transfer.
+        count: u64,
+    },
     /// Something was heard, and none of it was acceptable.
     #[error("refused all of {datagrams} datagram(s); the last because: {last}")]
     Refused {

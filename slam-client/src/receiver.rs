@@ -78,7 +78,9 @@ pub struct Stats {
     pub duplicates: u64,
     /// Blocks not kept because of [`Config::max_gaps`] or [`Config::reach`].
     pub unkept: u64,
-    /// Blocks that were computed from parity, among the new ones.
+    /// Parity blocks that were of use.
+    pub parity: u64,
+    /// Blocks that were computed from them, among the new ones.
     pub rebuilt: u64,
     /// Solicits answered.
     pub solicits: u64,
@@ -199,7 +201,9 @@ impl Receiver {
                 parity,
                 payload,
             } => self.parity(now, header, parity, payload, draft),
-            ServerPacket::Solicit { .. } => Err(Rejection::SolicitToGroup),
+            ServerPacket::Solicit { .. } | ServerPacket::Dismissal { .. } => {
+                Err(Rejection::SolicitToGroup)
+            }
         }
     }
 
@@ -256,6 +260,7 @@ impl Receiver {
         match kept {
             Kept::New => {
                 let rebuild = parity.complete(index.window, &header, held);
+                self.stats.parity += 1;
                 self.rebuild(rebuild, draft);
             }
             Kept::Useless => self.stats.duplicates += 1,
@@ -290,8 +295,15 @@ impl Receiver {
         datagram: &[u8],
         draft: &mut Draft<'_>,
     ) -> Result<(), Rejection> {
-        let ServerPacket::Solicit { header } = ServerPacket::decode(datagram)? else {
-            return Err(Rejection::DataToClient);
+        let header = match ServerPacket::decode(datagram)? {
+            ServerPacket::Solicit { header } => header,
+            ServerPacket::Dismissal { header } => {
+                self.dismissed(header, draft);
+                return Ok(());
+            }
+            ServerPacket::Data { .. } | ServerPacket::Parity { .. } => {
+                return Err(Rejection::DataToClient);
+            }
         };
         if self.enter(now, header, draft)?.is_none() {
             return Ok(());
@@ -303,6 +315,16 @@ impl Receiver {
             self.nack(now, false, draft);
         }
         Ok(())
+    }
+
+    /// Of another transfer than the one at hand it says nothing.
+    fn dismissed(&mut self, header: TransferHeader, draft: &mut Draft<'_>) {
+        if let Phase::Receiving(transfer) = &self.phase
+            && transfer.header == header
+        {
+            let (held, count) = (transfer.held.len(), header.block_count());
+            self.fail(Failure::Dismissed { held, count }, draft);
+        }
     }
 
     fn timeout(&mut self, now: Timestamp, draft: &mut Draft<'_>) {
@@ -410,6 +432,7 @@ impl Receiver {
             blocks,
             duplicates,
             unkept,
+            parity,
             solicits,
             nacks,
             rejected,
@@ -417,7 +440,7 @@ impl Receiver {
             ..
         } = self.stats;
         match (&self.phase, last_rejection) {
-            (Phase::Receiving(transfer), _) if blocks + duplicates + unkept > 0 => {
+            (Phase::Receiving(transfer), _) if blocks + duplicates + unkept + parity > 0 => {
                 Failure::Silent {
                     held: transfer.held.len(),
                     count: transfer.header.block_count(),

@@ -41,16 +41,41 @@ impl Stash {
         if missing == 0 {
             return Kept::Useless;
         }
-        if missing > MAX_MISSING as u64 || self.blocks >= limit {
+        let kept = self.windows.get(&index.window);
+        if kept.is_some_and(|kept| kept.iter().any(|(row, _)| *row == index.row)) {
+            return Kept::Useless;
+        }
+        let needed = missing - kept.map_or(0, Vec::len) as u64;
+        if missing > MAX_MISSING as u64 || limit == 0 {
+            return Kept::NoRoom;
+        }
+        // What completes its window takes no room for long.
+        if self.blocks >= limit && needed > 1 && !self.make_room(index.window, needed, held, count)
+        {
             return Kept::NoRoom;
         }
         let kept = self.windows.entry(index.window).or_default();
-        if kept.iter().any(|(row, _)| *row == index.row) {
-            return Kept::Useless;
-        }
         kept.push((index.row, payload.to_vec()));
         self.blocks += 1;
         Kept::New
+    }
+
+    /// Gives up the sums of the window that needs most, if that is another than `window` and needs
+    /// no less: so those that need least are completed, and room is made for the next. Whether
+    /// there is room now.
+    fn make_room(&mut self, window: u64, needed: u64, held: &BlockSet, count: u64) -> bool {
+        let others = self.windows.iter().filter(|(other, _)| **other != window);
+        let worst = others
+            .map(|(&other, kept)| (missing(other, held, count) - kept.len() as u64, other))
+            .max();
+        match worst {
+            Some((most, other)) if most >= needed => {
+                let given_up = self.windows.remove(&other);
+                self.blocks -= given_up.map_or(0, |kept| kept.len());
+                true
+            }
+            _ => false,
+        }
     }
 
     /// What completes the window of `block`, now that something was added to it; the blocks that
@@ -105,4 +130,48 @@ pub(crate) fn window_of(block: BlockIndex) -> u64 {
 fn missing(window: u64, held: &BlockSet, count: u64) -> u64 {
     let blocks: Range<u64> = window::blocks_of(window, count);
     (blocks.end - blocks.start) - held.len_within(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{BlockSize, TransactionId, VarInt};
+
+    const COUNT: u64 = 512;
+
+    /// Keeps a sum that says nothing; what became of it, and how many blocks it completed.
+    fn keep(stash: &mut Stash, held: &mut BlockSet, window: u64, row: u8) -> (Kept, u64) {
+        let id = TransactionId(VarInt::new(1).unwrap());
+        let header = TransferHeader::new(id, COUNT, BlockSize::new(1).unwrap()).unwrap();
+        let kept = stash.keep(ParityIndex { window, row }, &[0], held, COUNT, 4);
+        let rebuild = stash.complete(window, &header, held);
+        (kept, rebuild.map_or(0, |rebuild| rebuild.blocks()))
+    }
+
+    #[test]
+    fn a_full_stash_goes_on_completing_windows() {
+        let mut stash = Stash::default();
+        // Three, four and five blocks are missing.
+        let mut held = BlockSet::from_run(0..COUNT);
+        held.remove_run(0..3);
+        held.remove_run(128..132);
+        held.remove_run(256..261);
+        for (window, row) in [(2, 0), (2, 1), (1, 0), (1, 1)] {
+            assert_eq!(keep(&mut stash, &mut held, window, row), (Kept::New, 0));
+        }
+        assert_eq!(stash.blocks, 4);
+        // The first window needs three, as the last does: those of the last are given up.
+        assert_eq!(keep(&mut stash, &mut held, 0, 0), (Kept::New, 0));
+        assert_eq!(stash.credit(&held, COUNT).len(), COUNT - 12 + 3);
+        assert_eq!(keep(&mut stash, &mut held, 2, 2), (Kept::New, 0));
+        // The last needs most again.
+        assert_eq!(keep(&mut stash, &mut held, 0, 1), (Kept::New, 0));
+        assert_eq!(keep(&mut stash, &mut held, 2, 3), (Kept::NoRoom, 0));
+        assert_eq!(keep(&mut stash, &mut held, 0, 2), (Kept::New, 3));
+        assert_eq!(keep(&mut stash, &mut held, 0, 3), (Kept::Useless, 0));
+        assert_eq!(keep(&mut stash, &mut held, 1, 2), (Kept::New, 0));
+        assert_eq!(keep(&mut stash, &mut held, 1, 3), (Kept::New, 4));
+        assert_eq!(held.len(), COUNT - 5);
+        assert_eq!(stash.blocks, 0);
+    }
 }

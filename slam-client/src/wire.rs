@@ -8,6 +8,7 @@
 //! | data | server → group | Int transaction, Int total bytes, Int block size, Int block number, the block |
 //! | parity | server → group | the same, with a number beyond the last block ([`crate::parity`]) |
 //! | solicit | server → client | Int transaction, Int total bytes, Int block size |
+//! | dismissal | server → client | a solicit, then one zero byte |
 //! | NACK | client → server | Int received run, Int missing run, … , one zero byte; `21` follows if the client takes parity |
 //! | disconnect | client → server | one zero byte |
 //!
@@ -270,6 +271,13 @@ impl EncodedHeader {
         &self.0
     }
 
+    /// A dismissal.
+    pub fn dismissal(&self) -> Vec<u8> {
+        let mut datagram = self.0.clone();
+        datagram.push(END);
+        datagram
+    }
+
     /// Appends what stands before a block in a data packet: header and block number.
     pub fn encode_data_prefix(&self, block: BlockIndex, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0);
@@ -304,6 +312,12 @@ pub enum ServerPacket<'a> {
         /// The transfer that is asked about.
         header: TransferHeader,
     },
+    /// "I no longer wait for you", to one client, which does better to fetch the file elsewhere. A
+    /// solicit with a zero byte after it, which stock clients discard.
+    Dismissal {
+        /// The transfer that it is no longer part of.
+        header: TransferHeader,
+    },
 }
 
 impl<'a> ServerPacket<'a> {
@@ -317,8 +331,10 @@ impl<'a> ServerPacket<'a> {
         let total_bytes = reader.int()?.get();
         let block_size = BlockSize::new(reader.int()?.get())?;
         let header = TransferHeader::new(transaction, total_bytes, block_size)?;
-        if reader.rest().is_empty() {
-            return Ok(ServerPacket::Solicit { header });
+        match reader.rest() {
+            [] => return Ok(ServerPacket::Solicit { header }),
+            [END] => return Ok(ServerPacket::Dismissal { header }),
+            _ => {}
         }
         let block = BlockIndex(reader.int()?.get());
         let count = header.block_count();
@@ -374,6 +390,9 @@ impl<'a> ServerPacket<'a> {
                 out.extend_from_slice(payload);
             }
             ServerPacket::Solicit { header } => out.extend_from_slice(header.encode().as_bytes()),
+            ServerPacket::Dismissal { header } => {
+                out.extend_from_slice(&header.encode().dismissal());
+            }
         }
     }
 }
@@ -759,6 +778,17 @@ mod tests {
                 found: 3
             })
         );
+    }
+
+    #[test]
+    fn a_dismissal_is_a_solicit_with_a_zero_byte() {
+        let size = BlockSize::new(4).expect("in range");
+        let header = TransferHeader::new(TransactionId(VarInt(1)), 9, size).expect("not empty");
+        let packet = ServerPacket::Dismissal { header };
+        let mut datagram = Vec::new();
+        packet.encode(&mut datagram);
+        assert_eq!(datagram, [0x21, 0x29, 0x24, 0]);
+        assert_eq!(ServerPacket::decode(&datagram), Ok(packet));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod edit;
 mod make;
 mod script;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -14,7 +15,7 @@ use clap::{Args, Subcommand};
 use crate::image::bcd::file::{StoreFile, read_any};
 use crate::image::bcd::show::View;
 use crate::image::bcd::{Store, change, json, show, warn};
-use crate::image::regf::Recovery;
+use crate::image::regf::{Recovery, Repair};
 use crate::image::target::Target;
 use drives::DriveArgs;
 
@@ -106,7 +107,8 @@ struct ExportArgs {
 ///
 /// With --replace the store may exist: its objects become those that are imported, and what says
 /// the same in both keeps its place in the hive. A hive whose writing was interrupted is recovered,
-/// with its transaction logs (FILE.LOG1, FILE.LOG2) if they lie beside it.
+/// with its transaction logs (FILE.LOG1, FILE.LOG2) if they lie beside it, and one whose keys
+/// another program wrote in an order that Windows does not search in is sorted.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   slamboot bcd import store.json BCD")]
@@ -147,11 +149,11 @@ fn show(args: &ShowArgs) -> Result<()> {
     match &args.id {
         Some(id) => {
             let guid = change::object(&store, id)?;
-            print!("{}", show::object(guid, &store.objects[&guid], view));
+            print(&show::object(guid, &store.objects[&guid], view))?;
         }
-        None if args.json => print!("{}", json::write(&store)),
+        None if args.json => print(&json::write(&store))?,
         None => {
-            print!("{}", show::store(&store, view));
+            print(&show::store(&store, view))?;
             tell_warnings(&store);
         }
     }
@@ -161,8 +163,7 @@ fn show(args: &ShowArgs) -> Result<()> {
 fn export(args: &ExportArgs) -> Result<()> {
     let store = StoreFile::open(&args.store)?.store;
     if args.file.as_os_str() == "-" {
-        print!("{}", json::write(&store));
-        return Ok(());
+        return print(&json::write(&store));
     }
     if args.json || args.file.extension().is_some_and(|end| end == "json") {
         if !args.replace && args.file.symlink_metadata().is_ok() {
@@ -172,7 +173,9 @@ fn export(args: &ExportArgs) -> Result<()> {
             );
         }
         let target = Target::open(&args.file)?;
-        std::io::Write::write_all(&mut target.file(), json::write(&store).as_bytes())
+        target
+            .file()
+            .write_all(json::write(&store).as_bytes())
             .with_context(|| format!("{}: cannot be written", args.file.display()))?;
         println!("written:     {}", target.publish()?.display());
         return Ok(());
@@ -183,8 +186,8 @@ fn export(args: &ExportArgs) -> Result<()> {
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
-    let (store, recovery) = read_any(&args.file)?;
-    tell_recovery(&args.file, recovery);
+    let (store, repair) = read_any(&args.file)?;
+    tell_repair(&args.file, repair);
     let file = if args.replace && args.store.exists() {
         let mut file = StoreFile::open(&args.store)?;
         file.store = store;
@@ -193,6 +196,18 @@ fn import(args: &ImportArgs) -> Result<()> {
         StoreFile::create(&args.store, store, args.replace)?
     };
     finish(file)
+}
+
+/// Writes a text to standard output. Whoever reads it may have seen enough: `| head`.
+fn print(text: &str) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    match output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+    {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// Saves a store, says so, and tells what is wrong with it.
@@ -210,10 +225,15 @@ fn finish(file: StoreFile) -> Result<()> {
     Ok(())
 }
 
-/// Says how a hive whose writing was interrupted was made whole.
-fn tell_recovery(path: &Path, recovery: Recovery) {
+/// Says how a hive that was interrupted in its writing, or is out of order, was made whole.
+fn tell_repair(path: &Path, repair: Repair) {
     let path = path.display();
-    match recovery {
+    match repair.sorted {
+        0 => {}
+        1 => println!("sorted:      the keys below one key of {path}"),
+        keys => println!("sorted:      the keys below {keys} keys of {path}"),
+    }
+    match repair.recovery {
         Recovery::NotNeeded => {}
         Recovery::Sectors(count) => println!("recovered:   {count} sectors of {path} from its log"),
         Recovery::Entries(count) => {

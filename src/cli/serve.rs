@@ -7,14 +7,14 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
-use site::{BitRate, Groups, Image, ImageKind, IpNet, Key, Priority, Site};
+use site::{BitRate, Groups, Image, ImageKind, IpNet, Key, Priority, Site, SlowClients};
 
 use crate::boot::http::{HttpServer, HttpStand, Loader};
 use crate::net::interface::{self, Chosen, Link};
@@ -38,6 +38,8 @@ Examples:
   slamboot serve winpe.img --interface eth0     one file, no configuration
   slamboot serve                                what ./slamboot.toml names
   slamboot serve --config room.toml --json      events as JSON, one object per line
+  slamboot serve lab.img --min-clients 30 --max-wait 120
+                                                start when 30 PCs are there, or after 2 minutes
 
 SIGHUP reads the configuration again; what is under way goes on as it began.
 
@@ -107,6 +109,30 @@ pub(super) struct ServeArgs {
     /// those of the interface; everybody with a TTL above 1]
     #[arg(long, value_name = "NETWORK", help_heading = "SLAM")]
     allowed: Vec<IpNet>,
+
+    /// Begin to send when so many clients are there [default: at once]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=4096),
+        help_heading = "Rooms"
+    )]
+    min_clients: Option<u32>,
+
+    /// Begin to send so long after the first client came, even if not all are there [default: 60
+    /// with --min-clients]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(0..=86_400),
+        help_heading = "Rooms"
+    )]
+    max_wait: Option<u32>,
+
+    /// What becomes of clients slower than their room: "none", "drop below 50 Mbit/s", "cap at the
+    /// slowest" [default: none]
+    #[arg(long, value_name = "POLICY", help_heading = "Rooms")]
+    slow_clients: Option<SlowClients>,
 
     /// Bytes in one block [default: 1451]
     #[arg(
@@ -273,6 +299,10 @@ fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
     if !args.allowed.is_empty() {
         slam.allowed = Some(args.allowed.iter().map(IpNet::trunc).collect());
     }
+    slam.min_clients = args.min_clients.or(slam.min_clients);
+    let max_wait = args.max_wait.map(u64::from).map(Duration::from_secs);
+    slam.max_wait = max_wait.or(slam.max_wait);
+    slam.slow_clients = args.slow_clients.unwrap_or(slam.slow_clients);
     slam.block_size = args.block_size.unwrap_or(slam.block_size);
     slam.ttl = args.ttl.unwrap_or(slam.ttl);
     site.check().map_err(|conflict| {

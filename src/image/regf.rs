@@ -41,5 +41,5 @@ mod value;
 
 pub use error::{Dirt, EditError, Error};
 pub use hive::{Hive, KeyId, SaveError, Subkeys};
-pub use recover::Recovery;
+pub use recover::{Recovery, Repair};
 pub use value::{Value, ValueType, Values};

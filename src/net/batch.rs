@@ -88,7 +88,8 @@ impl Batch {
             // takes one more byte makes it so.
             let full = at / segment >= socket.segments_per_send(segment);
             if full || len > segment || !at.is_multiple_of(segment) {
-                send_blocking(socket, &self.datagrams[..at], segment)?;
+                let batch = &self.datagrams[..at];
+                send_blocking(socket, || socket.send_group(batch, segment))?;
                 self.datagrams.copy_within(at.., 0);
                 self.datagrams.truncate(len);
                 segment = len;
@@ -97,15 +98,17 @@ impl Batch {
         if self.datagrams.is_empty() {
             return Ok(());
         }
-        send_blocking(socket, &self.datagrams, segment)
+        send_blocking(socket, || socket.send_group(&self.datagrams, segment))
     }
 }
 
-/// Sends to the group; a full queue is waited for, since a block that is dropped here costs a
-/// round trip later.
-fn send_blocking(socket: &SessionSocket, datagrams: &[u8], segment: usize) -> io::Result<()> {
+/// Sends; a full queue is waited for, since what is dropped here costs a round trip later.
+pub(super) fn send_blocking(
+    socket: &SessionSocket,
+    mut attempt: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
     loop {
-        match socket.send_group(datagrams, segment) {
+        match attempt() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait_for(&mut [PollFd::new(socket, PollFlags::OUT)], SEND_WAIT)?;
             }

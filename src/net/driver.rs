@@ -14,18 +14,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll};
 use slam_client::Timestamp;
 use slam_client::wire::{TransactionId, WireError};
 
-use super::batch::{Batch, wait_for};
+use super::batch::{Batch, send_blocking, wait_for};
 use super::content::{Content, ContentError};
 use super::endpoint::{Endpoint, Next, Reason, Serving};
 use super::library::{Library, News};
 use super::plan::{Plan, Planned};
 use super::shelf::Shelf;
-use super::socket::{ReceiveBuffer, SocketError};
+use super::socket::{ReceiveBuffers, SocketError};
 use crate::observe::{Event, EventKind};
 use crate::slam::{Guard, Output, Server, SessionId};
 
 /// How often `stop` is looked at, and how often at least a silent driver wakes.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How long to send without looking for datagrams: where the link is slower than the pacer, there
+/// is always something to send, and what clients say would be heard too late to be understood.
+const LONGEST_TURN: Duration = Duration::from_micros(500);
 /// How often what waits for an idle session is looked at.
 const SETTLE: Duration = Duration::from_millis(50);
 /// Sockets that are read before blocks are sent again.
@@ -80,7 +83,7 @@ pub struct Driver {
     stock_clients: bool,
     shelf: Arc<Shelf>,
     guard: Guard,
-    received: ReceiveBuffer,
+    received: ReceiveBuffers,
     batch: Batch,
     /// Watches all sockets, however many.
     epoll: OwnedFd,
@@ -104,7 +107,7 @@ impl Driver {
             stock_clients: plan.stock_clients,
             shelf,
             guard: Guard::default(),
-            received: ReceiveBuffer::default(),
+            received: ReceiveBuffers::default(),
             batch: Batch::default(),
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)
                 .map_err(|error| DriverError::Poll(error.into()))?,
@@ -158,8 +161,12 @@ impl Driver {
         let mut readable = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             self.receive(&readable, &clock, on_event);
+            let turn = clock();
             let wake = loop {
                 let now = clock();
+                if now.since(turn) >= LONGEST_TURN {
+                    break Some(now);
+                }
                 match self.server.poll(now) {
                     Ok((id, output)) => self.act(id, output, now, on_event),
                     Err(wake) => break wake,
@@ -240,7 +247,14 @@ impl Driver {
             }
             Output::Solicit(client) => {
                 let header = session.encoded_header().as_bytes();
-                if let Err(error) = endpoint.socket.send_to(client, header) {
+                let socket = &endpoint.socket;
+                if let Err(error) = send_blocking(socket, || socket.send_to(client, header)) {
+                    endpoint.trouble(&error, now, on_event);
+                }
+            }
+            Output::Dismiss(client) => {
+                let dismissal = session.encoded_header().dismissal();
+                if let Err(error) = endpoint.socket.send_to(client, &dismissal) {
                     endpoint.trouble(&error, now, on_event);
                 }
             }

@@ -135,6 +135,19 @@ impl Endpoint {
                 self.tell_refused(now, on_event);
                 return;
             }
+            SessionEvent::Waiting(start) => EventKind::SessionWaiting {
+                for_clients: start.clients,
+                at_most: start.wait,
+            },
+            SessionEvent::ClientDropped {
+                client,
+                after,
+                goodput,
+            } => EventKind::ClientDropped {
+                client,
+                took: after,
+                bits_per_second: goodput.map(site::BitRate::bits_per_second),
+            },
             SessionEvent::Idle(totals) => EventKind::SessionIdle {
                 sent_blocks: totals.sent_blocks,
                 sent_bytes: totals.sent_bytes,

@@ -15,4 +15,4 @@ pub use content::{Content, ContentError};
 pub use driver::{Driver, DriverError, Reload, Served};
 pub use plan::{Plan, Planned, Stand};
 pub use shelf::Shelf;
-pub use socket::{ReceiveBuffer, SessionSocket, SocketError};
+pub use socket::{ReceiveBuffers, SessionSocket, SocketError};

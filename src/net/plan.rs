@@ -3,12 +3,16 @@
 //! interfaces before anything is opened.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
-use site::{BitRate, IpNet, Site, Transfer};
+use site::{BitRate, IpNet, Site, Slam, SlowClients, Transfer};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
 
 use super::content::Content;
-use crate::slam::{RateLimits, SessionConfig};
+use crate::slam::{RateLimits, SessionConfig, Start};
+
+/// How long a room is waited for where nothing else is said.
+const LONGEST_GATHERING: Duration = Duration::from_mins(1);
 
 /// An interface to serve on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,10 @@ pub struct Planned {
     pub block_size: u16,
     /// Ceiling of the rate.
     pub max_rate: BitRate,
+    /// When a session begins to send.
+    pub start: Start,
+    /// What becomes of slow clients.
+    pub slow_clients: SlowClients,
     /// Networks that are heard; `None`: all.
     pub allowed: Option<Vec<IpNet>>,
 }
@@ -57,6 +65,16 @@ pub struct Plan {
     pub stock_clients: bool,
     /// Ceiling of all sessions together.
     pub total_rate: Option<BitRate>,
+}
+
+/// When sessions begin to send. A room that may never be full is not waited for without end.
+fn start(slam: &Slam) -> Start {
+    Start {
+        clients: slam.min_clients.map(|clients| clients as usize),
+        wait: slam
+            .max_wait
+            .or(slam.min_clients.map(|_| LONGEST_GATHERING)),
+    }
 }
 
 impl Plan {
@@ -88,6 +106,8 @@ impl Plan {
                     ttl: site.slam.ttl,
                     block_size: stand.block_size,
                     max_rate: site.slam.max_rate,
+                    start: start(&site.slam),
+                    slow_clients: site.slam.slow_clients,
                     allowed: stand.allowed(site),
                 }
             })
@@ -126,6 +146,8 @@ impl Planned {
         SessionConfig {
             header,
             rate: RateLimits::below(self.max_rate),
+            start: self.start,
+            slow_clients: self.slow_clients,
         }
     }
 

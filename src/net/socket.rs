@@ -12,8 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Longest datagram that is read whole; longer ones are cut and so rejected.
 const MAX_DATAGRAM: usize = 2048;
-/// Batches that are taken in one call.
-const MAX_BATCHES: usize = 8;
+/// How many batches of datagrams are received before the next blocks leave.
+const RECEIVES_AT_ONCE: usize = 4;
 /// Most bytes in one segmented send (the kernel's limit is an IPv4 datagram).
 const MAX_SEND: usize = 65_000;
 
@@ -60,11 +60,9 @@ pub struct SessionSocket {
     group: SocketAddr,
 }
 
-/// Room for what arrives in one call: megabytes, so one for all sockets.
+/// Where datagrams are received into: one for all sockets of a driver, which reads one at a time.
 #[derive(Debug, Default)]
-pub struct ReceiveBuffer {
-    bytes: Vec<u8>,
-}
+pub struct ReceiveBuffers(Vec<u8>);
 
 impl SessionSocket {
     /// Binds `local` and sends to `group` over the interface with that address; for IPv6, over the
@@ -142,25 +140,22 @@ impl SessionSocket {
         self.transmit(client, datagram, None)
     }
 
-    /// Hands each datagram that has arrived to `take`, without waiting, and so many at most that
-    /// a flood does not keep the caller from its other work.
+    /// Hands datagrams that have arrived to `take`, without waiting. A flood is left for the next
+    /// time, so that blocks go on leaving meanwhile.
     pub fn receive(
         &self,
-        buffer: &mut ReceiveBuffer,
+        buffers: &mut ReceiveBuffers,
         mut take: impl FnMut(SocketAddr, &[u8]),
     ) -> io::Result<()> {
         let each = MAX_DATAGRAM * self.state.gro_segments();
-        if buffer.bytes.len() < each * BATCH_SIZE {
-            buffer.bytes.resize(each * BATCH_SIZE, 0);
+        if buffers.0.len() < each * BATCH_SIZE {
+            buffers.0.resize(each * BATCH_SIZE, 0);
         }
-        for _ in 0..MAX_BATCHES {
+        for _ in 0..RECEIVES_AT_ONCE {
             let mut meta = [RecvMeta::default(); BATCH_SIZE];
-            let mut slices: Vec<IoSliceMut<'_>> = buffer
-                .bytes
-                .chunks_mut(each)
-                .take(BATCH_SIZE)
-                .map(IoSliceMut::new)
-                .collect();
+            let mut chunks = buffers.0.chunks_exact_mut(each);
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
             let count = match self
                 .state
                 .recv((&self.socket).into(), &mut slices, &mut meta)
@@ -169,13 +164,16 @@ impl SessionSocket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            for (meta, buffer) in meta.iter().zip(buffer.bytes.chunks(each)).take(count) {
+            for (meta, buffer) in meta.iter().zip(buffers.0.chunks(each)).take(count) {
                 for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
                     take(meta.addr, datagram);
                 }
                 if meta.len == 0 {
                     take(meta.addr, &[]);
                 }
+            }
+            if count < BATCH_SIZE {
+                break;
             }
         }
         Ok(())

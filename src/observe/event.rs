@@ -31,7 +31,15 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
-    /// Somebody asked after nobody did: blocks are being sent.
+    /// Somebody asked after nobody did: others are waited for.
+    SessionWaiting {
+        /// Sending begins when so many are there.
+        for_clients: Option<usize>,
+        /// Or so long from now.
+        #[serde(rename = "at_most_seconds", serialize_with = "optional_seconds")]
+        at_most: Option<Duration>,
+    },
+    /// Blocks are being sent.
     SessionStarted,
     /// Nobody asks any more.
     SessionIdle {
@@ -60,14 +68,15 @@ pub enum EventKind {
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         took: Duration,
     },
-    /// A client said goodbye that had asked for the same block again and again.
+    /// A client said goodbye that had asked for the same block again and again, or before the whole
+    /// file was sent.
     ClientGaveUp {
         /// Its address and port.
         client: SocketAddr,
         /// Since it joined.
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         took: Duration,
-        /// The block that it asked for in vain.
+        /// The block that it asked for in vain; `None`: it broke off.
         missing: Option<u64>,
     },
     /// A client no longer answers and is not waited for. It may have finished: a goodbye can get
@@ -78,6 +87,16 @@ pub enum EventKind {
         /// Since it was last heard.
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         silent_for: Duration,
+    },
+    /// A client got less than the site's policy allows, and was told to go elsewhere.
+    ClientDropped {
+        /// Its address and port.
+        client: SocketAddr,
+        /// Since it joined.
+        #[serde(rename = "seconds", serialize_with = "duration_seconds")]
+        took: Duration,
+        /// What it got lately.
+        bits_per_second: Option<u64>,
     },
     /// Datagrams that were ignored: malformed, or asking for what is not there. Rate-limited:
     /// `count` of them since the last such event.
@@ -185,6 +204,19 @@ impl fmt::Display for Event {
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            EventKind::SessionWaiting {
+                for_clients,
+                at_most,
+            } => {
+                f.write_str("session waiting")?;
+                if let Some(clients) = for_clients {
+                    write!(f, " for {clients} clients")?;
+                }
+                match at_most {
+                    Some(wait) => write!(f, ", at most {} s", wait.as_secs()),
+                    None => Ok(()),
+                }
+            }
             EventKind::SessionStarted => f.write_str("session started"),
             EventKind::SessionIdle {
                 sent_blocks,
@@ -223,13 +255,23 @@ impl fmt::Display for EventKind {
                          stock iPXE does not speak?",
                     ),
                     Some(block) => write!(f, ": block {block} never reached it"),
-                    None => Ok(()),
+                    None => f.write_str(": it broke off before the whole file was sent"),
                 }
             }
             EventKind::ClientSilent { client, silent_for } => write!(
                 f,
                 "client {client} has been silent for {}: not waiting for it (finished, or switched off)",
                 Seconds(*silent_for)
+            ),
+            EventKind::ClientDropped {
+                client,
+                took,
+                bits_per_second,
+            } => write!(
+                f,
+                "client {client} dropped after {}: it got {:.1} Mbit/s, less than slow_clients allows",
+                Seconds(*took),
+                bits_per_second.unwrap_or(0) as f64 / 1e6
             ),
             EventKind::Rejected {
                 client,
@@ -344,6 +386,14 @@ fn timestamp_seconds<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::E
 
 fn duration_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(duration.as_secs_f64())
+}
+
+#[expect(
+    clippy::ref_option,
+    reason = "serde's serialize_with passes references"
+)]
+fn optional_seconds<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64()).serialize(to)
 }
 
 /// A path that is not UTF-8 is told as well as JSON can.

@@ -20,6 +20,8 @@ pub struct Tally {
     pub gave_up: u64,
     /// Clients that fell silent.
     pub silent: u64,
+    /// Clients that were dropped as too slow.
+    pub dropped: u64,
     /// Datagrams that were ignored.
     pub rejected: u64,
     /// Files that changed or vanished.
@@ -42,11 +44,13 @@ impl Tally {
             EventKind::ClientFinished { .. } => self.finished += 1,
             EventKind::ClientGaveUp { .. } => self.gave_up += 1,
             EventKind::ClientSilent { .. } => self.silent += 1,
+            EventKind::ClientDropped { .. } => self.dropped += 1,
             EventKind::Rejected { count, .. } => self.rejected += count,
             EventKind::ImageChanged { .. } | EventKind::ImageUnreadable { .. } => {
                 self.lost_images += 1;
             }
-            EventKind::Reloaded { .. }
+            EventKind::SessionWaiting { .. }
+            | EventKind::Reloaded { .. }
             | EventKind::ReloadFailed { .. }
             | EventKind::ImageReplaced { .. }
             | EventKind::ImageRemoved { .. }
@@ -152,7 +156,7 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&tally).unwrap(),
-            r#"{"event":"stopped","joined":2,"finished":1,"gave_up":0,"silent":0,"rejected":3,"lost_images":0,"sessions":1,"sent_bytes":2048,"seconds":1.5}"#
+            r#"{"event":"stopped","joined":2,"finished":1,"gave_up":0,"silent":0,"dropped":0,"rejected":3,"lost_images":0,"sessions":1,"sent_bytes":2048,"seconds":1.5}"#
         );
     }
 }

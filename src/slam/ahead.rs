@@ -27,7 +27,7 @@ const GROWTH: u64 = 4;
 /// Growth of the run while losses are repaired.
 const SLOW_GROWTH: u64 = 2;
 /// A stock client's longest gap: a shorter one is known to end at a block that it holds.
-const STOCK_GAP: u64 = 4;
+pub(crate) const STOCK_GAP: u64 = 4;
 /// How many windows may be sent beyond a block that a client misses. Beyond, it is not ready for
 /// more at this rate.
 const MAX_LAG: u64 = 8;

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use site::BitRate;
 use slam_client::Timestamp;
 
 use super::ahead::Ahead;
+use super::policy::Progress;
 use super::rate::Evidence;
 use super::sent::Serial;
 
@@ -24,8 +26,12 @@ const LONGEST_PATIENCE: Duration = Duration::from_millis(200);
 /// A stock client dies of 15 s without multicast (iPXE `slam.c`, `SLAM_SLAVE_TIMEOUT` retried);
 /// nobody who has been silent for longer is still there.
 pub(crate) const SILENCE: Duration = Duration::from_secs(16);
+/// Whoever has not answered for so long may not be able to hear the question.
+const UNHEARD: Duration = Duration::from_millis(400);
 /// So many NACKs in a row with the same first gap, and a client is getting nowhere.
 const STUCK: u32 = 3;
+/// So many NACKs in a row that say the same, and a client is sent the blocks themselves.
+const UNMOVED: u32 = 8;
 /// Longest pause before a client is asked again whose first gap does not move.
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 /// Round trip assumed of a client that has not been measured.
@@ -44,14 +50,28 @@ pub(crate) struct Client {
     pub(crate) ahead: Ahead,
     /// What it shows of the rate.
     pub(crate) evidence: Evidence,
+    /// What it has got lately.
+    pub(crate) progress: Progress,
     /// It hears what was sent from this batch on.
     pub(crate) since: Serial,
+    /// How many blocks the session had sent before it can have heard one, where that is known.
+    pub(crate) deaf_to: Option<u64>,
     first_missing: Option<u64>,
     /// Batches before this one were known to it when it last spoke.
     known_until: Serial,
     fruitless: u32,
     round_trip: Option<RoundTrip>,
     heard_at: Timestamp,
+    /// What it last said is missing, from where and how much, and how often it said just that.
+    list: (Option<u64>, u64),
+    unmoved: u32,
+    /// It lists all its gaps, so that a misread answer would make many losses.
+    pub(crate) lists: bool,
+    /// So many answers to a question that was repeated may still come, until then; they speak of
+    /// what left before this.
+    strays: u32,
+    strays_until: Timestamp,
+    strays_horizon: Serial,
     turn: Turn,
     takes_parity: bool,
 }
@@ -153,12 +173,20 @@ impl Clients {
             joined: now,
             ahead: Ahead::default(),
             evidence: Evidence::default(),
+            progress: Progress::default(),
             since,
+            deaf_to: None,
             first_missing: None,
             known_until: since,
             fruitless: 0,
             round_trip: None,
             heard_at: Timestamp::ZERO,
+            list: (None, 0),
+            unmoved: 0,
+            lists: false,
+            strays: 0,
+            strays_until: Timestamp::ZERO,
+            strays_horizon: Serial::NEVER,
             turn,
             takes_parity: false,
         };
@@ -172,6 +200,32 @@ impl Clients {
         self.without_parity -= usize::from(!client.takes_parity);
         self.leave(address, client.turn);
         Some(client)
+    }
+
+    /// The best that a client other than `address` has got lately.
+    pub(crate) fn best_goodput(&self, address: SocketAddr) -> Option<BitRate> {
+        let others = self
+            .by_address
+            .iter()
+            .filter(|(other, _)| **other != address);
+        others
+            .filter_map(|(_, client)| client.progress.goodput())
+            .max()
+    }
+
+    /// Whether there is a verdict of each client's for what was sent from `epoch` on.
+    pub(crate) fn all_judged_since(&self, epoch: Serial) -> bool {
+        let mut clients = self.by_address.values();
+        clients.all(|client| client.evidence.is_judged_since(epoch))
+    }
+
+    /// Clients that were last heard before `moment`.
+    pub(crate) fn not_heard_since(&self, moment: Timestamp) -> Vec<SocketAddr> {
+        let silent = self
+            .by_address
+            .iter()
+            .filter(|(_, client)| client.heard_at < moment);
+        silent.map(|(address, _)| *address).collect()
     }
 
     /// Notes that `address` spoke; what it can have known of when it did. `None` if it speaks so
@@ -289,6 +343,35 @@ impl Clients {
         Some(address)
     }
 
+    /// Clients that were asked a while ago, again and again, and have not answered.
+    pub(crate) fn unheard(&self, now: Timestamp) -> Vec<SocketAddr> {
+        let asked = self.asked.iter().map(|&(_, address)| address);
+        asked
+            .filter(|address| match self.by_address[address].turn {
+                Turn::Asked { first, .. } => now.since(first) >= UNHEARD,
+                Turn::Served { .. } => false,
+            })
+            .collect()
+    }
+
+    /// Notes that a client is asked at a quiet moment: whatever it says speaks of all before
+    /// `next`.
+    pub(crate) fn ask_anew(&mut self, address: SocketAddr, next: Serial, now: Timestamp) {
+        let Some(Turn::Asked { first, tries, .. }) =
+            self.by_address.get(&address).map(|client| client.turn)
+        else {
+            return;
+        };
+        let turn = Turn::Asked {
+            first,
+            horizon: next,
+            last: now,
+            tries: tries + 1,
+            again: now + LONGEST_PATIENCE,
+        };
+        self.set_turn(address, turn);
+    }
+
     /// A client whose next solicit is due and that has answered none for [`SILENCE`]; for how
     /// long.
     pub(crate) fn find_silent(&self, now: Timestamp) -> Option<(SocketAddr, Duration)> {
@@ -344,6 +427,21 @@ impl Clients {
 }
 
 impl Client {
+    /// Notes how much is missing, and from where.
+    pub(crate) fn note_list(&mut self, first: Option<u64>, blocks: u64) {
+        let same = std::mem::replace(&mut self.list, (first, blocks)) == (first, blocks);
+        self.unmoved = if same {
+            self.unmoved.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    /// Whether it has said the same so often that sums do not seem to help it.
+    pub(crate) fn is_unmoved(&self) -> bool {
+        self.unmoved >= UNMOVED
+    }
+
     /// Whether what is sent to it does not seem to arrive.
     pub(crate) fn is_stuck(&self) -> bool {
         self.fruitless >= STUCK
@@ -367,27 +465,48 @@ impl Client {
     fn measure(&mut self, now: Timestamp) -> Horizon {
         let known = self.round_trip;
         if let Turn::Asked {
+            first,
             last,
             horizon,
             tries,
             ..
         } = self.turn
         {
-            let took = now.since(last);
-            let too_soon = known.is_some_and(|known| took < known.shortest.mul_f64(0.8));
-            // A repeated solicit's answer may be to the earlier one (Karn's rule): it certainly
-            // speaks of what left before that.
             if tries > 1 {
+                // It may answer any of them (Karn's rule), and certainly speaks of what left
+                // before the first. The longest that it may have taken is learnt, or a network
+                // that has become slower would never be known.
+                let took = now.since(first);
+                if self.lists || known.is_none() {
+                    self.learn(took, took);
+                }
+                self.strays = tries - 1;
+                self.strays_until = now + took;
+                self.strays_horizon = horizon;
                 return Horizon::Asked(horizon);
             }
+            if self.lists && self.strays > 0 && now < self.strays_until {
+                // Taken for the answer to this question, it would make losses of all that is under
+                // way.
+                self.strays -= 1;
+                return Horizon::Asked(self.strays_horizon);
+            }
+            let took = now.since(last);
+            let too_soon = known.is_some_and(|known| took < known.shortest.mul_f64(0.8));
             if !too_soon {
-                let smoothed = known.map_or(took, |known| (known.smoothed * 7 + took) / 8);
                 let shortest = known.map_or(took, |known| known.shortest.min(took));
-                self.round_trip = Some(RoundTrip { smoothed, shortest });
+                self.learn(took, shortest);
                 return Horizon::Asked(horizon);
             }
         }
         Horizon::Spoke(now - known.map_or(ASSUMED_ROUND_TRIP, |known| known.smoothed))
+    }
+
+    fn learn(&mut self, took: Duration, shortest: Duration) {
+        let known = self.round_trip;
+        let smoothed = known.map_or(took, |known| (known.smoothed * 7 + took) / 8);
+        let shortest = known.map_or(shortest, |known| known.shortest.min(shortest));
+        self.round_trip = Some(RoundTrip { smoothed, shortest });
     }
 
     /// How long to wait for an answer before asking again. Where nothing else is to be done, a
@@ -530,6 +649,21 @@ mod tests {
         }
         assert!(now.since_start() > Duration::from_secs(2), "{now:?}");
         assert!(clients.get_mut(address(1)).unwrap().is_stuck());
+    }
+
+    #[test]
+    fn a_client_that_says_the_same_again_and_again_is_noticed() {
+        let mut clients = Clients::default();
+        clients.add(address(1), Serial::NEVER, at(0));
+        let client = clients.get_mut(address(1)).unwrap();
+        for _ in 0..UNMOVED {
+            client.note_list(Some(5), 33);
+            assert!(!client.is_unmoved());
+        }
+        client.note_list(Some(5), 33);
+        assert!(client.is_unmoved());
+        client.note_list(Some(5), 32);
+        assert!(!client.is_unmoved());
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! ```text
 //! datagram ─→ Guard    who is heard
 //!               └─→ Server ─→ Share   which session's turn it is, where they share one rate
-//!                     └─→ Session ─→ Clients   who is there, who was asked what and when
+//!                     └─→ Session ─→ Room      whether sending has begun
+//!                            ├──────→ Clients   who is there, who was asked what and when
 //!                            │   └──→ Ahead     how far beyond a client's first gap to send
 //!                            ├──────→ Demand    what is to be sent, in which order
 //!                            ├──────→ Sent      when each block left, which tells loss from flight
+//!                            ├──────→ Hush      when to send nothing, so that the deaf can hear
 //!                            └──────→ Pacer     when; at the rate that RateControl finds
 //! ```
 
@@ -15,9 +17,12 @@ mod ahead;
 mod clients;
 mod demand;
 mod guard;
+mod hush;
 mod pacer;
+mod policy;
 mod rate;
 mod repair;
+mod room;
 mod sent;
 mod server;
 mod session;
@@ -25,5 +30,6 @@ mod share;
 
 pub use guard::{Guard, Refusal};
 pub use rate::RateLimits;
+pub use room::Start;
 pub use server::{Server, SessionId};
 pub use session::{Output, Rejection, Session, SessionConfig, SessionEvent, SessionTotals};

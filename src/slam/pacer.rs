@@ -12,8 +12,24 @@ const FRAME_OVERHEAD: u64 = 38 + 20 + 8;
 /// Blocks leave in batches of this time on the wire: fine enough for receive rings of 4 to 16
 /// packets at the rates of such cards, coarse enough for a timer.
 const BATCH: Duration = Duration::from_micros(100);
+/// At the highest rate, which is the link's or nobody suffers from: fewer wake-ups, and
+/// segmentation offload earns more.
+const COARSE_BATCH: Duration = Duration::from_micros(300);
 /// How much of a late wake-up may be made up for at once.
 const CATCH_UP: Duration = Duration::from_millis(1);
+/// What is later still, a process that had to wait for a processor, is made up for bit by bit, by
+/// so large a share of the rate, and no more than so much of it.
+const MAKE_UP: u32 = 4;
+const LONGEST_DEBT: Duration = Duration::from_millis(20);
+
+/// How the clients take what is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ease {
+    /// The rate is what they can take, or is on its way there: it is kept to, finely.
+    Careful,
+    /// They take the highest rate: the link or the configuration is the limit.
+    Easy,
+}
 
 /// Spaces batches so that their sum keeps to a rate.
 #[derive(Debug)]
@@ -21,6 +37,9 @@ pub(crate) struct Pacer {
     /// Bytes that a full block's datagram takes on the wire.
     block_on_wire: u64,
     next: Timestamp,
+    /// Time lost that may still be made up for.
+    debt: Duration,
+    resting: bool,
 }
 
 impl Pacer {
@@ -29,6 +48,8 @@ impl Pacer {
         Pacer {
             block_on_wire: datagram_len as u64 + FRAME_OVERHEAD,
             next: Timestamp::ZERO,
+            debt: Duration::ZERO,
+            resting: true,
         }
     }
 
@@ -38,8 +59,12 @@ impl Pacer {
     }
 
     /// The longest batch at `rate`: at least one block.
-    pub(crate) fn batch_blocks(&self, rate: BitRate) -> u64 {
-        self.blocks_in(rate, BATCH)
+    pub(crate) fn batch_blocks(&self, rate: BitRate, ease: Ease) -> u64 {
+        let time = match ease {
+            Ease::Careful => BATCH,
+            Ease::Easy => COARSE_BATCH,
+        };
+        self.blocks_in(rate, time)
     }
 
     /// How many blocks `time` has room for at `rate`: at least one.
@@ -61,9 +86,27 @@ impl Pacer {
     }
 
     /// Notes that `blocks` leave now.
-    pub(crate) fn sent(&mut self, blocks: u64, rate: BitRate, now: Timestamp) {
-        let from = self.next.max(now - CATCH_UP);
-        self.next = from + self.time_for(blocks, rate);
+    pub(crate) fn sent(&mut self, blocks: u64, rate: BitRate, ease: Ease, now: Timestamp) {
+        if std::mem::take(&mut self.resting) {
+            self.next = self.next.max(now);
+        }
+        let late = now.since(self.next).saturating_sub(CATCH_UP);
+        let mut time = self.time_for(blocks, rate);
+        if ease == Ease::Easy {
+            self.debt = (self.debt + late).min(LONGEST_DEBT);
+            let made_up = (time / MAKE_UP).min(self.debt);
+            self.debt -= made_up;
+            time -= made_up;
+        } else {
+            self.debt = Duration::ZERO;
+        }
+        self.next = self.next.max(now - CATCH_UP) + time;
+    }
+
+    /// Nothing is left to send: time that passes from now on is not lost.
+    pub(crate) fn rest(&mut self) {
+        self.debt = Duration::ZERO;
+        self.resting = true;
     }
 }
 
@@ -75,7 +118,7 @@ mod tests {
     fn keeps_to_the_rate_and_makes_up_for_late_wakeups() {
         let rate = BitRate::from_bits_per_second(1_000_000_000);
         let mut pacer = Pacer::new(1472);
-        let batch = pacer.batch_blocks(rate);
+        let batch = pacer.batch_blocks(rate, Ease::Careful);
         assert_eq!(batch, 8);
         let mut now = Timestamp::from_start(Duration::from_secs(5));
         let (start, mut blocks) = (now, 0);
@@ -83,7 +126,7 @@ mod tests {
             // Every wake-up is 60 microseconds late.
             now = now.max(pacer.next_batch()) + Duration::from_micros(60);
             while pacer.next_batch() <= now {
-                pacer.sent(batch, rate, now);
+                pacer.sent(batch, rate, Ease::Careful, now);
                 blocks += batch;
             }
         }
@@ -98,15 +141,46 @@ mod tests {
         let now = Timestamp::from_start(Duration::from_secs(100));
         let mut blocks = 0;
         while pacer.next_batch() <= now {
-            pacer.sent(8, rate, now);
+            pacer.sent(8, rate, Ease::Careful, now);
             blocks += 8;
         }
         assert!(blocks <= pacer.blocks_in(rate, CATCH_UP) + 8, "{blocks}");
     }
 
     #[test]
+    fn a_process_that_had_to_wait_makes_up_for_it_gently() {
+        let rate = BitRate::from_bits_per_second(1_000_000_000);
+        let mut pacer = Pacer::new(1472);
+        let batch = pacer.batch_blocks(rate, Ease::Easy);
+        assert_eq!(batch, 24);
+        let start = Timestamp::from_start(Duration::from_secs(5));
+        let (mut now, mut blocks, mut most) = (start, 0, 0);
+        while now.since(start) < Duration::from_secs(1) {
+            now = now.max(pacer.next_batch());
+            // Every 50 ms it waits for 10.
+            let into = now.since_start().as_millis() % 50;
+            if into < 10 {
+                now += Duration::from_millis(10 - into as u64);
+            }
+            let before = blocks;
+            while pacer.next_batch() <= now {
+                pacer.sent(batch, rate, Ease::Easy, now);
+                blocks += batch;
+            }
+            most = most.max(blocks - before);
+        }
+        let bits = blocks * 8 * (1472 + FRAME_OVERHEAD);
+        assert!((970_000_000..1_010_000_000).contains(&bits), "{bits}");
+        let burst = pacer.blocks_in(rate, CATCH_UP) * 4 / 3 + 2 * batch;
+        assert!(most <= burst, "{most} at once");
+    }
+
+    #[test]
     fn slow_rates_send_single_blocks() {
         let pacer = Pacer::new(1472);
-        assert_eq!(pacer.batch_blocks(BitRate::from_bits_per_second(1_000)), 1);
+        assert_eq!(
+            pacer.batch_blocks(BitRate::from_bits_per_second(1_000), Ease::Careful),
+            1
+        );
     }
 }

@@ -7,6 +7,7 @@
 
 use site::BitRate;
 
+use super::pacer::Ease;
 use super::sent::Serial;
 
 /// Below this share of lost blocks a client votes for a higher rate.
@@ -76,6 +77,8 @@ pub(crate) struct Evidence {
     sum: Sample,
     /// Batches before this one are judged, or were sent at another rate.
     pub(crate) until: Serial,
+    /// How far the last verdict reached.
+    judged: Serial,
 }
 
 impl Evidence {
@@ -91,8 +94,14 @@ impl Evidence {
         };
         enough.then(|| {
             self.sum = Sample::default();
+            self.judged = self.until;
             lost as f64 / blocks.max(1) as f64
         })
+    }
+
+    /// Whether there has been a verdict of what was sent from `epoch` on.
+    pub(crate) fn is_judged_since(&self, epoch: Serial) -> bool {
+        self.judged > epoch
     }
 
     /// Forgets what was sent before `epoch`.
@@ -108,6 +117,8 @@ impl Evidence {
 #[derive(Debug)]
 pub(crate) struct RateControl {
     limits: RateLimits,
+    /// Whether one client that loses blocks decides.
+    slowest_decides: bool,
     rate: BitRate,
     /// The first batch at this rate.
     epoch: Serial,
@@ -131,10 +142,13 @@ struct Votes {
 }
 
 impl RateControl {
-    pub(crate) fn new(limits: RateLimits) -> Self {
+    /// `slowest_decides`: one client that loses blocks is enough for the rate to fall, and all are
+    /// needed for it to rise.
+    pub(crate) fn new(limits: RateLimits, slowest_decides: bool) -> Self {
         let rate = limits.start.clamp(limits.floor, limits.ceiling);
         RateControl {
             limits,
+            slowest_decides,
             rate,
             epoch: Serial::NEVER,
             votes: Votes::default(),
@@ -154,6 +168,15 @@ impl RateControl {
         self.epoch
     }
 
+    /// Whether the clients take the highest rate.
+    pub(crate) fn ease(&self) -> Ease {
+        if self.rate == self.limits.ceiling && self.troubled.is_none() {
+            Ease::Easy
+        } else {
+            Ease::Careful
+        }
+    }
+
     /// Whether the rate has not fallen yet.
     pub(crate) fn is_rising(&self) -> bool {
         !self.has_fallen
@@ -166,8 +189,9 @@ impl RateControl {
     }
 
     /// One of `clients` clients has lost this share of what was sent at the present rate. The next
-    /// batch is `next`.
-    pub(crate) fn vote(&mut self, lost: f64, clients: usize, next: Serial) {
+    /// batch is `next`. `all_judged`: there is a verdict of everybody's at this rate, without which
+    /// it does not rise where the slowest decides.
+    pub(crate) fn vote(&mut self, lost: f64, clients: usize, next: Serial, all_judged: bool) {
         self.background -= (self.background - lost).max(0.0) * FORGET;
         let votes = &mut self.votes;
         match lost - self.background {
@@ -179,14 +203,27 @@ impl RateControl {
             _ => votes.neither += 1,
         }
         let count = votes.higher + votes.lower + votes.neither;
-        if count >= clients.clamp(1, QUORUM) {
+        let quorum = if self.slowest_decides {
+            votes.lower > 0 || all_judged
+        } else {
+            count >= clients.clamp(1, QUORUM)
+        };
+        if quorum {
+            let before = self.rate;
             self.decide(count as f64);
-            self.epoch = next;
+            if self.rate != before {
+                self.epoch = next;
+            }
         }
     }
 
     fn decide(&mut self, count: f64) {
-        let votes = std::mem::take(&mut self.votes);
+        let mut votes = std::mem::take(&mut self.votes);
+        let mut count = count;
+        if self.slowest_decides && votes.lower > 0 {
+            votes.higher = 0;
+            count = votes.lower as f64;
+        }
         let rise = RISE * votes.higher as f64 / count;
         let fall = FALL * votes.lower as f64 / count;
         let rate = self.rate.bits_per_second() as f64;
@@ -240,9 +277,10 @@ mod tests {
     use super::*;
 
     fn control() -> RateControl {
-        RateControl::new(RateLimits::below(BitRate::from_bits_per_second(
-            900_000_000,
-        )))
+        RateControl::new(
+            RateLimits::below(BitRate::from_bits_per_second(900_000_000)),
+            false,
+        )
     }
 
     fn bits(control: &RateControl) -> u64 {
@@ -250,7 +288,7 @@ mod tests {
     }
 
     fn vote(control: &mut RateControl, lost: f64, clients: usize) {
-        control.vote(lost, clients, Serial::NEVER);
+        control.vote(lost, clients, Serial::NEVER, true);
     }
 
     #[test]
@@ -341,9 +379,27 @@ mod tests {
     }
 
     #[test]
+    fn or_decides_where_the_slowest_does() {
+        let ceiling = BitRate::from_bits_per_second(900_000_000);
+        let mut control = RateControl::new(RateLimits::below(ceiling), true);
+        let capacity = 100_000_000.0;
+        for _ in 0..60 {
+            let lost = (1.0 - capacity / bits(&control) as f64).max(0.0);
+            control.vote(lost, 30, Serial::NEVER, false);
+            for _ in 0..28 {
+                control.vote(0.0, 30, Serial::NEVER, false);
+            }
+            // Of the new rate there is no verdict yet, if the first one has just lowered it.
+            control.vote(0.0, 30, Serial::NEVER, lost < LOW_LOSS);
+        }
+        let rate = bits(&control) as f64;
+        assert!(rate < capacity * 1.15 && rate > capacity * 0.6, "{rate}");
+    }
+
+    #[test]
     fn a_low_ceiling_bounds_floor_and_start() {
         let limits = RateLimits::below(BitRate::from_bits_per_second(1_000_000));
         assert_eq!(limits.floor, limits.ceiling);
-        assert_eq!(RateControl::new(limits).rate(), limits.ceiling);
+        assert_eq!(RateControl::new(limits, false).rate(), limits.ceiling);
     }
 }

@@ -192,15 +192,27 @@ impl Sent {
         if from >= asked {
             return None;
         }
-        let mut lost = 0;
         let mut until = asked;
-        if nack.extent() >= count {
-            for run in nack.missing().runs() {
-                self.each(&run, from..asked, |run| {
-                    lost += run.end - run.start;
-                    true
-                });
-            }
+        let of = |run: &Range<u64>| {
+            let mut blocks = 0;
+            self.each(run, from..asked, |run| {
+                blocks += run.end - run.start;
+                true
+            });
+            blocks
+        };
+        let is_list = nack.extent() >= count || nack.missing().run_count() > 1;
+        let mut lost = 0;
+        if is_list {
+            lost = nack.missing().runs().map(|run| of(&run)).sum();
+        }
+        if is_list && nack.extent() < count {
+            // A list that is full: of what lies beyond, it says nothing.
+            let blocks = of(&(0..nack.extent()));
+            return (blocks > 0).then_some((Sample { blocks, lost }, until));
+        }
+        if is_list {
+            // All of it is known.
         } else if let Some(gap) = nack.missing().runs().next()
             && let Some(last) = self.last(gap.start)
             && last < asked

@@ -156,11 +156,21 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::slam::RateLimits;
+    use crate::slam::{RateLimits, Start};
+    use site::SlowClients;
     use slam_client::BlockSet;
     use slam_client::wire::{
         BlockSize, ClientPacket, MAX_NACK_LEN, Nack, TransactionId, TransferHeader, VarInt,
     };
+
+    fn config(header: TransferHeader, rate: RateLimits) -> SessionConfig {
+        SessionConfig {
+            header,
+            rate,
+            start: Start::default(),
+            slow_clients: SlowClients::Serve,
+        }
+    }
 
     #[test]
     fn sessions_take_turns() {
@@ -170,7 +180,12 @@ mod tests {
             let transaction = TransactionId(VarInt::new(number).unwrap());
             let header = TransferHeader::new(transaction, 100_000, size).unwrap();
             let rate = RateLimits::below(BitRate::from_bits_per_second(1_000_000_000));
-            server.add(&SessionConfig { header, rate });
+            server.add(&SessionConfig {
+                header,
+                rate,
+                start: Start::AT_ONCE,
+                slow_clients: SlowClients::Serve,
+            });
         }
         assert_eq!(server.poll(Timestamp::ZERO), Err(None));
         let client = SocketAddr::from(([10, 0, 0, 1], 1));
@@ -178,11 +193,14 @@ mod tests {
         for id in [SessionId(0), SessionId(1)] {
             server.handle(id, client, &[0x20, 0x21, 0], now);
         }
-        let order: Vec<usize> = std::iter::from_fn(|| server.poll(now).ok())
-            .filter(|(_, output)| matches!(output, Output::Send(_)))
-            .map(|(id, _)| id.0)
-            .take(4)
-            .collect();
+        let (mut now, mut order) = (now, Vec::new());
+        while order.len() < 4 {
+            match server.poll(now) {
+                Ok((id, Output::Send(_))) => order.push(id.0),
+                Ok(_) => {}
+                Err(next) => now = next.unwrap(),
+            }
+        }
         assert_eq!(order, [0, 1, 0, 1]);
         server.close(SessionId(0));
         assert!(server.session(SessionId(0)).is_none());
@@ -203,7 +221,7 @@ mod tests {
             let header = TransferHeader::new(transaction, 100_000_000, size).unwrap();
             let rate = RateLimits::below(BitRate::from_bits_per_second(1_000_000_000));
             let priority = Priority::new(priority).unwrap();
-            server.replace(SessionId(at), &SessionConfig { header, rate }, priority);
+            server.replace(SessionId(at), &config(header, rate), priority);
         }
         let start = Timestamp::from_start(Duration::from_secs(1));
         let (mut now, mut blocks) = (start, [0; 3]);
@@ -254,7 +272,7 @@ mod tests {
         let header = TransferHeader::new(transaction, 100_000, size).unwrap();
         let rate = RateLimits::below(BitRate::from_bits_per_second(1_000_000_000));
         for _ in 0..300 {
-            server.add(&SessionConfig { header, rate });
+            server.add(&config(header, rate));
         }
         assert_eq!(server.poll(Timestamp::ZERO), Err(None));
         assert!(server.awake.is_empty());

@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One file, multicast to whoever asks, until everybody has it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
 use slam_client::wire::{
     ClientPacket, EncodedHeader, MAX_INT_LEN, Nack, TransferHeader, WireError,
 };
 
-use super::ahead::{Context, Want};
-use super::clients::{Clients, Horizon, MAX_CLIENTS};
+use super::ahead::{Context, STOCK_GAP, Want};
+use super::clients::{Clients, Horizon, MAX_CLIENTS, SILENCE};
 use super::demand::Demand;
+use super::hush::Hush;
 use super::pacer::Pacer;
+use super::policy;
 use super::rate::{RateControl, RateLimits};
 use super::repair::Repair;
+use super::room::{Room, Start};
 use super::sent::Sent;
 
 /// Events that wait to be drained; beyond, rejections are counted but no longer told.
@@ -30,6 +34,8 @@ const BLOCKS_PER_QUESTION: u64 = 40;
 const WINDOW: u32 = 2;
 /// A client that has just joined heard what was sent so shortly before.
 const JOINING: Duration = Duration::from_millis(5);
+/// Longer than a first NACK waits in our socket while its client hears blocks already.
+const QUEUED: Duration = Duration::from_millis(400);
 
 /// What a session is made of.
 #[derive(Clone, Debug)]
@@ -38,6 +44,10 @@ pub struct SessionConfig {
     pub header: TransferHeader,
     /// How fast.
     pub rate: RateLimits,
+    /// When it begins to send.
+    pub start: Start,
+    /// What becomes of clients that are slower than the others.
+    pub slow_clients: SlowClients,
 }
 
 /// What to do next. Drain [`Session::poll`] until it says [`Output::Timeout`].
@@ -48,6 +58,8 @@ pub enum Output {
     Send(Range<u64>),
     /// Send the header alone to this client.
     Solicit(SocketAddr),
+    /// Send this client away: a dismissal.
+    Dismiss(SocketAddr),
     /// Tell whoever watches.
     Event(SessionEvent),
     /// Nothing more until this moment, or until a datagram arrives.
@@ -57,7 +69,9 @@ pub enum Output {
 /// What happened in a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionEvent {
-    /// The first client has asked; sending begins.
+    /// The first client has asked; the session waits for more.
+    Waiting(Start),
+    /// Sending begins.
     Started,
     /// A client has asked for the first time.
     ClientJoined(SocketAddr),
@@ -68,14 +82,15 @@ pub enum SessionEvent {
         /// From its first NACK on.
         after: Duration,
     },
-    /// A client has disconnected that got nowhere: its first gap had not moved for several NACKs.
-    /// On the wire this is the same goodbye (iPXE `slam.c`, `slam_finished`).
+    /// A client has disconnected that got nowhere: its first gap had not moved for several NACKs, or
+    /// fewer blocks were sent in its time than the file has. On the wire this is the same goodbye
+    /// (iPXE `slam.c`, `slam_finished`).
     ClientGaveUp {
         /// Which one.
         client: SocketAddr,
         /// From its first NACK on.
         after: Duration,
-        /// The block that it asked for again and again, in vain.
+        /// The block that it asked for again and again, in vain; `None`: it broke off.
         missing: Option<u64>,
     },
     /// A client no longer answers. It may have finished: a disconnect can get lost.
@@ -84,6 +99,15 @@ pub enum SessionEvent {
         client: SocketAddr,
         /// Since it was last asked something and answered.
         silent_for: Duration,
+    },
+    /// A client was slower than the policy allows, and is no longer waited for.
+    ClientDropped {
+        /// Which one.
+        client: SocketAddr,
+        /// From its first NACK on.
+        after: Duration,
+        /// What it got lately.
+        goodput: Option<BitRate>,
     },
     /// A datagram that was not acted upon.
     Rejected {
@@ -105,6 +129,9 @@ pub enum Rejection {
     /// More clients than a session keeps.
     #[error("more than {MAX_CLIENTS} clients in this session")]
     TooManyClients,
+    /// It was dropped as too slow.
+    #[error("was dropped as too slow")]
+    Dropped,
     /// It asks for blocks that the transfer does not have.
     #[error("asks for block {found} of a transfer of {count} blocks")]
     PastTheEnd {
@@ -130,6 +157,8 @@ pub struct SessionTotals {
     pub gave_up: u64,
     /// Clients that went silent.
     pub silent: u64,
+    /// Clients that were dropped as too slow.
+    pub dropped: u64,
     /// Datagrams that were not acted upon.
     pub rejected: u64,
 }
@@ -147,6 +176,11 @@ pub struct Session {
     pacer: Pacer,
     /// Whether a client may be asked before more blocks leave.
     may_ask: bool,
+    hush: Hush,
+    room: Room,
+    slow_clients: SlowClients,
+    /// Dropped clients, and whether each is still to be told.
+    dropped: BTreeMap<SocketAddr, bool>,
     /// Since when somebody has been there.
     active_since: Option<Timestamp>,
     totals: SessionTotals,
@@ -166,9 +200,13 @@ impl Session {
             demand: Demand::default(),
             sent: Sent::default(),
             repair: Repair::default(),
-            rate: RateControl::new(config.rate),
+            rate: RateControl::new(config.rate, config.slow_clients == SlowClients::Cap),
             pacer: Pacer::new(datagram),
             may_ask: true,
+            hush: Hush::default(),
+            room: Room::new(config.start),
+            slow_clients: config.slow_clients,
+            dropped: BTreeMap::new(),
             active_since: None,
             totals: SessionTotals::default(),
             events: VecDeque::new(),
@@ -221,26 +259,46 @@ impl Session {
 
     /// The next thing to do; blocks are sent only if it is this session's turn.
     pub(crate) fn poll_in_turn(&mut self, now: Timestamp, turn: bool) -> Output {
+        if self.room.is_waiting() {
+            self.open(now);
+        }
+        if self.room.is_waiting() {
+            return self.wait(now);
+        }
         while let Some((client, silent_for)) = self.clients.find_silent(now) {
-            self.clients.remove(client);
-            self.totals.silent += 1;
-            self.tell(SessionEvent::ClientSilent { client, silent_for });
-            self.end_if_alone(now);
+            self.remove_silent(client, silent_for, now);
         }
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
+        if let Some(client) = self.next_to_dismiss() {
+            return Output::Dismiss(client);
+        }
         if let Some(client) = self.clients.ask_again(self.demand.is_empty(), now) {
             return Output::Solicit(client);
         }
+        if let Some(client) = self.hush.next_to_ask() {
+            self.clients.ask_anew(client, self.sent.next(), now);
+            return Output::Solicit(client);
+        }
+        if !self.demand.is_empty()
+            && let Some(until) = self.hush.pause(|| self.clients.unheard(now), now)
+        {
+            if until > now {
+                return Output::Timeout(Some(until));
+            }
+            return self.poll_in_turn(now, turn);
+        }
         if turn && self.pacer.next_batch() <= now {
-            let rate = self.rate.rate();
-            if let Some(run) = self
-                .demand
-                .take(self.pacer.batch_blocks(rate), self.header.block_count())
-            {
+            let (rate, ease) = (self.rate.rate(), self.rate.ease());
+            let longest = self.pacer.batch_blocks(rate, ease);
+            if let Some(run) = self.demand.take(longest, self.header.block_count()) {
                 let blocks = run.end - run.start;
-                self.pacer.sent(blocks, rate, now);
+                self.pacer.sent(blocks, rate, ease, now);
+                if self.demand.is_empty() {
+                    // What comes next may not make up for time in which nobody wanted anything.
+                    self.pacer.rest();
+                }
                 self.repair.note(&run, self.sent.next());
                 self.sent.note(&run, now);
                 self.totals.sent_blocks += blocks;
@@ -263,6 +321,80 @@ impl Session {
         Output::Timeout(batch.into_iter().chain(ask).min())
     }
 
+    /// What a room that waits needs.
+    fn wait(&mut self, now: Timestamp) -> Output {
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        let Some(block) = self.room.keep_alive(self.header.block_count(), now) else {
+            return Output::Timeout(self.room.next_deadline());
+        };
+        // All have spoken since the last two: nobody else is there.
+        for client in self.clients.not_heard_since(now - SILENCE) {
+            self.remove_silent(client, SILENCE, now);
+        }
+        if self.clients.is_empty() {
+            return self.poll(now);
+        }
+        let run = block..block + 1;
+        self.sent.note(&run, now);
+        self.totals.sent_blocks += 1;
+        self.totals.sent_bytes += self.bytes_in(&run);
+        Output::Send(run)
+    }
+
+    /// Begins to send, if there is no more to wait for; everybody is asked then.
+    fn open(&mut self, now: Timestamp) {
+        if self.room.open(self.clients.len(), now) {
+            self.tell(SessionEvent::Started);
+        }
+    }
+
+    fn remove_silent(&mut self, client: SocketAddr, silent_for: Duration, now: Timestamp) {
+        self.clients.remove(client);
+        self.totals.silent += 1;
+        self.tell(SessionEvent::ClientSilent { client, silent_for });
+        self.end_if_alone(now);
+    }
+
+    fn next_to_dismiss(&mut self) -> Option<SocketAddr> {
+        let (client, untold) = self.dropped.iter_mut().find(|(_, untold)| **untold)?;
+        *untold = false;
+        Some(*client)
+    }
+
+    /// Judges a client by what it holds; whether it was dropped.
+    fn judge(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) -> bool {
+        let size = u64::from(self.header.block_size().get());
+        let (count, total) = (self.header.block_count(), self.header.total_bytes());
+        let held = policy::held(nack, count, size).min(total);
+        let sent = self.totals.sent_bytes;
+        let Some(client) = self.clients.get_mut(from) else {
+            return false;
+        };
+        let Some(stretch) = client.progress.note(held, total, sent, now) else {
+            return false;
+        };
+        let best = self.clients.best_goodput(from);
+        if !policy::drops(self.slow_clients, stretch, best) {
+            return false;
+        }
+        if let Some(left) = self.clients.remove(from) {
+            self.totals.dropped += 1;
+            while self.dropped.len() >= MAX_CLIENTS {
+                self.dropped.pop_first();
+            }
+            self.dropped.insert(from, true);
+            self.tell(SessionEvent::ClientDropped {
+                client: from,
+                after: now.since(left.joined),
+                goodput: left.progress.goodput(),
+            });
+            self.end_if_alone(now);
+        }
+        true
+    }
+
     fn handle_nack(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) {
         let count = self.header.block_count();
         let first = nack.missing().runs().next().map(|run| run.start);
@@ -273,6 +405,12 @@ impl Session {
                 self.reject(from, Rejection::PastTheEnd { found, count });
                 return;
             }
+            if let Some(untold) = self.dropped.get_mut(&from) {
+                // It did not hear that.
+                *untold = true;
+                self.reject(from, Rejection::Dropped);
+                return;
+            }
             if self.clients.len() >= MAX_CLIENTS {
                 self.reject(from, Rejection::TooManyClients);
                 return;
@@ -281,10 +419,23 @@ impl Session {
                 self.active_since = Some(now);
                 self.sent = Sent::of(count);
                 self.repair = Repair::of(count);
-                self.tell(SessionEvent::Started);
+                let begins = if self.room.enter(now) {
+                    SessionEvent::Started
+                } else {
+                    SessionEvent::Waiting(self.room.start())
+                };
+                self.tell(begins);
             }
             let since = self.sent.since(now - JOINING);
             self.clients.add(from, since, now);
+            // Whoever asks for block 0 and names no other knows no header: it holds nothing.
+            if nack.extent() == 1
+                && let Some(client) = self.clients.get_mut(from)
+            {
+                let heard = self.sent.since(now - QUEUED);
+                let heard = self.sent.blocks_between(heard, self.sent.next());
+                client.deaf_to = Some(self.totals.sent_blocks - heard);
+            }
             self.tell(SessionEvent::ClientJoined(from));
         }
         let asked = match self.clients.heard(from, now) {
@@ -292,21 +443,38 @@ impl Session {
             Some(Horizon::Asked(serial)) => serial,
             Some(Horizon::Spoke(moment)) => self.sent.since(moment),
         };
+        if self.room.is_waiting() {
+            let served = (first, first.and_then(|first| self.sent.last(first)));
+            self.clients
+                .served(from, served.0, served.1, asked, Duration::ZERO, now);
+            return;
+        }
+        if self.judge(from, nack, now) {
+            return;
+        }
         let present = self.clients.len();
         self.clients.note_parity(from, nack.takes_parity());
         let share_parity = self.clients.share_parity();
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
+        client.lists |= nack.missing().run_count() > 1 || nack.missing().len() > STOCK_GAP;
         client
             .evidence
             .start_at(self.rate.epoch().max(client.since));
+        let mut verdict = None;
         if let Some((sample, until)) = self.sent.sample(nack, client.evidence.until, asked, count) {
             client.evidence.until = until;
-            if let Some(lost) = client.evidence.add(sample, self.rate.is_rising()) {
-                self.rate.vote(lost, present, self.sent.next());
-            }
+            verdict = client.evidence.add(sample, self.rate.is_rising());
         }
+        if let Some(lost) = verdict {
+            let cap = self.slow_clients == SlowClients::Cap;
+            let all_judged = !cap || self.clients.all_judged_since(self.rate.epoch());
+            self.rate.vote(lost, present, self.sent.next(), all_judged);
+        }
+        let Some(client) = self.clients.get_mut(from) else {
+            return;
+        };
         let rate = self.rate.rate();
         let interval = self
             .pacer
@@ -321,7 +489,10 @@ impl Session {
         } else {
             0
         };
-        let Want { mut repairs, fresh } = client.ahead.want(
+        let Want {
+            mut repairs,
+            mut fresh,
+        } = client.ahead.want(
             nack,
             &Context {
                 sent: &self.sent,
@@ -334,13 +505,19 @@ impl Session {
             },
         );
         let followed = client.ahead.is_followed(count);
-        if share_parity {
+        client.note_list(first, nack.missing().len());
+        let is_full = client.lists && nack.missing().run_count() > 1 && nack.extent() < count;
+        if is_full && present > 1 && self.slow_clients != SlowClients::Cap {
+            // It misses more than fits a list: the others do not wait for all that.
+            fresh.union_with(&std::mem::take(&mut repairs));
+        }
+        if share_parity && !client.is_unmoved() {
             self.repair.replace(&mut repairs, nack, asked, &self.demand);
         }
         self.demand.repair(&repairs);
         self.demand.add(&fresh);
-        let again = if !repairs.is_empty() {
-            // As soon as that is sent.
+        let again = if !repairs.is_empty() && !client.lists {
+            // As soon as that is sent: of what lies beyond, it has said nothing yet.
             Duration::ZERO
         } else if followed {
             // Before what is ready for it is sent.
@@ -355,13 +532,17 @@ impl Session {
     }
 
     fn handle_disconnect(&mut self, client: SocketAddr, now: Timestamp) {
+        self.dropped.remove(&client);
         let Some(left) = self.clients.remove(client) else {
             return;
         };
         let after = now.since(left.joined);
-        if left.is_stuck() {
+        let broke_off = left
+            .deaf_to
+            .is_some_and(|deaf_to| self.totals.sent_blocks - deaf_to < self.header.block_count());
+        if left.is_stuck() || broke_off {
             self.totals.gave_up += 1;
-            let missing = left.first_missing();
+            let missing = left.first_missing().filter(|_| left.is_stuck());
             self.tell(SessionEvent::ClientGaveUp {
                 client,
                 after,
@@ -390,6 +571,8 @@ impl Session {
 
     fn end(&mut self, now: Timestamp) {
         self.demand.clear();
+        self.room.leave();
+        self.dropped.clear();
         self.sent = Sent::default();
         self.repair = Repair::default();
         self.rate.forget_votes();
@@ -438,6 +621,8 @@ mod tests {
         Session::new(&SessionConfig {
             header: TransferHeader::new(transaction, blocks * BLOCK - 1, size).unwrap(),
             rate: RateLimits::below(BitRate::from_bits_per_second(1_000_000_000)),
+            start: Start::AT_ONCE,
+            slow_clients: SlowClients::Serve,
         })
     }
 
@@ -500,7 +685,7 @@ mod tests {
                     assert!(held.iter().all(|held| held.len() == count));
                     return (sent, now.since(start));
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Dismiss(_) => {}
                 Output::Timeout(next) => {
                     let next = next
                         .into_iter()
@@ -585,7 +770,7 @@ mod tests {
                     silent = Some(silent_for);
                 }
                 Output::Send(run) => sent += run.end - run.start,
-                Output::Solicit(_) | Output::Event(_) => {}
+                Output::Solicit(_) | Output::Event(_) | Output::Dismiss(_) => {}
             }
         }
         assert_eq!(sent, 10);
@@ -621,6 +806,66 @@ mod tests {
             )
         };
         assert!(events.any(gave_up));
+    }
+
+    /// As one without memory for the file does, as soon as it knows the length.
+    #[test]
+    fn a_client_that_breaks_off_is_not_called_finished() {
+        let mut session = session(100_000);
+        let mut now = Timestamp::from_start(Duration::from_secs(1));
+        let mut sent = 0;
+        let mut left = Vec::new();
+        // The second one comes when the session runs already.
+        for client in [1, 2] {
+            session.handle(address(client), &[0x20, 0x21, 0, 0x21], now);
+            let enough = sent + 50;
+            while sent < enough {
+                match session.poll(now) {
+                    Output::Send(run) => sent += run.end - run.start,
+                    Output::Solicit(at) if at == address(1) => {
+                        session.handle(at, &[0x20, 0x21, 0, 0x21], now);
+                    }
+                    Output::Timeout(next) => now = now.max(next.unwrap()),
+                    _ => {}
+                }
+            }
+        }
+        for client in [1, 2] {
+            session.handle(address(client), &[0], now);
+            while let Output::Event(event) = session.poll(now) {
+                left.push(event);
+            }
+        }
+        let broke_off = |event: &&SessionEvent| {
+            matches!(event, SessionEvent::ClientGaveUp { missing: None, .. })
+        };
+        assert_eq!(left.iter().filter(broke_off).count(), 2, "{left:?}");
+        let Some(SessionEvent::Idle(totals)) = left.last() else {
+            panic!("{left:?}");
+        };
+        assert_eq!((totals.gave_up, totals.finished), (2, 0));
+    }
+
+    /// It was here before, so it may hold whatever it does not ask for.
+    #[test]
+    fn a_client_that_a_restarted_server_serves_the_rest_is_finished() {
+        let mut session = session(2000);
+        let mut now = Timestamp::from_start(Duration::from_secs(1));
+        let held: BlockSet = [0..1000, 1001..2000].into_iter().collect();
+        session.handle(address(1), &nack(&held, 2000), now);
+        loop {
+            match session.poll(now) {
+                Output::Send(_) => break,
+                Output::Timeout(next) => now = now.max(next.unwrap()),
+                _ => {}
+            }
+        }
+        session.handle(address(1), &[0], now);
+        let mut events = std::iter::from_fn(|| match session.poll(now) {
+            Output::Event(event) => Some(event),
+            _ => None,
+        });
+        assert!(events.any(|event| matches!(event, SessionEvent::ClientFinished { .. })));
     }
 
     #[test]

@@ -274,6 +274,61 @@ fn a_store_whose_writing_was_interrupted_is_recovered() {
 }
 
 #[test]
+fn a_store_that_windows_would_not_search_right_is_sorted() {
+    let folder = room();
+    good(&folder, &["create", "BCD", "--winpe"]);
+    // The first two keys below the root change places, as a program with another order has it.
+    let mut bytes = fs::read(folder.path().join("BCD")).unwrap();
+    let number =
+        |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let root = 0x1004 + number(&bytes, 36) as usize;
+    let list = 0x1004 + number(&bytes, root + 28) as usize;
+    bytes[list + 4..list + 20].rotate_left(8);
+    fs::write(folder.path().join("odd"), bytes).unwrap();
+    for args in [
+        &["show", "odd"][..],
+        &["set", "odd", "bootmgr", "timeout", "5"],
+    ] {
+        let error = bad(&folder, args);
+        assert!(
+            error.contains("slamboot bcd import odd NEW") && error.contains("offset 0x"),
+            "{error}"
+        );
+    }
+    let (stdout, _) = good(&folder, &["import", "odd", "NEW"]);
+    assert!(
+        stdout.starts_with("sorted:      the keys below one key of odd\n"),
+        "{stdout}"
+    );
+    assert_eq!(store(&folder, "NEW"), store(&folder, "BCD"));
+}
+
+#[test]
+fn who_reads_may_stop_reading() {
+    let folder = room();
+    good(&folder, &["create", "BCD", "--winpe"]);
+    for args in [
+        &["show", "BCD"][..],
+        &["show", "BCD", "--json"],
+        &["export", "BCD", "-"],
+    ] {
+        // A pipe that nobody reads.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_slamboot"))
+            .arg("bcd")
+            .args(args)
+            .current_dir(folder.path())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        assert_eq!(output.stderr, b"", "{args:?}");
+    }
+}
+
+#[test]
 fn values_may_begin_with_a_dash() {
     let folder = room();
     good(&folder, &["create", "BCD", "--winpe"]);

@@ -73,7 +73,7 @@ fn look(store: &Store) {
     assert_eq!(&Store::read(&again).unwrap(), store);
 }
 
-const LINES: [&str; 26] = [
+const LINES: [&str; 29] = [
     "bcdedit /enum all /v",
     "bcdedit /timeout 5",
     "bcdedit /displayorder {default} /addlast",
@@ -100,6 +100,9 @@ const LINES: [&str; 26] = [
     "bcdedit \"\" ''",
     "bcdedit /set {fwbootmgr} displayorder {bootmgr} /addfirst",
     "bcdedit /enum \\\\\"x\\\"",
+    "bcdedit /create {dbgsettings}\nbcdedit /dbgsettings serial debugport:1 /start active /noumex",
+    "bcdedit /create {emssettings}\nbcdedit -emssettings EMSPORT:2 emsbaudrate:9600",
+    "bcdedit /event {default} on",
 ];
 
 const BITS: [&str; 30] = [

@@ -140,6 +140,39 @@ fn hivexregedit_reads_every_value() {
 }
 
 #[test]
+fn nt_hive_reads_every_value() {
+    for (number, store) in stores().into_iter().enumerate() {
+        let hive = store.to_hive().unwrap();
+        let judge = nt_hive::Hive::new(hive.bytes()).unwrap();
+        judge.validate().unwrap();
+        let mut all = BTreeMap::new();
+        let mut left = vec![(String::new(), judge.root_key_node().unwrap())];
+        while let Some((path, key)) = left.pop() {
+            for value in key.values().into_iter().flat_map(Result::unwrap) {
+                let value = value.unwrap();
+                let name = value.name().unwrap().to_string_lossy();
+                let Ok(kind) = value.data_type() else {
+                    // It knows no types beyond those with names.
+                    continue;
+                };
+                let nt_hive::KeyValueData::Small(data) = value.data().unwrap() else {
+                    panic!("{path}\\{name}: big data in a store");
+                };
+                all.insert(format!("{path}\\{name}"), (kind as u32, data.to_vec()));
+            }
+            for subkey in key.subkeys().into_iter().flat_map(Result::unwrap) {
+                let subkey = subkey.unwrap();
+                let name = subkey.name().unwrap().to_string_lossy();
+                left.push((format!("{path}\\{name}"), subkey));
+            }
+        }
+        let mut expected = expected(&store);
+        expected.retain(|_, (kind, _)| *kind < 12);
+        assert_eq!(all, expected, "store {number}");
+    }
+}
+
+#[test]
 fn hivexregedit_merges_what_we_then_read() {
     if !has_tool("hivexregedit_merges_what_we_then_read", "hivexregedit") {
         return;

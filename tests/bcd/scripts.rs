@@ -3,8 +3,9 @@
 
 use slamboot::image::bcd::alias::{BOOTMGR, MEMDIAG, RAMDISK_OPTIONS};
 use slamboot::image::bcd::bcdedit::{self, Context, Done};
+use slamboot::image::bcd::drives::Drives;
 use slamboot::image::bcd::winpe::{self, Style};
-use slamboot::image::bcd::{Guid, ObjectType, Store, Value, code};
+use slamboot::image::bcd::{Guid, ObjectType, Store, Value, alias, code, literal, table};
 
 use crate::recipe::{context, winpe as recipe};
 
@@ -122,6 +123,45 @@ fn elements_are_set_and_deleted() {
     assert_eq!(
         bootmgr(&done).elements[&slamboot::image::bcd::ElementCode(0x2700_0030)],
         Value::IntegerList(vec![0x0001_0000_8500_0001, 0x5400_0001])
+    );
+}
+
+#[test]
+fn settings_of_debugger_ems_and_hypervisor() {
+    let done = run(
+        "bcdedit /create {dbgsettings}\nbcdedit /create {emssettings}\n\
+                    bcdedit /create {hypervisorsettings}\n\
+                    bcdedit /dbgsettings SERIAL DEBUGPORT:1 BAUDRATE:115200 /start AutoEnable /noumex\n\
+                    bcdedit /emssettings EMSPORT:2 EMSBAUDRATE:9600\n\
+                    bcdedit -hypervisorsettings net port:50000 key:1.2.3.4 nodhcp\n\
+                    bcdedit /event {default} on\nbcdedit /dbgsettings",
+    );
+    let text = |name: &str| {
+        let alias = alias::by_name(name).unwrap();
+        let object = &done.store.objects[&alias.guid];
+        let shown = object.elements.iter().map(|(code, value)| {
+            let value = literal::display(*code, object.kind, value, &Drives::none());
+            format!("{} {}", table::name(*code, object.kind), value.join(" "))
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(
+        text("dbgsettings"),
+        "debugtype Serial, debugport 1, baudrate 115200, debugstart AutoEnable, noumex Yes"
+    );
+    assert_eq!(text("emssettings"), "emsport 2, emsbaudrate 9600");
+    assert_eq!(
+        text("hypervisorsettings"),
+        "hypervisorusekey 1.2.3.4, hypervisordebugtype Net, hypervisorhostport 50000, \
+         hypervisordhcp No"
+    );
+    let loader = &done.store.objects[&done.store.default_object().unwrap()];
+    assert_eq!(loader.elements[&code::EVENT], Value::Boolean(true));
+    // Alone, it shows them.
+    assert!(
+        done.shown.contains("debugstart              AutoEnable\n"),
+        "{}",
+        done.shown
     );
 }
 
@@ -363,8 +403,59 @@ fn errors_name_line_and_column_and_what_to_do() {
             "there is no object {memdiag}",
         ),
         ("bcdedit /displayorder", (1, 22), "expected an identifier"),
+        (
+            "bcdedit /set {default} nx alwaysof",
+            (1, 27),
+            "did you mean AlwaysOff?",
+        ),
         ("bcdedit /timeout -1", (1, 18), "a number of seconds"),
         ("bcdedit /sysstore C:", (1, 9), "not supported"),
+        (
+            "bcdedit /dbgsettings serial",
+            (1, 9),
+            "there is no object {dbgsettings}",
+        ),
+        (
+            "bcdedit /create {dbgsettings}\nbcdedit /dbgsettings serial debugprot:1",
+            (2, 29),
+            "such as debugport:VALUE, found \"debugprot:1\"; did you mean debugport?",
+        ),
+        (
+            "bcdedit /create {dbgsettings}\nbcdedit /dbgsettings net debugport:x",
+            (2, 36),
+            "expected a number",
+        ),
+        (
+            "bcdedit /create {dbgsettings}\nbcdedit /dbgsettings sirial",
+            (2, 22),
+            "expected Serial, 1394, USB, NET, Local",
+        ),
+        (
+            "bcdedit /create {dbgsettings}\nbcdedit /dbgsettings net hostip:1.2.3.4",
+            (2, 26),
+            "hostip:1.2.3.4 is not supported: how bcdedit stores",
+        ),
+        (
+            "bcdedit /create {dbgsettings}\nbcdedit /dbgsettings serial /start",
+            (2, 29),
+            "a value after this",
+        ),
+        ("bcdedit /emssettings bios", (1, 22), "not supported"),
+        (
+            "bcdedit /emssetings emsport:1",
+            (1, 9),
+            "did you mean /emssettings?",
+        ),
+        (
+            "bcdedit /timeout 5\nbcdedit /default {9dea862c-5cdd-4e70-acc1-f32b344d4796}",
+            (2, 18),
+            "did you mean {9dea862c-5cdd-4e70-acc1-f32b344d4795}?",
+        ),
+        (
+            "bcdedit /set {9dea862c-5cdd-4e70-acc1-f32b344d479} timeout 5",
+            (1, 14),
+            "did you mean {9dea862c-5cdd-4e70-acc1-f32b344d4795}?",
+        ),
         ("bcdedit /createstore x", (1, 9), "--replace"),
         (
             "bcdedit /store a /v\nbcdedit /store b /v",

@@ -118,7 +118,7 @@ pub fn all_verified() -> Outcome {
                 let mut at = |text: &str| {
                     client.wait(&mut cursor, deadline, &format!("`{text}`"), |line| {
                         let failed = line.text.contains("crowd: FAILED");
-                        (failed || line.text.contains(text)).then(|| (failed, line.at))
+                        (failed || line.text.contains(text)).then_some((failed, line.at))
                     })
                 };
                 let mut end = Duration::ZERO;

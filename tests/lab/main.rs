@@ -8,10 +8,11 @@ mod support;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
@@ -39,6 +40,26 @@ fn main() -> ExitCode {
         (
             "four_clients_receive_the_file",
             four_clients_receive_the_file,
+        ),
+        (
+            "eight_clients_receive_the_file",
+            eight_clients_receive_the_file,
+        ),
+        (
+            "sixteen_clients_with_loss_receive_the_file",
+            sixteen_clients_with_loss_receive_the_file,
+        ),
+        (
+            "a_client_killed_costs_the_others_nothing",
+            a_client_killed_costs_the_others_nothing,
+        ),
+        (
+            "a_cut_of_five_seconds_is_survived",
+            a_cut_of_five_seconds_is_survived,
+        ),
+        (
+            "a_flood_of_nonsense_is_not_noticed",
+            a_flood_of_nonsense_is_not_noticed,
         ),
         ("each_image_has_its_own_group", each_image_has_its_own_group),
         (
@@ -164,7 +185,8 @@ fn receive(host: &Namespace, uri: &str, out: &Path) -> anyhow::Result<Cmd> {
         .limit(TRANSFER))
 }
 
-fn receive_by(clients: usize, bytes: usize) -> Outcome {
+/// Clients, each of which loses this share of what comes to it (in a thousand), and nothing else.
+fn receive_by(clients: usize, bytes: usize, loss: u32) -> Outcome {
     let mut room = Room::new()?;
     let file = room.file("disk.img", bytes)?;
     let _server = room.serve("server", &[text(&file), "--interface", INTERFACE])?;
@@ -172,7 +194,9 @@ fn receive_by(clients: usize, bytes: usize) -> Outcome {
     let mut commands = Vec::new();
     for number in 0..clients {
         let out = room.dir.path().join(format!("out{number}"));
-        commands.push((receive(room.lab.host()?, &uri, &out)?, out));
+        let host = room.lab.host()?;
+        lose(host, loss)?;
+        commands.push((receive(host, &uri, &out)?, out));
     }
     let results: Vec<Result<String, CmdError>> = std::thread::scope(|scope| {
         let running: Vec<_> = commands
@@ -194,12 +218,138 @@ fn receive_by(clients: usize, bytes: usize) -> Outcome {
     Ok(())
 }
 
+/// Drops so many of a thousand UDP datagrams that come to `host`, at random.
+fn lose(host: &Namespace, of_a_thousand: u32) -> Outcome {
+    if of_a_thousand > 0 {
+        let rules = format!(
+            "table netdev loss {{ chain ingress {{ \
+             type filter hook ingress device {INTERFACE} priority 0; \
+             ip protocol udp numgen random mod 1000 < {of_a_thousand} drop; }}; }}"
+        );
+        host.cmd("nft").arg(rules).read()?;
+    }
+    Ok(())
+}
+
 fn one_client_receives_the_file() -> Outcome {
-    receive_by(1, 32 << 20)
+    receive_by(1, 32 << 20, 0)
 }
 
 fn four_clients_receive_the_file() -> Outcome {
-    receive_by(4, (32 << 20) + 1)
+    receive_by(4, (32 << 20) + 1, 0)
+}
+
+fn eight_clients_receive_the_file() -> Outcome {
+    receive_by(8, (16 << 20) + 1450, 0)
+}
+
+fn sixteen_clients_with_loss_receive_the_file() -> Outcome {
+    receive_by(16, (8 << 20) + 1451, 10)
+}
+
+/// A room in which a file of 32 MiB takes about 2.7 s, so that there is a middle to disturb.
+const SLOWLY: [&str; 4] = ["--interface", INTERFACE, "--max-rate", "100 Mbit/s"];
+
+/// Waits until a client of `out` has stored something.
+fn wait_for_blocks(out: &Path) -> Outcome {
+    let part = PathBuf::from(format!("{}.part", out.display()));
+    let deadline = Deadline::after(SOON);
+    while !fs::metadata(&part).is_ok_and(|part| part.len() > 0) {
+        ensure!(deadline.left().is_some(), "no {} yet", part.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Three clients that have begun to receive; where their files go.
+fn three_in_the_middle(room: &mut Room) -> anyhow::Result<Vec<(Running, PathBuf)>> {
+    let mut clients = Vec::new();
+    for number in 0..3 {
+        let out = room.dir.path().join(format!("out{number}"));
+        let log = room.dir.path().join(format!("client{number}.log"));
+        let uri = format!("x-slam://{SERVER}");
+        let client = receive(room.lab.host()?, &uri, &out)?.spawn(&log)?;
+        clients.push((client, out));
+    }
+    for (_, out) in &clients {
+        wait_for_blocks(out)?;
+    }
+    Ok(clients)
+}
+
+fn all_finish(clients: Vec<(Running, PathBuf)>, file: &Path) -> Outcome {
+    let expected = sha256(file)?;
+    for (client, out) in clients {
+        client.wait(Some(TRANSFER))?;
+        ensure!(sha256(&out)? == expected, "{} differs", out.display());
+    }
+    Ok(())
+}
+
+fn a_client_killed_costs_the_others_nothing() -> Outcome {
+    let mut room = Room::new()?;
+    let file = room.file("disk.img", 32 << 20)?;
+    let _server = room.serve("server", &[&[text(&file)], &SLOWLY[..]].concat())?;
+    let mut clients = three_in_the_middle(&mut room)?;
+    let (killed, out) = clients.remove(1);
+    killed.signal(Signal::KILL);
+    ensure!(killed.wait(Some(SOON)).is_err(), "it was killed");
+    ensure!(!out.exists(), "it was whole before it was killed");
+    all_finish(clients, &file)
+}
+
+fn a_cut_of_five_seconds_is_survived() -> Outcome {
+    let mut room = Room::new()?;
+    let file = room.file("disk.img", 32 << 20)?;
+    let _server = room.serve("server", &[&[text(&file)], &SLOWLY[..]].concat())?;
+    let clients = three_in_the_middle(&mut room)?;
+    room.lab.switch().ip(["link", "set", "server", "down"])?;
+    std::thread::sleep(Duration::from_secs(5));
+    for (_, out) in &clients {
+        ensure!(!out.exists(), "it was whole before the cut");
+    }
+    room.lab.switch().ip(["link", "set", "server", "up"])?;
+    all_finish(clients, &file)
+}
+
+/// NACKs by thousands, for blocks that there are and that there are not, and random bytes, from
+/// one who never listens, as fast as one thread sends while two clients receive.
+fn a_flood_of_nonsense_is_not_noticed() -> Outcome {
+    let mut room = Room::new()?;
+    let file = room.file("disk.img", 32 << 20)?;
+    let _server = room.serve("server", &[&[text(&file)], &SLOWLY[..]].concat())?;
+    let stop = AtomicBool::new(false);
+    let clients = three_in_the_middle(&mut room)?;
+    let attacker = room.lab.host()?;
+    let flood = || -> anyhow::Result<u64> {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect((SERVER, 10000))?;
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut sent = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let mut noise = [0; 64];
+            random.fill(&mut noise);
+            for datagram in [
+                &[0x20, 0x21, 0][..],
+                &[0x9f, 0xff, 0xff, 0xff, 0x21, 0],
+                &noise[..random.usize(0..64)],
+            ] {
+                // A full queue, or an ICMP error for an earlier one.
+                sent += u64::from(socket.send(datagram).is_ok());
+            }
+        }
+        Ok(sent)
+    };
+    let (sent, finished) = std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| attacker.enter(flood));
+        let finished = all_finish(clients, &file);
+        stop.store(true, Ordering::Relaxed);
+        (flooding.join().expect("no panic"), finished)
+    });
+    finished?;
+    let sent = sent??;
+    ensure!(sent > 10_000, "a flood of {sent} datagrams is none");
+    Ok(())
 }
 
 /// With the routable address and with the link-local one, behind a switch that snoops MLD: the

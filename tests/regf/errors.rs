@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use slamboot::image::regf::{Hive, ValueType};
+use slamboot::image::regf::{Error, Hive, Recovery, Repair, ValueType};
 
 use crate::model::{self, Key};
 use crate::support::{cells, put_u32, seal, u32_at};
@@ -192,12 +192,13 @@ fn an_unsorted_list_is_sorted_anew() {
     let at = record(&bytes, "nk", "A") + 76;
     bytes[at] = b'_';
     seal(&mut bytes);
-    let error = Hive::read(bytes.clone()).unwrap_err().to_string();
+    let error = Hive::read(bytes.clone()).unwrap_err();
+    let (before, found) = ("_".to_owned(), "B".to_owned());
     assert!(
-        error.contains("expected a key sorted behind \"_\""),
+        matches!(&error, Error::Unsorted { before: b, found: f, .. } if (b, f) == (&before, &found)),
         "{error}"
     );
-    let (hive, sorted) = Hive::read_sorting(bytes).unwrap();
+    let (hive, sorted) = Hive::read_sorting(bytes.clone()).unwrap();
     assert_eq!(sorted, 1);
     let names: Vec<_> = hive
         .subkeys(hive.root())
@@ -209,10 +210,68 @@ fn an_unsorted_list_is_sorted_anew() {
     assert_eq!(sorted, 0);
     assert!(again.bytes() == hive.bytes());
 
+    // Dirty beside: both are mended.
+    put_u32(&mut bytes, 8, 7);
+    seal(&mut bytes);
+    let (both, repair) = Hive::repair(bytes, &[]).unwrap();
+    let recovery = Recovery::BaseBlockOnly;
+    assert_eq!(
+        repair,
+        Repair {
+            recovery,
+            sorted: 1
+        }
+    );
+    assert!(Key::of(&both, both.root()) == Key::of(&hive, hive.root()));
+
     // No order mends two keys with one name.
     let mut bytes = self::hive();
     let at = record(&bytes, "nk", "B") + 76;
     bytes[at] = b'a';
     seal(&mut bytes);
-    assert!(Hive::read_sorting(bytes).is_err());
+    let error = Hive::read_sorting(bytes).unwrap_err();
+    assert!(matches!(error, Error::Field { .. }), "{error}");
+}
+
+/// Windows searches with them; we do not, and so nothing is lost. A repair makes them right.
+#[test]
+fn wrong_hints_hide_nothing() {
+    let mut bytes = hive();
+    let list = get(&bytes, "nk", "ROOT", 28) as usize;
+    let right = bytes.clone();
+    put_u32(&mut bytes, 0x1004 + list + 8, 0xBAD);
+    seal(&mut bytes);
+    let mut hive = Hive::read(bytes.clone()).unwrap();
+    assert!(hive.bytes() == bytes);
+    let root = hive.root();
+    assert!(hive.find(root, "a").is_some() && hive.find(root, "b").is_some());
+    // An edit leaves what it need not touch.
+    hive.set_value(root, "x", ValueType::Dword, &[0; 4])
+        .unwrap();
+    assert_eq!(u32_at(hive.bytes(), 0x1004 + list + 8), 0xBAD);
+    let (mended, repair) = Hive::repair(bytes, &[]).unwrap();
+    assert_eq!(repair.sorted, 1);
+    assert!(mended.bytes()[4096..] == right[4096..]);
+}
+
+/// The first one counts, as in Windows; the other stays until the first is removed.
+#[test]
+fn of_two_values_with_one_name_the_first_counts() {
+    let mut bytes = hive();
+    let at = record(&bytes, "vk", "inline") + 20;
+    bytes[at - 18] = 4;
+    bytes[at..at + 4].copy_from_slice(b"CELL");
+    seal(&mut bytes);
+    let mut hive = Hive::read(bytes.clone()).unwrap();
+    assert!(hive.bytes() == bytes);
+    let key = hive.find(hive.root(), "A").unwrap();
+    assert_eq!(hive.values(key).count(), 3);
+    assert_eq!(&*hive.value(key, "Cell").unwrap().data, [1, 2, 3, 4]);
+    hive.set_value(key, "cell", ValueType::Dword, &[5; 4])
+        .unwrap();
+    let data: Vec<_> = hive.values(key).map(|value| value.data.len()).collect();
+    assert_eq!(data, [4, 20, 20_000]);
+    hive.remove_value(key, "cell").unwrap();
+    assert_eq!(&*hive.value(key, "cell").unwrap().data, [0xEE; 20]);
+    Hive::read(hive.bytes().to_vec()).unwrap();
 }

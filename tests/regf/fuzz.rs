@@ -164,7 +164,7 @@ fn life(seed: u64, real: &[Vec<u8>]) -> bool {
             true
         }
         Err(error) => {
-            if let Ok((mut hive, _)) = Hive::read_sorting(damaged) {
+            if let Ok((mut hive, _)) = Hive::repair(damaged, &[]) {
                 look(&hive);
                 edit(&mut hive, &mut random);
             }

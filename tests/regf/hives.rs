@@ -26,11 +26,21 @@ fn hives(test: &str) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn real_hives_stay_as_they_are() {
+    let (mut read, mut mended) = (0, 0);
     for (path, bytes) in hives("real_hives_stay_as_they_are") {
         let path = path.display();
         match Hive::read(bytes.clone()) {
             Ok(hive) => {
                 assert!(hive.bytes() == bytes, "{path}");
+                // Order and hints are as Windows has them: a repair finds nothing to do, but in
+                // a name that somebody changed by hand.
+                let (repaired, lists) = Hive::read_sorting(bytes.clone()).unwrap();
+                assert_eq!(repaired.bytes() == bytes, lists == 0, "{path}");
+                if lists > 0 {
+                    println!("{path}: {lists} lists with other hints");
+                    mended += 1;
+                }
+                read += 1;
                 let mut left = vec![hive.root()];
                 let (mut keys, mut values) = (0, 0);
                 while let Some(key) = left.pop() {
@@ -56,6 +66,7 @@ fn real_hives_stay_as_they_are() {
             Err(error) => println!("{path}: {error}"),
         }
     }
+    assert!(mended <= 1 + read / 20, "{mended} of {read}");
 }
 
 /// Names with half a surrogate pair, which a model of text cannot tell apart.

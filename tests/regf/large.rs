@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What reading costs. Measured by hand, in a release build and a process of its own:
 //! `cargo test --release --test regf large -- --ignored --nocapture`.
+//!
+//! Two cores of a virtual machine at a load of 7: 95 MiB with 224,476 keys and 657,054 values, read
+//! from the file in 94 ms and checked after 284 and 323 ms (two runs), with 99 MiB more memory.
 
 use std::time::Instant;
 
@@ -79,6 +82,9 @@ fn a_large_hive_is_read_in_place() {
         memory / MIB,
     );
     assert!(memory < 2 * size, "{memory} bytes for {size}");
+    if !cfg!(debug_assertions) {
+        assert!(read.as_millis() < 1000, "{read:?} for {size} bytes");
+    }
 
     let mut hive = hive;
     let start = Instant::now();

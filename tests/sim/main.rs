@@ -8,6 +8,7 @@ mod adversary;
 mod client;
 mod figures;
 mod network;
+mod rooms;
 mod world;
 mod worlds;
 
@@ -36,6 +37,8 @@ fn figures(world: &World) -> Figures {
     let live = world.guests.iter().zip(&report.done).enumerate();
     let last = live
         .filter(|(_, (guest, _))| guest.dies.is_none())
+        // All that it said was lost: no server can know of it.
+        .filter(|(number, (guest, _))| guest.kind != Kind::Stock || report.known[*number])
         .map(|(number, (_, done))| {
             done.unwrap_or_else(|| {
                 panic!(
@@ -45,7 +48,7 @@ fn figures(world: &World) -> Figures {
             })
         })
         .max()
-        .unwrap();
+        .unwrap_or_default();
     let first = report.first_heard.unwrap_or_default();
     let time = last.saturating_sub(first).as_secs_f64() / world.bound().as_secs_f64();
     let sent = report.totals.sent_bytes as f64 / world.content().bytes as f64;

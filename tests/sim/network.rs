@@ -36,6 +36,8 @@ const SESSION_MEMORY: usize = 2 << 20;
 pub struct Report {
     /// When each client was complete; `None`: never.
     pub done: Vec<Option<Duration>>,
+    /// Whether a word of each reached a server: a stock client says three, and leaves.
+    pub known: Vec<bool>,
     pub totals: SessionTotals,
     pub solicits: u64,
     /// Datagrams that reached a server.
@@ -301,6 +303,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
         look_all: None,
         report: Report {
             done: Vec::new(),
+            known: Vec::new(),
             totals: SessionTotals::default(),
             solicits: 0,
             heard: 0,
@@ -321,6 +324,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
         run.push(Timestamp::from_start(*when), Event::Attack(number));
     }
     run.go(Timestamp::from_start(limit));
+    run.report.known = run.seats.iter().map(|seat| seat.spoke.is_some()).collect();
     run.report.done = run.seats.iter().map(|seat| seat.done).collect();
     run.report
 }
@@ -369,6 +373,8 @@ impl Run<'_> {
                     let config = SessionConfig {
                         header: header(life.content),
                         rate: RateLimits::below(self.world.max_rate),
+                        start: self.world.start,
+                        slow_clients: self.world.slow_clients,
                     };
                     let place = &mut self.places[life.place];
                     place.session = Some((Session::new(&config), life.content.number));
@@ -481,7 +487,7 @@ impl Run<'_> {
         let Some(client) = &mut seat.client else {
             return;
         };
-        let mut reply = None;
+        let (mut reply, mut failed) = (None, None);
         let (guest, transaction, stored) = (&seat.guest, &mut seat.transaction, &mut seat.stored);
         let (timer, done, ended) = (&mut seat.timer, &mut seat.done, &mut seat.ended);
         client.handle(guest.local(at), input, |act| {
@@ -518,7 +524,10 @@ impl Run<'_> {
                     *done = Some(at.since_start());
                     *ended = true;
                 }
-                Deed::Failed(_) => *ended = true,
+                Deed::Failed(failure) => {
+                    failed = Some(failure);
+                    *ended = true;
+                }
                 Deed::Timeout(due) => *timer = Some(guest.global(due)),
                 Deed::Started { header } | Deed::Restarted { header } => {
                     *transaction = header.transaction().0.get();
@@ -531,10 +540,16 @@ impl Run<'_> {
             seat.client = None;
             seat.timer = None;
         }
+        if let Some(failure) = failed {
+            println!("client {number} gives up at {at:?}: {failure}");
+        }
         if let Some(reply) = reply {
             let lost = seat.random.f64() < seat.guest.loss_back || seat.guest.is_cut_off(at);
             if !lost {
-                seat.spoke.get_or_insert(at);
+                // A goodbye tells nobody that it waits.
+                if reply != [0] {
+                    seat.spoke.get_or_insert(at);
+                }
                 let from = address(number);
                 let arrives = (at + self.world.latency).max(now);
                 self.push(arrives, Event::ToServer(0, from, reply));
@@ -562,8 +577,12 @@ impl Run<'_> {
             let content = *content;
             match session.poll(now) {
                 Output::Send(run) => self.multicast(place, content, run, now),
-                Output::Solicit(client) => {
-                    let bytes = session.encoded_header().as_bytes().to_vec();
+                output @ (Output::Solicit(client) | Output::Dismiss(client)) => {
+                    let bytes = if matches!(output, Output::Dismiss(_)) {
+                        session.encoded_header().dismissal()
+                    } else {
+                        session.encoded_header().as_bytes().to_vec()
+                    };
                     self.report.solicits += 1;
                     let at = self.on_the_link(place, bytes.len(), now);
                     let kind = Carried::Unicast;
@@ -582,6 +601,7 @@ impl Run<'_> {
                     sum.finished += totals.finished;
                     sum.gave_up += totals.gave_up;
                     sum.silent += totals.silent;
+                    sum.dropped += totals.dropped;
                     sum.rejected += totals.rejected;
                 }
                 Output::Event(_) => {}
@@ -614,6 +634,7 @@ impl Run<'_> {
         assert!(memory < allowed, "{memory} bytes for {clients} clients");
         self.report.memory = self.report.memory.max(memory);
         let encoded = session.encoded_header().clone();
+        let mut batch = Vec::new();
         for block in blocks {
             let mut bytes = Vec::with_capacity(1500);
             encoded.encode_data_prefix(BlockIndex(block), &mut bytes);
@@ -631,9 +652,9 @@ impl Run<'_> {
                 block,
                 payload_at,
             };
-            self.carry_to_all(at, Datagram { bytes, kind });
+            batch.push((at, Rc::new(Datagram { bytes, kind })));
         }
-        self.look_soon();
+        self.carry_to_all(&batch);
     }
 
     /// While nothing was sent, did somebody wait?
@@ -646,11 +667,14 @@ impl Run<'_> {
         }
     }
 
-    fn carry_to_all(&mut self, at: Timestamp, datagram: Datagram) {
-        let datagram = Rc::new(datagram);
+    /// Client by client, since a thousand of them do not fit a processor's cache.
+    fn carry_to_all(&mut self, batch: &[(Timestamp, Rc<Datagram>)]) {
         for number in 0..self.seats.len() {
-            self.carry(number, at, &datagram);
+            for (at, datagram) in batch {
+                self.carry(number, *at, datagram);
+            }
         }
+        self.look_soon();
     }
 
     /// Has everybody look when what is in all the inboxes is due.
@@ -739,8 +763,7 @@ impl Run<'_> {
             }
             Forged::FromGuest(guest) => self.push(now, Event::ToServer(0, address(guest), bytes)),
             Forged::ToGroup => {
-                self.carry_to_all(now, Datagram { bytes, kind });
-                self.look_soon();
+                self.carry_to_all(&[(now, Rc::new(Datagram { bytes, kind }))]);
             }
             Forged::ToGuest(guest) => {
                 let kind = Carried::Unicast;

@@ -4,8 +4,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use site::BitRate;
+use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
+use slamboot::slam::Start;
 
 /// Which client takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +161,9 @@ pub struct World {
     /// A slower link behind it on everybody's way, and the queue that drops what does not fit.
     pub bottleneck: Option<(BitRate, u32)>,
     pub max_rate: BitRate,
+    /// When the server begins to send, and what it does with slow clients.
+    pub start: Start,
+    pub slow_clients: SlowClients,
     pub latency: Duration,
     pub lives: Vec<Life>,
     pub guests: Vec<Guest>,
@@ -175,6 +179,8 @@ impl World {
             send_buffer: 100,
             bottleneck: None,
             max_rate: BitRate::from_bits_per_second(1_000_000_000),
+            start: Start::AT_ONCE,
+            slow_clients: SlowClients::Serve,
             latency: Duration::from_micros(50),
             lives: vec![Life {
                 content,

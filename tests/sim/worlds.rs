@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::world::{Guest, Kind, Loss, World};
 use super::{LISTENS, MIB, figures};
 
-/// Seeds that failed once.
-const REGRESSIONS: &[u64] = &[];
+/// Seeds that failed once: a client of whose words none arrived; sums sent without end to one whom
+/// they did not help.
+const REGRESSIONS: &[u64] = &[627, 985];
 const SEEDS: u64 = 100;
 
 /// Tells how to see it again, should this seed fail.
@@ -106,15 +107,17 @@ fn most_sent(world: &World) -> f64 {
 
 #[test]
 fn everybody_completes_in_any_world() {
-    let seeds: Vec<u64> = if let Some(seed) = number("SLAMBOOT_SIM_SEED") {
-        vec![seed]
-    } else {
-        let fresh = 0..number("SLAMBOOT_SIM_SEEDS").unwrap_or(SEEDS);
-        REGRESSIONS.iter().copied().chain(fresh).collect()
-    };
+    let fresh = 0..number("SLAMBOOT_SIM_SEEDS").unwrap_or(SEEDS);
+    let mut seeds: Vec<u64> = REGRESSIONS.iter().copied().chain(fresh).collect();
+    if let Some(seed) = number("SLAMBOOT_SIM_SEED") {
+        seeds = vec![seed];
+    }
     for seed in seeds {
         let _replay = Replay(seed);
         let world = world(seed);
+        if number("SLAMBOOT_SIM_SEED").is_some() {
+            println!("{world:#?}");
+        }
         let figures = figures(&world);
         let silence = figures.report.longest_silence;
         // A burst is counted in datagrams: it can swallow a second of solicits.

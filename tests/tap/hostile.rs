@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use slam_client::window;
 use xtask::netlab::{HOST, SERVER};
 
 use crate::Test;
@@ -15,10 +16,11 @@ use crate::rig::{self, Rig};
 use crate::support::Outcome;
 
 /// The slow ones first: they wait for the client's patience to end.
-pub const TESTS: [(&str, Test); 14] = [
+pub const TESTS: [(&str, Test); 15] = [
     ("a_server_that_goes_away_for_good", goes_away),
     ("a_file_shorter_than_it_claims", claims_too_much),
     ("no_server_at_all", no_server),
+    ("progress_is_shown", progress),
     ("questions_but_no_multicast", no_multicast),
     ("nothing_but_garbage", nothing_but_garbage),
     ("more_blocks_than_there_is_memory_for", too_many_blocks),
@@ -43,8 +45,10 @@ fn malformed(file: &File, random: &mut fastrand::Rng) -> Vec<Vec<u8>> {
     longer.extend([0xee; 64]);
     let mut noise = vec![0; random.usize(1..1400)];
     random.fill(&mut noise);
-    // Beyond the end, by a little and by far: the block number is behind the header.
-    let past = [file.blocks(), file.blocks() + 1, 1 << 31, 1 << 52].map(|block| {
+    // Beyond the end and the sums that are numbered after it, by a little and by far: the block
+    // number is behind the header.
+    let end = file.blocks() + window::windows(file.blocks()) * window::ROWS;
+    let past = [end, end + 1, 1 << 31, 1 << 52].map(|block| {
         let mut datagram = Vec::new();
         let index = slam_client::BlockIndex(block);
         file.header
@@ -86,6 +90,14 @@ fn noise() -> Outcome {
     let mut forged = file.clone();
     forged.content.iter_mut().for_each(|byte| *byte ^= 0x55);
     neighbour.stream(&forged, 0..20)?;
+    // As are sums over a window of which it forges the rest.
+    for block in [0, 1, 128].map(|beyond| file.blocks() + beyond) {
+        let mut sum = Vec::new();
+        let index = slam_client::BlockIndex(block);
+        file.header.encode().encode_data_prefix(index, &mut sum);
+        sum.extend([0xee; foe::BLOCK]);
+        neighbour.send(&sum)?;
+    }
     server.send_to(&file.solicit(), from)?;
     for block in 0..file.blocks() {
         for datagram in malformed(&file, &mut random) {
@@ -285,6 +297,37 @@ fn no_server() -> Outcome {
     let mut rig = Rig::new()?;
     let client = rig.client(&uri(), None)?;
     client.fails(&["SLAM: no server answered", "No SLAM server answered"])
+}
+
+/// iPXE shows what a job says of itself once a second: what is waited for, then how much is there.
+fn progress() -> Outcome {
+    let mut rig = Rig::new()?;
+    let server = rig.server()?;
+    let file = File::new(16, 400);
+    let client = rig.client(&uri(), None)?;
+    server.first_nack()?;
+    std::thread::sleep(Duration::from_millis(2500));
+    for step in 0..10 {
+        server.stream(&file, step * 40..(step + 1) * 40)?;
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    server.serve(&file)?;
+    client.has(&file)?;
+    // One line, rubbed out again and again: as bytes.
+    let log = std::fs::read(rig.dir.path().join("client.log"))?;
+    let said = String::from_utf8_lossy(&log).into_owned();
+    anyhow::ensure!(said.contains("[asking the server]"), "{said}");
+    let shown: Vec<u8> = said
+        .split('%')
+        .filter_map(|before| before.rsplit(|c: char| !c.is_ascii_digit()).next())
+        .filter_map(|digits| digits.parse().ok())
+        .filter(|percent| (1..100).contains(percent))
+        .collect();
+    anyhow::ensure!(
+        shown.len() >= 3 && shown.is_sorted() && shown.first() < shown.last(),
+        "{shown:?} in {said}"
+    );
+    Ok(())
 }
 
 fn no_multicast() -> Outcome {

@@ -4,6 +4,7 @@
 mod foe;
 mod hostile;
 mod membership;
+mod mini;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,7 +18,8 @@ type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
     let skip = support::lacking(&[Need::Firmware, Need::Boot]).or_else(rig::lacking);
-    let tests = hostile::TESTS.into_iter().chain(membership::TESTS);
+    let tests = hostile::TESTS.into_iter();
+    let tests = tests.chain(membership::TESTS).chain(mini::TESTS);
     let trials: Vec<_> = tests
         .map(|(name, test)| trial(name, skip.clone(), test))
         .collect();

@@ -51,8 +51,8 @@ pub fn lacking() -> Option<String> {
 
 /// UEFI for QEMU (Debian: package ovmf).
 const OVMF: &str = "/usr/share/OVMF/OVMF_CODE.fd";
-/// From UEFI's start to iPXE's script, emulated on a busy machine.
-const UEFI_START: Duration = Duration::from_mins(3);
+/// From the machine's start to iPXE's script, emulated on a busy machine.
+const MACHINE_START: Duration = Duration::from_mins(3);
 
 /// Why no UEFI machine can be started here.
 pub fn lacking_uefi() -> Option<String> {
@@ -159,34 +159,47 @@ impl Rig {
         let boot = esp.join("EFI/BOOT");
         fs::create_dir_all(&boot)?;
         fs::copy(efi()?, boot.join("BOOTX64.EFI"))?;
+        let device = "e1000,romfile=,netdev=net";
+        self.machine(configure, uri, device, |command| {
+            command
+                .args(["-m", "512", "-drive"])
+                .arg(format!("if=pflash,format=raw,readonly=on,file={OVMF}"))
+                .arg("-drive")
+                .arg(format!(
+                    "format=raw,if=none,id=esp,file=fat:rw:{}",
+                    esp.display()
+                ))
+                .args(["-device", "virtio-blk-pci,drive=esp,bootindex=0"])
+        })
+    }
+
+    fn machine(
+        &mut self,
+        configure: &str,
+        uri: &str,
+        device: &str,
+        boot: impl FnOnce(Cmd) -> Cmd,
+    ) -> anyhow::Result<Client> {
         let script = SCRIPT.replace("CONFIGURE", configure).replace("URI", uri);
         self.hand_out(script)?;
         let script = format!("http://{SERVER}:8080/boot.ipxe");
         let dhcp = self.lab.dhcp(&script, self.dir.path())?;
         let tap = self.lab.tap()?;
-        let console = Console::open("uefi", &self.dir.path().join("uefi.log"))?;
+        let console = Console::open("machine", &self.dir.path().join("client.log"))?;
         let (out, err) = (console.pipe("out")?, console.pipe("err")?);
         let command = self.lab.switch().cmd(xtask::qemu::QEMU);
-        let running = command
-            .args(["-accel", "tcg", "-m", "512", "-nodefaults", "-no-reboot"])
+        let running = boot(command)
+            .args(["-accel", "tcg", "-nodefaults", "-no-reboot"])
             .args(["-display", "none", "-serial", "stdio"])
-            .arg("-drive")
-            .arg(format!("if=pflash,format=raw,readonly=on,file={OVMF}"))
-            .arg("-drive")
-            .arg(format!(
-                "format=raw,if=none,id=esp,file=fat:rw:{}",
-                esp.display()
-            ))
-            .args(["-device", "virtio-blk-pci,drive=esp,bootindex=0"])
             .arg("-netdev")
             .arg(format!(
                 "tap,id=net,ifname={},script=no,downscript=no",
                 tap.interface
             ))
             .arg("-device")
-            .arg(format!("e1000,romfile=,netdev=net,mac={}", tap.mac))
+            .arg(format!("{device},mac={}", tap.mac))
             .spawn_into(out, err)?;
-        console.wait_for("TEST begins", UEFI_START)?;
+        console.wait_for("TEST begins", MACHINE_START)?;
         Ok(Client {
             console,
             port: tap.interface,

@@ -234,13 +234,13 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
 
     // Targets and jobs decide what is made, not how: they have no part in the tree's name.
     let untracked = firmware::target::make_arguments(release, client, &[], "", tree::SCRIPT, 1);
-    let key = tree::key(release, client, &headers, &untracked);
+    let key = tree::key(&site.firmware, release, &headers, &untracked);
     let _lock = lock(&paths.build().join(format!("{key}.lock")))
         .with_context(|| format!("cannot lock {}", paths.build().display()))?;
     let build_tree = tree::prepare(
         located.tree,
         release,
-        client,
+        &site.firmware,
         &headers,
         &script,
         &key,
@@ -268,7 +268,7 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
     let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
     let origin = Origin {
         release,
-        client,
+        site: &site.firmware,
         headers: &headers,
         script: &script,
         tools: make::versions(),

@@ -2,6 +2,7 @@
 //! `slamboot bcd run`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -106,10 +107,11 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
     if !there && !done.created {
         return Err(no_store(&args.store));
     }
+    let mut told = String::new();
     for note in &done.notes {
-        println!("line {:>3}:    {}", note.at.line, note.what);
+        let _ = writeln!(told, "line {:>3}:    {}", note.at.line, note.what);
     }
-    print!("{}", done.shown);
+    super::print(&(told + &done.shown))?;
     println!(
         "executed:    {} command{}{}",
         done.commands,

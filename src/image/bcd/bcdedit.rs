@@ -5,6 +5,7 @@
 pub mod command;
 pub mod lexer;
 mod run;
+mod settings;
 mod variables;
 
 pub use lexer::Position;
@@ -82,6 +83,18 @@ pub enum Fault {
         found: String,
         /// Why.
         why: &'static str,
+    },
+    /// A word that a command of settings does not have.
+    #[error("/{command}: expected settings such as {example}:VALUE, found {found:?}{}", hint(nearest.as_deref()))]
+    Setting {
+        /// The command.
+        command: &'static str,
+        /// The word.
+        found: String,
+        /// A setting that it has.
+        example: &'static str,
+        /// The nearest that it has.
+        nearest: Option<String>,
     },
     /// A word too few.
     #[error("expected {expected}, found the end of the command")]

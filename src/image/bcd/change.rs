@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What bcdedit and `slamboot bcd` do to a store, with everything named by text.
 
-use super::alias::{self, Identifier, Virtual};
+use super::alias::{self, Identifier, IdentifierError, Virtual};
 use super::code;
 use super::drives::Drives;
 use super::element::{ElementCode, Value};
@@ -46,10 +46,15 @@ pub enum Reason {
     #[error("{0}")]
     Identifier(String),
     /// There is no such object.
-    #[error("there is no object {id} in the store; make it first (/create, create-object)")]
+    #[error(
+        "there is no object {id} in the store; make it first (/create, create-object){}",
+        alias::hint(nearest.as_deref())
+    )]
     NoObject {
         /// Its identifier.
         id: String,
+        /// The nearest identifier that the store has.
+        nearest: Option<String>,
     },
     /// There is such an object already.
     #[error("there is an object {id} in the store already")]
@@ -68,8 +73,9 @@ pub enum Reason {
     Kind(#[from] ObjectTypeError),
     /// Nothing says of what type the object shall be.
     #[error(
-        "expected a well-known identifier such as {{bootmgr}}, or /application TYPE, /inherit or \
-         /device, which say what to make; found neither"
+        "expected a well-known identifier such as {{bootmgr}}, or one of /application TYPE, \
+         /inherit and /device (--application TYPE, --inherit, --device), which say what to make; \
+         found none"
     )]
     NoKind,
     /// The identifier says another type.
@@ -165,16 +171,31 @@ pub enum ListEdit {
 
 /// The object of that name, which must be in the store.
 pub fn object(store: &Store, id: &str) -> Result<Guid, ChangeError> {
+    let error = |reason| ChangeError::new(Part::Id, reason);
+    if let Err(unknown @ IdentifierError { nearest: None, .. }) = Identifier::parse(id) {
+        let unknown = IdentifierError {
+            nearest: nearest_object(store, id),
+            ..unknown
+        };
+        return Err(error(Reason::Identifier(unknown.to_string())));
+    }
     let drives = Drives::none();
     let guid = names(store, &drives)
         .object(id)
-        .map_err(|what| ChangeError::new(Part::Id, Reason::Identifier(what)))?;
+        .map_err(|what| error(Reason::Identifier(what)))?;
     if store.objects.contains_key(&guid) {
         Ok(guid)
     } else {
+        let nearest = nearest_object(store, &guid.to_string());
         let id = alias::display(guid);
-        Err(ChangeError::new(Part::Id, Reason::NoObject { id }))
+        Err(error(Reason::NoObject { id, nearest }))
     }
+}
+
+/// The object of the store whose GUID is nearest to a text, if that may have been meant.
+fn nearest_object(store: &Store, text: &str) -> Option<String> {
+    let guids: Vec<String> = store.objects.keys().map(ToString::to_string).collect();
+    alias::nearest(text, guids.iter().map(String::as_str)).map(str::to_owned)
 }
 
 fn names<'a>(store: &Store, drives: &'a Drives) -> Names<'a> {
@@ -327,7 +348,8 @@ pub fn set_code(
     }
     let Some(object) = store.objects.get_mut(&guid) else {
         let id = alias::display(guid);
-        return Err(ChangeError::new(Part::Id, Reason::NoObject { id }));
+        let nearest = None;
+        return Err(ChangeError::new(Part::Id, Reason::NoObject { id, nearest }));
     };
     let value = match (object.elements.remove(&code), value) {
         (Some(Value::ObjectList(there)), Value::ObjectList(new)) => {

@@ -39,6 +39,8 @@ pub const BOOT_EMS: ElementCode = ElementCode(0x1600_0020);
 pub const DEBUG: ElementCode = ElementCode(0x2600_00A0);
 /// `ems`, of an osloader.
 pub const EMS: ElementCode = ElementCode(0x2600_00B0);
+/// `event`, of an osloader.
+pub const EVENT: ElementCode = ElementCode(0x2600_0141);
 
 /// The elements of {bootmgr} that list objects.
 pub const LISTS: [ElementCode; 3] = [DISPLAY_ORDER, BOOT_SEQUENCE, TOOLS_DISPLAY_ORDER];

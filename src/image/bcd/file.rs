@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::json::{self, JsonError};
 use super::store::{Store, StoreError};
-use crate::image::regf::{self, EditError, Hive, Recovery, SaveError};
+use crate::image::regf::{self, EditError, Hive, Recovery, Repair, SaveError};
 
 /// A store that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,18 @@ pub enum FileError {
         /// Which.
         path: PathBuf,
         /// How that shows.
+        source: regf::Error,
+    },
+    /// Its keys are not where Windows looks for them.
+    #[error(
+        "{0}: another program wrote its keys in an order in which Windows does not find them; \
+         `slamboot bcd import {0} NEW` makes a new store of it, in order",
+        path.display()
+    )]
+    Unsorted {
+        /// Which.
+        path: PathBuf,
+        /// The first such key.
         source: regf::Error,
     },
     /// Its store.
@@ -95,10 +107,10 @@ pub enum FileError {
 impl FileError {
     fn of_hive(path: &Path, source: regf::Error) -> Self {
         let path = path.to_owned();
-        if matches!(source, regf::Error::Dirty(_)) {
-            FileError::Dirty { path, source }
-        } else {
-            FileError::Hive { path, source }
+        match source {
+            regf::Error::Dirty(_) => FileError::Dirty { path, source },
+            regf::Error::Unsorted { .. } => FileError::Unsorted { path, source },
+            regf::Error::Field { .. } => FileError::Hive { path, source },
         }
     }
 }
@@ -173,13 +185,23 @@ impl StoreFile {
 }
 
 /// Reads a store from a hive, or from JSON that [`json::write`] made. A hive whose writing was
-/// interrupted is recovered, with the transaction logs that lie beside it.
-pub fn read_any(path: &Path) -> Result<(Store, Recovery), FileError> {
+/// interrupted is recovered, with the transaction logs that lie beside it; keys that are out of
+/// order are sorted.
+pub fn read_any(path: &Path) -> Result<(Store, Repair), FileError> {
     let bytes = read(path)?;
     if !bytes.starts_with(b"regf") {
         let store = json::read(&String::from_utf8_lossy(&bytes));
         return store
-            .map(|store| (store, Recovery::NotNeeded))
+            .map(|store| {
+                let recovery = Recovery::NotNeeded;
+                (
+                    store,
+                    Repair {
+                        recovery,
+                        sorted: 0,
+                    },
+                )
+            })
             .map_err(|source| FileError::Json {
                 path: path.to_owned(),
                 source,
@@ -196,9 +218,9 @@ pub fn read_any(path: &Path) -> Result<(Store, Recovery), FileError> {
         .map(|log| read(&log))
         .collect::<Result<_, _>>()?;
     let logs: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
-    let (hive, recovery) =
-        Hive::recover(bytes, &logs).map_err(|source| FileError::of_hive(path, source))?;
-    Ok((StoreFile::of_hive(path, hive)?.store, recovery))
+    let (hive, repair) =
+        Hive::repair(bytes, &logs).map_err(|source| FileError::of_hive(path, source))?;
+    Ok((StoreFile::of_hive(path, hive)?.store, repair))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {

@@ -71,7 +71,19 @@ pub fn parse(
                 [] => {
                     format!("expected a number (decimal, or hexadecimal after 0x), found {word:?}")
                 }
-                known => format!("expected {} or a number, found {word:?}", known.join(", ")),
+                known => {
+                    let lower: Vec<String> = known.iter().map(|word| word.to_lowercase()).collect();
+                    let near = alias::nearest(word, lower.iter().map(String::as_str));
+                    let near = lower
+                        .iter()
+                        .position(|word| Some(word.as_str()) == near)
+                        .map(|at| known[at]);
+                    format!(
+                        "expected {} or a number, found {word:?}{}",
+                        known.join(", "),
+                        alias::hint(near)
+                    )
+                }
             };
             number(word)
                 .map(Value::Integer)

@@ -34,15 +34,20 @@ pub struct Store {
     pub objects: BTreeMap<Guid, Object>,
 }
 
-/// A hive that is no store, or one with something in it that contradicts itself.
+/// A hive that is no store, or one with something in it that contradicts itself. Offsets are those
+/// of the record in the hive's file, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Some other hive.
     #[error("expected the key \\Objects, found none: this hive is no boot configuration store")]
     NoObjects,
     /// A key that should not be there.
-    #[error("{path}: expected {expected} for the name of the key, found {name:?}")]
+    #[error(
+        "offset {offset:#x}: {path}: expected {expected} for the name of a key, found {name:?}"
+    )]
     KeyName {
+        /// Of the key.
+        offset: u64,
         /// The key above it.
         path: String,
         /// Its name.
@@ -51,16 +56,23 @@ pub enum StoreError {
         expected: &'static str,
     },
     /// A value that should be there.
-    #[error("{path}: expected the value {name:?}, found none")]
+    #[error("offset {offset:#x}: {path}: expected the value {name:?}, found none")]
     Missing {
+        /// Of the key, or of the nearest above it that is there.
+        offset: u64,
         /// The key.
         path: String,
         /// The value.
         name: &'static str,
     },
     /// An object's type that is no number.
-    #[error("{path}: expected REG_DWORD of 4 bytes for \"Type\", found {kind} of {length} bytes")]
+    #[error(
+        "offset {offset:#x}: {path}: expected REG_DWORD of 4 bytes for \"Type\", found {kind} of \
+         {length} bytes"
+    )]
     Type {
+        /// Of the value.
+        offset: u64,
         /// The key.
         path: String,
         /// Its type in the registry.
@@ -69,8 +81,10 @@ pub enum StoreError {
         length: usize,
     },
     /// A value that is not what its element's code says.
-    #[error("{path}: {source}")]
+    #[error("offset {offset:#x}: {path}: {source}")]
     Element {
+        /// Of the value.
+        offset: u64,
         /// The key.
         path: String,
         /// What is wrong.
@@ -142,6 +156,7 @@ impl Store {
         for object in hive.subkeys(objects_key) {
             let name = hive.key_name(object);
             let guid = braced(&name).ok_or_else(|| StoreError::KeyName {
+                offset: hive.offset(object),
                 path: format!("\\{}", key::OBJECTS),
                 name: name.clone(),
                 expected: "a GUID in braces",
@@ -189,14 +204,21 @@ fn braced(name: &str) -> Option<Guid> {
     name.starts_with('{').then(|| name.parse().ok())?
 }
 
+/// Of a value that is there.
+fn value_offset(hive: &Hive, at: KeyId, name: &str) -> u64 {
+    hive.value_offset(at, name)
+        .unwrap_or_else(|| hive.offset(at))
+}
+
 fn read_key_name(hive: &Hive) -> Result<Option<String>, StoreError> {
-    let Some(value) = hive
+    let Some((at, value)) = hive
         .find(hive.root(), key::DESCRIPTION)
-        .and_then(|description| hive.value(description, key::KEY_NAME))
+        .and_then(|at| Some((at, hive.value(at, key::KEY_NAME)?)))
     else {
         return Ok(None);
     };
     let wrong = |source| StoreError::Element {
+        offset: value_offset(hive, at, key::KEY_NAME),
         path: format!("\\{}\\{}", key::DESCRIPTION, key::KEY_NAME),
         source,
     };
@@ -212,10 +234,12 @@ fn read_key_name(hive: &Hive) -> Result<Option<String>, StoreError> {
 
 fn read_object(hive: &Hive, at: KeyId, path: &str) -> Result<Object, StoreError> {
     let description = format!("{path}\\{}", key::DESCRIPTION);
+    let described = hive.find(at, key::DESCRIPTION).unwrap_or(at);
     let kind = hive
-        .find(at, key::DESCRIPTION)
-        .and_then(|description| hive.value(description, key::TYPE))
+        .value(described, key::TYPE)
+        .filter(|_| described != at)
         .ok_or_else(|| StoreError::Missing {
+            offset: hive.offset(described),
             path: description.clone(),
             name: key::TYPE,
         })?;
@@ -223,6 +247,7 @@ fn read_object(hive: &Hive, at: KeyId, path: &str) -> Result<Object, StoreError>
         .ok()
         .filter(|_| kind.kind == ValueType::Dword)
         .ok_or_else(|| StoreError::Type {
+            offset: value_offset(hive, described, key::TYPE),
             path: description,
             kind: kind.kind,
             length: kind.data.len(),
@@ -234,6 +259,7 @@ fn read_object(hive: &Hive, at: KeyId, path: &str) -> Result<Object, StoreError>
     for key in hive.subkeys(elements) {
         let name = hive.key_name(key);
         let code = ElementCode::from_key(&name).ok_or_else(|| StoreError::KeyName {
+            offset: hive.offset(key),
             path: format!("{path}\\{}", key::ELEMENTS),
             name: name.clone(),
             expected: "eight hexadecimal digits",
@@ -242,11 +268,13 @@ fn read_object(hive: &Hive, at: KeyId, path: &str) -> Result<Object, StoreError>
         let value = hive
             .value(key, key::ELEMENT)
             .ok_or_else(|| StoreError::Missing {
+                offset: hive.offset(key),
                 path: path(),
                 name: key::ELEMENT,
             })?;
         let value =
             Value::decode(code, value.kind, &value.data).map_err(|source| StoreError::Element {
+                offset: value_offset(hive, key, key::ELEMENT),
                 path: path(),
                 source,
             })?;

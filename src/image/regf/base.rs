@@ -101,7 +101,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<BaseBlock, Error> {
         }
     };
     expect(field::MAJOR, "major version", &[1], "1")?;
-    let minor = expect(field::MINOR, "minor version", &[3, 4, 5, 6], "3 to 6")?;
+    // Versions before 1.3 are those of Windows NT 3, which has neither a boot configuration nor
+    // sorted lists with hints (section "Base block"); nobody has hives to test a reader with.
+    let minor = expect(
+        field::MINOR,
+        "minor version",
+        &[3, 4, 5, 6],
+        "3 to 6, of Windows NT 4 and later",
+    )?;
     expect(field::KIND, "file type", &[0], "0, a primary file")?;
     expect(field::FORMAT, "file format", &[1], "1, direct memory load")?;
     let bins_size = u32_at(bytes, field::BINS_SIZE);

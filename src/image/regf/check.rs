@@ -52,7 +52,7 @@ pub(super) fn check(
 }
 
 /// Offset in the file of a place in the hive bins data.
-fn file_offset(offset: u32) -> u64 {
+pub(super) fn file_offset(offset: u32) -> u64 {
     base::SIZE as u64 + u64::from(offset)
 }
 
@@ -135,6 +135,11 @@ struct Pointer {
 }
 
 impl Pointer {
+    /// Where it lies in the file.
+    fn offset(self) -> u64 {
+        file_offset(self.cell) + 4 + self.at as u64
+    }
+
     fn error(self, expected: impl Into<String>, found: impl Into<String>) -> Error {
         field_error(self.cell, self.at, self.name, expected, found)
     }
@@ -484,11 +489,24 @@ impl<'a> Check<'a> {
             }
             if let (Order::Sorted, Some(before)) = (self.order, &previous) {
                 let (before, name) = (before.name(), node.name());
-                if name::compare(before.units(), name.units()) != Ordering::Less {
-                    return Err(from.error(
-                        format!("a key sorted behind {:?}", before.text()),
-                        format!("{:?}; Windows would not find it", name.text()),
-                    ));
+                match name::compare(before.units(), name.units()) {
+                    Ordering::Less => {}
+                    Ordering::Equal => {
+                        return Err(from.error(
+                            format!(
+                                "another name than that of the key before, {:?}",
+                                before.text()
+                            ),
+                            format!("{:?}, which is the same to Windows", name.text()),
+                        ));
+                    }
+                    Ordering::Greater => {
+                        return Err(Error::Unsorted {
+                            offset: from.offset(),
+                            before: before.text(),
+                            found: name.text(),
+                        });
+                    }
                 }
             }
             *previous = Some(node);

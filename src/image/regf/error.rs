@@ -22,6 +22,20 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// Subkeys in another order than Windows searches in. Programs that sort by lower case, or by
+    /// the bytes of UTF-8, write such lists.
+    #[error(
+        "offset {offset:#x}: subkeys list element: expected a key sorted behind {before:?}, found \
+         {found:?}; Windows would not find it; repair the hive, which sorts its lists"
+    )]
+    Unsorted {
+        /// Of the element, in bytes.
+        offset: u64,
+        /// The name of the key before it.
+        before: String,
+        /// The name of its key.
+        found: String,
+    },
 }
 
 impl Error {

@@ -78,7 +78,10 @@ impl Hive {
     ///
     /// # Errors
     ///
-    /// A dirty hive ([`Error::Dirty`]), or the first field that is wrong.
+    /// A dirty hive ([`Error::Dirty`]), subkeys out of order ([`Error::Unsorted`]), both of which
+    /// [`Hive::repair`] mends, or the first field that is wrong. Hints in lists of subkeys that
+    /// do not match their names are no error: they are not used. Nor are two values with one
+    /// name: the first one counts, as in Windows.
     pub fn read(bytes: Vec<u8>) -> Result<Hive, Error> {
         Self::read_in(bytes, Order::Sorted)
     }
@@ -180,6 +183,18 @@ impl Hive {
     pub fn value(&self, key: KeyId, name: &str) -> Option<Value<'_>> {
         let (_, offset) = self.find_value(key, NameBuf::new(name).name())?;
         Some(super::value::ValueNode(self.cells.get(offset)).value(&self.cells))
+    }
+
+    /// Where a key's record begins in the file, in bytes, for whoever reports something wrong
+    /// with it.
+    pub fn offset(&self, key: KeyId) -> u64 {
+        check::file_offset(key.0) + 4
+    }
+
+    /// The same of a value's record.
+    pub fn value_offset(&self, key: KeyId, name: &str) -> Option<u64> {
+        let (_, offset) = self.find_value(key, NameBuf::new(name).name())?;
+        Some(check::file_offset(offset) + 4)
     }
 
     /// Number and offset of a value.

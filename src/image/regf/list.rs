@@ -173,8 +173,8 @@ fn partition(count: usize, before: impl Fn(usize) -> bool) -> usize {
     low
 }
 
-/// The key with this name, in a list that may be [`NONE`]. Hints are not trusted: hivex makes
-/// some of its own.
+/// The key with this name, in a list that may be [`NONE`]. Hints are not looked at: hivex makes
+/// some of its own, of the bytes of UTF-8, and a wrong one hides nothing here.
 pub(super) fn find(cells: &Cells, list: u32, name: Name) -> Option<u32> {
     position(cells, list, name).found
 }
@@ -238,38 +238,39 @@ pub(super) fn remove(cells: &mut Cells, list: u32, name: Name) -> u32 {
     store_root(cells, root, &leaves)
 }
 
-/// Puts a list's keys in order, in the places that it has; true if they were not.
-pub(super) fn sort(cells: &mut Cells, list: u32) -> bool {
+/// Puts a list's keys in order, in the places that it has, with the right hints; true if
+/// anything was wrong.
+pub(super) fn mend(cells: &mut Cells, list: u32) -> bool {
     if list == NONE {
         return false;
     }
     let leaves = leaves(cells, list);
-    let listed = |cells: &Cells| -> Vec<u32> {
-        let entries = leaves.iter().flat_map(|leaf| entries(cells.get(*leaf)));
-        entries.map(|entry| entry.key).collect()
-    };
-    let old = listed(cells);
-    let mut new = old.clone();
+    let mut keys: Vec<u32> = leaves
+        .iter()
+        .flat_map(|leaf| entries(cells.get(*leaf)))
+        .map(|entry| entry.key)
+        .collect();
     let name = |key: &u32| KeyNode(cells.get(*key)).name();
-    new.sort_by(|left, right| name::compare(name(left).units(), name(right).units()));
-    if new == old {
-        return false;
-    }
-    let mut sorted = new.into_iter();
+    keys.sort_by(|left, right| name::compare(name(left).units(), name(right).units()));
+    let mut sorted = keys.into_iter();
+    let mut mended = false;
     for leaf in &leaves {
         let kind = LeafKind::of(cells.get(*leaf)).unwrap_or(LeafKind::Index);
-        let count = key_count(cells.get(*leaf));
-        let entries: Vec<Entry> = sorted
+        let old = entries(cells.get(*leaf));
+        let new: Vec<Entry> = sorted
             .by_ref()
-            .take(count)
+            .take(old.len())
             .map(|key| Entry {
                 key,
                 hint: kind.hint(KeyNode(cells.get(key)).name()),
             })
             .collect();
-        write_entries(cells.get_mut(*leaf), kind, &entries);
+        if new != old {
+            write_entries(cells.get_mut(*leaf), kind, &new);
+            mended = true;
+        }
     }
-    true
+    mended
 }
 
 /// Gives a list and its leaves back.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes a hive whole that another writer left dirty or out of order (sections "Dirty state of a hive", "Multiple transaction log files").
+//! Makes a hive whole that another writer left dirty or out of order (sections "Dirty state of a
+//! hive", "Multiple transaction log files").
 
 use super::base::{self, PRIMARY, SECONDARY, WRITTEN};
 use super::check::Order;
@@ -26,6 +27,15 @@ pub enum Recovery {
     BaseBlockOnly,
 }
 
+/// What was wrong with a hive, and is right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// How an interrupted write was ended.
+    pub recovery: Recovery,
+    /// Keys whose subkeys were out of order, or listed with wrong hints.
+    pub sorted: usize,
+}
+
 impl Hive {
     /// Reads a hive that may be dirty, with its transaction logs (`.LOG`, `.LOG1`, `.LOG2`; in
     /// any order, empty ones and those of no use among them).
@@ -34,26 +44,15 @@ impl Hive {
     ///
     /// What [`Hive::read`] finds wrong with the result; a recovery never makes up for damage.
     pub fn recover(mut bytes: Vec<u8>, logs: &[&[u8]]) -> Result<(Hive, Recovery), Error> {
-        base::identify(&bytes)?;
-        let Some(dirt) = base::dirt(&bytes) else {
-            return Ok((Hive::read(bytes)?, Recovery::NotNeeded));
-        };
-        let logs: Vec<Log> = logs.iter().filter_map(|log| Log::parse(log)).collect();
-        let recovery = entries(&mut bytes, dirt, &logs)
-            .or_else(|| sectors(&mut bytes, dirt, &logs))
-            .unwrap_or_else(|| {
-                let number = u32_at(&bytes, PRIMARY).max(u32_at(&bytes, SECONDARY));
-                finish(&mut bytes, number);
-                Recovery::BaseBlockOnly
-            });
+        let recovery = end_write(&mut bytes, logs)?;
         Ok((Hive::read(bytes)?, recovery))
     }
-}
 
-impl Hive {
     /// Reads a hive whose subkeys may be in another order than Windows searches in, and sorts
-    /// them; how many lists had to be. Who sorts by lower case has another order where one name
-    /// has `_` and another a letter in the same place: Windows does not find such keys.
+    /// them, with the right hints; how many keys had such a list. A program that sorts by lower
+    /// case has another order where one name has `_` and another a letter in the same place; one
+    /// that compares the bytes of UTF-8 has another order beyond ASCII, and other hints. Windows
+    /// does not find such keys.
     ///
     /// # Errors
     ///
@@ -64,7 +63,7 @@ impl Hive {
         let mut sorted = 0;
         while let Some(key) = left.pop() {
             let list = hive.node(key).subkeys_list();
-            if list::sort(&mut hive.cells, list) {
+            if list::mend(&mut hive.cells, list) {
                 hive.begin();
                 sorted += 1;
             }
@@ -78,6 +77,32 @@ impl Hive {
         let hive = Hive::read(cells.into_bytes())?;
         Ok((Hive { edited, ..hive }, sorted))
     }
+
+    /// Both: recovers a hive that may be dirty, then sorts what is out of order.
+    ///
+    /// # Errors
+    ///
+    /// Damage, and two keys with one name.
+    pub fn repair(mut bytes: Vec<u8>, logs: &[&[u8]]) -> Result<(Hive, Repair), Error> {
+        let recovery = end_write(&mut bytes, logs)?;
+        let (hive, sorted) = Hive::read_sorting(bytes)?;
+        Ok((hive, Repair { recovery, sorted }))
+    }
+}
+
+/// Ends the write that made a hive dirty, if one did.
+fn end_write(bytes: &mut Vec<u8>, logs: &[&[u8]]) -> Result<Recovery, Error> {
+    base::identify(bytes)?;
+    let Some(dirt) = base::dirt(bytes) else {
+        return Ok(Recovery::NotNeeded);
+    };
+    let logs: Vec<Log> = logs.iter().filter_map(|log| Log::parse(log)).collect();
+    let recovery = entries(bytes, dirt, &logs).or_else(|| sectors(bytes, dirt, &logs));
+    Ok(recovery.unwrap_or_else(|| {
+        let number = u32_at(bytes, PRIMARY).max(u32_at(bytes, SECONDARY));
+        finish(bytes, number);
+        Recovery::BaseBlockOnly
+    }))
 }
 
 /// The last write is done, with this number.

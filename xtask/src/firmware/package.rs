@@ -242,8 +242,8 @@ fn compare(path: &Path, content: &[u8], linked: &Path, elf: &[u8]) -> Result<(),
 pub struct Origin<'a> {
     /// The pinned release.
     pub release: &'a Release,
-    /// Which SLAM client is in it.
-    pub client: site::Client,
+    /// What the site wishes.
+    pub site: &'a site::Firmware,
     /// The headers.
     pub headers: &'a [Header],
     /// The embedded script.
@@ -263,7 +263,7 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
             commit: origin.release.commit.clone(),
             digest: origin.release.digest,
         }),
-        overlay_digest: Some(firmware::overlay::digest(origin.release, origin.client)),
+        overlay_digest: Some(firmware::overlay::digest(origin.site, origin.release)),
         config: Some(Config {
             digest: firmware::config::digest(origin.headers),
             headers: origin
@@ -381,7 +381,7 @@ mod tests {
         let pins = Pins::builtin().unwrap();
         let origin = Origin {
             release: pins.release(&pins.default).unwrap(),
-            client: site::Client::Slamboot,
+            site: &site::Site::default().firmware,
             headers: &[],
             script,
             tools: vec![("gcc", "12".to_owned())],

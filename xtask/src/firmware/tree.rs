@@ -14,7 +14,7 @@ use firmware::pins::{Configuration, Release};
 use firmware::target::Platform;
 use firmware::tree::{File, Tree};
 use sha2::{Digest, Sha256};
-use site::Client;
+use site::{Client, Firmware};
 
 use super::archive;
 
@@ -68,11 +68,11 @@ impl BuildTree {
 }
 
 /// The name of the tree for these inputs.
-pub fn key(release: &Release, client: Client, headers: &[Header], make: &[String]) -> String {
+pub fn key(site: &Firmware, release: &Release, headers: &[Header], make: &[String]) -> String {
     let mut digest = Sha256::new();
     for part in [
         release.commit.clone(),
-        firmware::overlay::digest(release, client).to_string(),
+        firmware::overlay::digest(site, release).to_string(),
         firmware::config::digest(headers),
         make.join("\n"),
     ] {
@@ -90,7 +90,7 @@ pub fn key(release: &Release, client: Client, headers: &[Header], make: &[String
 pub fn prepare(
     source: Tree,
     release: &Release,
-    client: Client,
+    site: &Firmware,
     headers: &[Header],
     script: &str,
     key: &str,
@@ -101,7 +101,7 @@ pub fn prepare(
     if !reused {
         let mut tree = source;
         let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
-        for (path, text) in firmware::overlay::files(release, client) {
+        for (path, text) in firmware::overlay::files(site, release) {
             tree.insert(path, plain(text))?;
         }
         if release.configuration == Configuration::Line {
@@ -142,7 +142,7 @@ pub fn prepare(
     Ok(BuildTree {
         root,
         key: key.to_owned(),
-        client,
+        client: release.client(site.client),
         reused,
     })
 }
@@ -181,7 +181,7 @@ mod tests {
             prepare(
                 source,
                 &self.release,
-                Client::Slamboot,
+                &Site::default().firmware,
                 &self.headers,
                 script,
                 "key",
@@ -239,8 +239,10 @@ mod tests {
     fn whatever_make_does_not_follow_names_another_tree() {
         let fixture = Fixture::new();
         let make = ["-j2".to_owned()];
+        let mut site = Site::default().firmware;
+        (site.client, site.igmp) = (Client::Stock, false);
         let key = |release: &Release, headers: &[Header], make: &[String]| {
-            super::key(release, Client::Stock, headers, make)
+            super::key(&site, release, headers, make)
         };
         let one = key(&fixture.release, &fixture.headers, &make);
         assert!(one.starts_with("v2.0.0-"), "{one}");
@@ -249,7 +251,9 @@ mod tests {
         let mut other = fixture.release.clone();
         other.explicit_groups = firmware::pins::ExplicitGroups::Right;
         assert_ne!(one, key(&other, &fixture.headers, &make));
-        let ours = super::key(&fixture.release, Client::Slamboot, &fixture.headers, &make);
+        let mut ours = site.clone();
+        ours.igmp = true;
+        let ours = super::key(&ours, &fixture.release, &fixture.headers, &make);
         assert_ne!(one, ours);
     }
 }

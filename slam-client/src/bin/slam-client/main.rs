@@ -286,7 +286,9 @@ fn multicast(
     }
     let exit = match failure {
         Failure::NoServer { .. } | Failure::NoData { .. } | Failure::Silent { .. } => EXIT_TIMEOUT,
-        Failure::Refused { .. } | Failure::Unstable { .. } => EXIT_REFUSED,
+        Failure::Refused { .. } | Failure::Unstable { .. } | Failure::Dismissed { .. } => {
+            EXIT_REFUSED
+        }
     };
     let network = true;
     Err(Unfinished {

@@ -2,6 +2,7 @@
 //! What a command line of bcdedit's asks for. Options begin with `/` or `-`, in any case.
 
 use super::lexer::{Position, Word};
+use super::settings::SETTINGS;
 use super::{Fault, ScriptError};
 use crate::image::bcd::alias::nearest;
 use crate::image::bcd::change::ListEdit;
@@ -81,7 +82,7 @@ pub enum Command {
         /// And what was there before.
         edit: ListEdit,
     },
-    /// `/ems`, `/bootems`, `/debug`, `/bootdebug ID yes|no`
+    /// `/ems`, `/bootems`, `/debug`, `/bootdebug`, `/event ID yes|no`
     Switch {
         /// Of what.
         id: Word,
@@ -89,6 +90,14 @@ pub enum Command {
         element: ElementCode,
         /// To what.
         value: Word,
+    },
+    /// `/dbgsettings`, `/emssettings`, `/hypervisorsettings [TYPE] NAME:VALUE...`: elements of
+    /// the object that holds them.
+    Settings {
+        /// Its name.
+        object: &'static str,
+        /// What to set.
+        values: Vec<(ElementCode, Word)>,
     },
     /// `/enum [TYPE | ID]`
     Enum {
@@ -112,7 +121,7 @@ pub enum Kind {
     Device,
 }
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 25] = [
     "createstore",
     "import",
     "export",
@@ -132,23 +141,20 @@ const COMMANDS: [&str; 21] = [
     "bootems",
     "debug",
     "bootdebug",
+    "event",
+    "dbgsettings",
+    "emssettings",
+    "hypervisorsettings",
     "store",
     "application",
 ];
 
-const UNSUPPORTED: [(&str, &str); 7] = [
+const UNSUPPORTED: [(&str, &str); 3] = [
     (
         "sysstore",
         "there is no system store here; the store is the file that --store names",
     ),
     ("mirror", "the firmware's own entries are not here"),
-    ("dbgsettings", "set the elements of {dbgsettings} with /set"),
-    ("emssettings", "set the elements of {emssettings} with /set"),
-    (
-        "hypervisorsettings",
-        "set the elements of {hypervisorsettings} with /set",
-    ),
-    ("event", "set the element event with /set"),
     ("?", "see `slamboot bcd run --help`"),
 ];
 
@@ -354,7 +360,18 @@ fn command(name: &str, word: Word, mut words: Words) -> Result<Command, ScriptEr
         "bootems" => switch(code::BOOT_EMS, words),
         "debug" => switch(code::DEBUG, words),
         "bootdebug" => switch(code::BOOT_DEBUG, words),
+        "event" => switch(code::EVENT, words),
         name => {
+            if let Some(settings) = SETTINGS.iter().find(|known| known.command == name) {
+                let object = settings.object;
+                // Alone, it shows what is set.
+                if words.words.is_empty() {
+                    let what = Some(word.reworded(object));
+                    return Ok(Command::Enum { what, full: false });
+                }
+                let values = settings.parse(words.words)?;
+                return Ok(Command::Settings { object, values });
+            }
             let known = UNSUPPORTED.iter().find(|(known, _)| *known == name);
             Err(word.start.error(match known {
                 Some((_, why)) => Fault::Unsupported {

@@ -57,6 +57,24 @@ impl Word {
     pub fn at(&self, byte: usize) -> Position {
         self.places.get(byte).copied().unwrap_or(self.start)
     }
+
+    /// What follows this many bytes of it.
+    pub(super) fn tail(&self, byte: usize) -> Word {
+        Word {
+            text: self.text.get(byte..).unwrap_or_default().to_owned(),
+            start: self.at(byte),
+            places: self.places.get(byte..).unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// Another text in its place.
+    pub(super) fn reworded(&self, text: &str) -> Word {
+        Word {
+            text: text.to_owned(),
+            start: self.start,
+            places: Vec::new(),
+        }
+    }
 }
 
 /// A line of a script, continuations included.

@@ -302,6 +302,15 @@ impl<'a> Runner<'a> {
                 change::set_code(store, guid, *element, &values, ListEdit::Replace, drives)
                     .map_err(|error| place(at, error, |_| Some(value)))?;
             }
+            Command::Settings { object, values } => {
+                let guid =
+                    change::object(store, object).map_err(|error| place(at, error, |_| None))?;
+                for (element, value) in values {
+                    let text = [value.text.as_str()];
+                    change::set_code(store, guid, *element, &text, ListEdit::Replace, drives)
+                        .map_err(|error| place(at, error, |_| Some(value)))?;
+                }
+            }
             // Not changes, executed above.
             Command::CreateStore(_)
             | Command::Import(_)
@@ -341,7 +350,11 @@ impl<'a> Runner<'a> {
             self.variables.made(guid, description);
         }
         let id = alias::display(guid);
-        self.note(at, format!("{verb} {id} {description:?}"));
+        let description = match description {
+            "" => String::new(),
+            text => format!(" {text:?}"),
+        };
+        self.note(at, format!("{verb} {id}{description}"));
     }
 
     /// The content of a store that is mapped to a file, if this path is.

@@ -121,13 +121,14 @@ enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
 	packet->header.transaction = values[0];
 	packet->header.total_bytes = values[1];
 	packet->header.block_size = ( uint32_t ) values[2];
-	packet->is_data = ( len != 0 );
+	packet->is_dismissal = ( ( len == 1 ) && ( *data == SLAM_CORE_NUL ) );
+	packet->is_data = ( len && ( ! packet->is_dismissal ) );
 	packet->is_parity = 0;
 	packet->block = 0;
 	packet->row = 0;
 	packet->payload = NULL;
 	packet->payload_len = 0;
-	if ( ! len )
+	if ( ! packet->is_data )
 		return SLAM_CORE_ACCEPTED;
 
 	rejection = slam_core_pull_int ( data, len, &used, &packet->block );
@@ -409,14 +410,80 @@ static void slam_core_solved ( struct slam_core *core ) {
 		slam_core_forget ( core, solution->sums[ --solution->count ] );
 }
 
+/** Give back all parity blocks */
+static void slam_core_drop_parity ( struct slam_core *core ) {
+	struct slam_parity_block *block;
+
+	slam_core_solved ( core );
+	while ( ( block = core->parity ) != NULL ) {
+		core->parity = block->next;
+		slam_core_forget ( core, block );
+	}
+	core->kept = 0;
+}
+
+/** Sums that a window needs beyond those that are kept */
+static uint32_t slam_core_needed ( const struct slam_core *core,
+				   uint64_t window ) {
+	const struct slam_parity_block *block;
+	uint32_t needed = slam_core_missing ( core, window );
+
+	for ( block = core->parity ; block ; block = block->next )
+		needed -= ( block->window == window );
+	return needed;
+}
+
+/**
+ * Give up the sums of the window that needs most, if that is another and needs no less
+ *
+ * @v core		Client
+ * @v window		Window for which room is wanted
+ * @v needed		Sums that it needs
+ * @ret done		Whether there is room now
+ *
+ * So the windows that need least are completed, and room is made for the next.
+ */
+static int slam_core_make_room ( struct slam_core *core, uint64_t window,
+				 uint32_t needed ) {
+	struct slam_parity_block **link;
+	struct slam_parity_block *block;
+	uint32_t worst = 0;
+	uint32_t most = 0;
+	uint32_t its;
+
+	for ( block = core->parity ; block ; block = block->next ) {
+		if ( block->window == window )
+			continue;
+		its = slam_core_needed ( core, block->window );
+		if ( ( its > most ) ||
+		     ( ( its == most ) && ( block->window > worst ) ) ) {
+			most = its;
+			worst = block->window;
+		}
+	}
+	if ( ( ! most ) || ( most < needed ) )
+		return 0;
+	for ( link = &core->parity ; ( block = *link ) != NULL ; ) {
+		if ( block->window != worst ) {
+			link = &block->next;
+			continue;
+		}
+		*link = block->next;
+		core->kept--;
+		slam_core_forget ( core, block );
+	}
+	return 1;
+}
+
 /** Keep a parity block; whether it is of use */
 static int slam_core_keep ( struct slam_core *core,
 			    const struct slam_core_packet *packet ) {
-	struct slam_parity_block **link = &core->parity;
+	struct slam_parity_block **link;
 	struct slam_parity_block *block;
 	uint32_t missing = slam_core_missing ( core, packet->block );
+	uint32_t needed;
 
-	for ( ; ( block = *link ) != NULL ; link = &block->next ) {
+	for ( block = core->parity ; block ; block = block->next ) {
 		if ( ( block->window == packet->block ) &&
 		     ( block->row == packet->row ) )
 			missing = 0;
@@ -427,18 +494,24 @@ static int slam_core_keep ( struct slam_core *core,
 	}
 	/* The map would not fit any memory if a window's number did not fit 32 bits */
 	if ( ( missing > SLAM_PARITY_MAX_MISSING ) ||
-	     ( core->kept >= core->config.max_parity ) ||
+	     ( ! core->config.max_parity ) ||
 	     ( packet->block > SLAM_CORE_U32_MAX ) )
+		return 0;
+	/* What completes its window takes no room for long */
+	needed = slam_core_needed ( core, packet->block );
+	if ( ( core->kept >= core->config.max_parity ) && ( needed > 1 ) &&
+	     ( ! slam_core_make_room ( core, packet->block, needed ) ) )
 		return 0;
 	block = core->hooks.alloc ( core->hooks.context,
 				    slam_core_parity_len ( core ) );
 	if ( ! block )
 		return 0;
+	block->next = NULL;
 	block->window = ( uint32_t ) packet->block;
 	block->row = packet->row;
 	block->credited = 0;
 	memcpy ( block->data, packet->payload, packet->payload_len );
-	block->next = NULL;
+	for ( link = &core->parity ; *link ; link = &( *link )->next ) {}
 	*link = block;
 	core->kept++;
 	return 1;
@@ -645,6 +718,14 @@ static enum slam_core_end slam_core_diagnosis ( const struct slam_core *core ) {
 	return SLAM_CORE_NO_SERVER;
 }
 
+/** Whether @c header belongs to the transfer at hand */
+static int slam_core_is_same ( const struct slam_core *core,
+			       const struct slam_core_header *header ) {
+	return ( ( core->header.block_size == header->block_size ) &&
+		 ( core->header.total_bytes == header->total_bytes ) &&
+		 ( core->header.transaction == header->transaction ) );
+}
+
 /** Make the transfer that @c header belongs to the one at hand */
 static enum slam_core_rejection
 slam_core_enter ( struct slam_core *core, const struct slam_core_header *header,
@@ -653,9 +734,7 @@ slam_core_enter ( struct slam_core *core, const struct slam_core_header *header,
 	uint64_t bytes;
 	uint8_t *map;
 
-	if ( ( core->header.block_size == header->block_size ) &&
-	     ( core->header.total_bytes == header->total_bytes ) &&
-	     ( core->header.transaction == header->transaction ) )
+	if ( slam_core_is_same ( core, header ) )
 		return SLAM_CORE_ACCEPTED;
 
 	/* What cannot be received must not cost us what we have */
@@ -743,6 +822,12 @@ slam_core_unicast ( struct slam_core *core,
 
 	if ( packet->is_data )
 		return SLAM_CORE_DATA_TO_CLIENT;
+	if ( packet->is_dismissal ) {
+		/* Of another transfer than the one at hand it says nothing */
+		if ( slam_core_is_same ( core, &packet->header ) )
+			slam_core_finish ( core, SLAM_CORE_DISMISSED, actions );
+		return SLAM_CORE_ACCEPTED;
+	}
 	rejection = slam_core_enter ( core, &packet->header, now, actions );
 	if ( rejection || core->end )
 		return rejection;
@@ -785,14 +870,7 @@ void slam_core_init ( struct slam_core *core,
 
 /** Give back all memory; safe to call twice */
 void slam_core_free ( struct slam_core *core ) {
-	struct slam_parity_block *block;
-
-	slam_core_solved ( core );
-	while ( ( block = core->parity ) != NULL ) {
-		core->parity = block->next;
-		slam_core_forget ( core, block );
-	}
-	core->kept = 0;
+	slam_core_drop_parity ( core );
 	if ( core->map )
 		core->hooks.free ( core->hooks.context, core->map,
 				   core->map_len );
@@ -814,6 +892,7 @@ void slam_core_free ( struct slam_core *core ) {
 int slam_core_heed ( struct slam_core *core, int from_server ) {
 	if ( from_server ) {
 		if ( core->foreign_taken && core->map && ! core->end ) {
+			slam_core_drop_parity ( core );
 			memset ( core->map, 0, core->map_len );
 			core->held = 0;
 			core->first_gap = 0;

@@ -84,6 +84,8 @@ enum slam_core_end {
 	SLAM_CORE_REFUSED,
 	/** The transfer changed again and again */
 	SLAM_CORE_UNSTABLE,
+	/** The server no longer waits for this client */
+	SLAM_CORE_DISMISSED,
 };
 
 /** A wait of random length, in milliseconds */
@@ -144,6 +146,8 @@ struct slam_core_packet {
 	struct slam_core_header header;
 	/** Whether a block is in it; else it is a solicit */
 	int is_data;
+	/** Whether the server no longer waits for this client */
+	int is_dismissal;
 	/** Whether that block is a sum of blocks */
 	int is_parity;
 	/** Number of the block, or of the window that is summed up */

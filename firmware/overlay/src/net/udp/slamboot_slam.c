@@ -63,6 +63,9 @@ FEATURE ( FEATURE_PROTOCOL, "SLAM", DHCP_EB_FEATURE_SLAM, 1 );
 #define EPROTO_UNSTABLE __einfo_error ( EINFO_EPROTO_UNSTABLE )
 #define EINFO_EPROTO_UNSTABLE __einfo_uniqify \
 	( EINFO_EPROTO, 0x02, "Transfer keeps changing" )
+#define ECONNABORTED_SLOW __einfo_error ( EINFO_ECONNABORTED_SLOW )
+#define EINFO_ECONNABORTED_SLOW __einfo_uniqify \
+	( EINFO_ECONNABORTED, 0x01, "Dropped by the server as too slow" )
 #define ENOMEM_IMAGE __einfo_error ( EINFO_ENOMEM_IMAGE )
 #define EINFO_ENOMEM_IMAGE __einfo_uniqify \
 	( EINFO_ENOMEM, 0x01, "No memory for the image" )
@@ -75,6 +78,7 @@ struct errortab slamboot_slam_errors[] __errortab = {
 	__einfo_errortab ( EINFO_ETIMEDOUT_SILENT ),
 	__einfo_errortab ( EINFO_EPROTO_REFUSED ),
 	__einfo_errortab ( EINFO_EPROTO_UNSTABLE ),
+	__einfo_errortab ( EINFO_ECONNABORTED_SLOW ),
 	__einfo_errortab ( EINFO_ENOMEM_IMAGE ),
 };
 
@@ -253,6 +257,10 @@ static int slamboot_failure ( struct slam_core *core ) {
 			 "blocks received\n", ( ( unsigned long ) core->held ),
 			 ( ( unsigned long ) core->count ) );
 		return -ETIMEDOUT_SILENT;
+	case SLAM_CORE_DISMISSED:
+		printf ( "\nSLAM: the server dropped this machine as too slow "
+			 "for its room\n" );
+		return -ECONNABORTED_SLOW;
 	case SLAM_CORE_REFUSED:
 		printf ( "\nSLAM: refused all %ld datagram(s); the last: %s\n",
 			 ( ( unsigned long ) core->rejected ),

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! When a session begins to send: at once, when a room is full, or when it has waited long enough.
+//!
+//! Until then, whoever has come must be kept alive. A stock client gives up after 15 s without
+//! multicast (iPXE `slam.c`), and whatever it hears makes it wait for another second in silence; it
+//! can only be counted when that second has passed. So a block is sent every few seconds: often
+//! enough that nobody gives up even if one gets lost, rarely enough that everybody speaks in
+//! between. It is a block of the file, a different one each time: nothing is sent in vain.
+
+use std::time::Duration;
+
+use slam_client::Timestamp;
+
+/// How often a room that waits hears a block.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// What a session waits for before it sends; whichever comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// So many clients are there. `None`: not waited for.
+    pub clients: Option<usize>,
+    /// So much time has passed since the first one came. `None`: however long it takes.
+    pub wait: Option<Duration>,
+}
+
+impl Start {
+    /// The first client need not wait.
+    pub const AT_ONCE: Start = Start {
+        clients: None,
+        wait: None,
+    };
+
+    fn is_at_once(self) -> bool {
+        self == Start::AT_ONCE || self.clients == Some(1) || self.wait == Some(Duration::ZERO)
+    }
+}
+
+/// Where a session stands.
+#[derive(Debug)]
+pub(crate) struct Room {
+    start: Start,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Empty,
+    Waiting {
+        opens_at: Option<Timestamp>,
+        keep_alive: Timestamp,
+        /// The block that keeps clients alive next.
+        next_block: u64,
+    },
+    Open,
+}
+
+impl Room {
+    pub(crate) fn new(start: Start) -> Self {
+        let state = State::Empty;
+        Room { start, state }
+    }
+
+    /// What it waits for.
+    pub(crate) fn start(&self) -> Start {
+        self.start
+    }
+
+    /// The first client has come. Whether sending begins.
+    pub(crate) fn enter(&mut self, now: Timestamp) -> bool {
+        if self.start.is_at_once() {
+            self.state = State::Open;
+            return true;
+        }
+        self.state = State::Waiting {
+            opens_at: self.start.wait.map(|wait| now + wait),
+            keep_alive: now,
+            next_block: 0,
+        };
+        false
+    }
+
+    /// Whether clients are there that wait for others.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
+    /// Opens, if `present` clients are enough or they have waited long enough; whether it did.
+    pub(crate) fn open(&mut self, present: usize, now: Timestamp) -> bool {
+        let State::Waiting { opens_at, .. } = self.state else {
+            return false;
+        };
+        let full = self.start.clients.is_some_and(|clients| present >= clients);
+        let over = opens_at.is_some_and(|opens_at| now >= opens_at);
+        if full || over {
+            self.state = State::Open;
+        }
+        full || over
+    }
+
+    /// The block to keep clients alive with, if it is time for one, in a transfer of `count`.
+    pub(crate) fn keep_alive(&mut self, count: u64, now: Timestamp) -> Option<u64> {
+        match &mut self.state {
+            State::Waiting {
+                keep_alive,
+                next_block,
+                ..
+            } if *keep_alive <= now => {
+                *keep_alive = now + KEEP_ALIVE;
+                let block = *next_block;
+                *next_block = (block + 1) % count;
+                Some(block)
+            }
+            _ => None,
+        }
+    }
+
+    /// When it must be looked at again.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Waiting {
+                opens_at,
+                keep_alive,
+                ..
+            } => Some(opens_at.map_or(keep_alive, |opens_at| opens_at.min(keep_alive))),
+            State::Empty | State::Open => None,
+        }
+    }
+
+    /// Everybody has gone: the next one waits anew.
+    pub(crate) fn leave(&mut self) {
+        self.state = State::Empty;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_start(Duration::from_secs(seconds))
+    }
+
+    fn waiting(clients: Option<usize>, wait: Option<u64>) -> Room {
+        let wait = wait.map(Duration::from_secs);
+        let mut room = Room::new(Start { clients, wait });
+        assert!(!room.enter(at(10)));
+        room
+    }
+
+    #[test]
+    fn opens_at_once_unless_told_otherwise() {
+        let at_once = [(None, None), (Some(1), Some(60)), (Some(5), Some(0))];
+        for (clients, wait) in at_once {
+            let wait = wait.map(Duration::from_secs);
+            assert!(Room::new(Start { clients, wait }).enter(at(0)));
+        }
+    }
+
+    #[test]
+    fn opens_when_it_is_full_or_has_waited_whichever_is_first() {
+        assert!(waiting(Some(3), Some(60)).open(3, at(11)));
+        assert!(waiting(Some(3), Some(60)).open(1, at(70)));
+        assert!(waiting(None, Some(60)).open(1, at(70)));
+        let mut room = waiting(Some(3), Some(60));
+        assert!(!room.open(2, at(69)) && room.is_waiting());
+        assert!(!waiting(Some(3), None).open(2, at(100_000)));
+        assert!(!waiting(None, Some(60)).open(1000, at(69)));
+    }
+
+    #[test]
+    fn nobody_is_without_a_block_for_15_seconds_and_none_comes_twice() {
+        let mut room = waiting(Some(3), None);
+        let mut heard = Vec::new();
+        let mut now = at(10);
+        while heard.len() < 5 {
+            heard.extend(room.keep_alive(3, now).map(|block| (block, now)));
+            assert_eq!(room.keep_alive(3, now), None);
+            now = room.next_deadline().unwrap();
+        }
+        let blocks: Vec<u64> = heard.iter().map(|&(block, _)| block).collect();
+        assert_eq!(blocks, [0, 1, 2, 0, 1]);
+        for pair in heard.windows(3) {
+            // Even with one lost.
+            assert!(pair[2].1.since(pair[0].1) < Duration::from_secs(15));
+            // And long enough for a stock client to speak up.
+            assert!(pair[1].1.since(pair[0].1) > Duration::from_secs(2));
+        }
+    }
+}
