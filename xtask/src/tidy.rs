@@ -105,6 +105,8 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
             "lab",
             "--test",
             "boot",
+            "--test",
+            "tap",
         ];
         for targets in [&all[..], &proofs] {
             cargo(targets)
