@@ -138,6 +138,7 @@ const TOOLS: &[Tool] = tools![
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
     Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
+    Test: "nft" Probe::Program, "nftables" "nftables" "nftables";
     Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
     Test: "hivexregedit" Probe::Program, "libwin-hivex-perl" "perl-hivex" "hivex";
     Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
