@@ -365,6 +365,9 @@ impl Session {
 
     /// Judges a client by what it holds; whether it was dropped.
     fn judge(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) -> bool {
+        if !matches!(self.slow_clients, SlowClients::DropBelow(_)) {
+            return false;
+        }
         let size = u64::from(self.header.block_size().get());
         let (count, total) = (self.header.block_count(), self.header.total_bytes());
         let held = policy::held(nack, count, size).min(total);
@@ -444,9 +447,9 @@ impl Session {
             Some(Horizon::Spoke(moment)) => self.sent.since(moment),
         };
         if self.room.is_waiting() {
-            let served = (first, first.and_then(|first| self.sent.last(first)));
+            let last_sent = first.and_then(|first| self.sent.last(first));
             self.clients
-                .served(from, served.0, served.1, asked, Duration::ZERO, now);
+                .served(from, first, last_sent, asked, Duration::ZERO, now);
             return;
         }
         if self.judge(from, nack, now) {
