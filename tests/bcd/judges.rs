@@ -3,34 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use slamboot::image::bcd::winpe::{self, Style};
 use slamboot::image::bcd::{Format, Store, Value, code};
 use slamboot::image::regf::{Hive, ValueType};
 use tempfile::TempDir;
 
+use crate::judge::has_tool;
 use crate::random;
 use crate::recipe::winpe as recipe;
-
-/// True if the tool can be started; else the test says that it is skipped.
-fn has_tool(test: &str, tool: &str) -> bool {
-    let found = Command::new(tool)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok();
-    if !found {
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: {test}: no {tool}; cargo xtask setup installs it"
-        );
-    }
-    found
-}
 
 fn run(command: &mut Command) -> String {
     let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();

@@ -6,6 +6,8 @@
 mod command;
 mod faults;
 mod fuzz;
+#[path = "../support/judge.rs"]
+mod judge;
 mod judges;
 mod names;
 mod random;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use slamboot::image::{self, DiskSize, ImageError, SourceSpec, VerifyError, WriteError, demo};
 
-use crate::support::{demo_with, file, skip, slamboot};
+use crate::judge::skip;
+use crate::support::{demo_with, file, slamboot};
 
 /// Runs `slamboot image demo -o TARGET MORE`, which must fail; what it says on standard error.
 fn refused(target: &Path, more: &[&str]) -> String {

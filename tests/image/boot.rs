@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use slamboot::image::{DiskSize, crc, demo};
 
-use crate::support::{Image, flip, skip};
+use crate::judge::skip;
+use crate::support::{Image, flip};
 
 const QEMU: &str = "qemu-system-x86_64";
 const MEMDISK: [&str; 3] = [

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::skip;
+use crate::judge::skip;
 
 #[test]
 fn the_binaries_are_fresh() {

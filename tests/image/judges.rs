@@ -7,7 +7,8 @@ use std::process::Command;
 
 use slamboot::image::{ByteSize, DiskSize, demo};
 
-use crate::support::{Image, demo_with, has_tool, rich_tree, run};
+use crate::judge::has_tool;
+use crate::support::{Image, demo_with, rich_tree, run};
 
 fn at_least(text: &str) -> DiskSize {
     DiskSize::AtLeast(text.parse::<ByteSize>().unwrap())

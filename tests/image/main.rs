@@ -5,6 +5,8 @@
 mod bad_input;
 mod boot;
 mod boot_code;
+#[path = "../support/judge.rs"]
+mod judge;
 mod judges;
 mod plan;
 mod support;

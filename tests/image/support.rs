@@ -2,7 +2,6 @@
 //! What these tests share.
 
 use std::fs::File;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -13,20 +12,6 @@ use slamboot::image::{
     SourceSpec, demo,
 };
 use tempfile::TempDir;
-
-/// Says why a test did nothing, past the test runner's capture.
-pub fn skip(test: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
-}
-
-/// True if the tool can be started; else the test says that it is skipped.
-pub fn has_tool(test: &str, tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").output().is_ok();
-    if !found {
-        skip(test, &format!("no {tool}"));
-    }
-    found
-}
 
 /// Runs a tool to its end; its output must say success.
 pub fn run(command: &mut Command) -> String {

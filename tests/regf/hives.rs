@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use slamboot::image::regf::{Error, Hive, Recovery, ValueType};
 
+use crate::judge::skip;
 use crate::judges::change_one_value;
 use crate::model::Key;
-use crate::support::{files, skip};
+use crate::support::files;
 
 /// The hives there, with their paths; logs begin like hives.
 fn hives(test: &str) -> Vec<(PathBuf, Vec<u8>)> {

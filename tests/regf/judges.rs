@@ -4,27 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use nt_hive::{KeyNode, KeyValueData};
 use slamboot::image::regf::{Error, Hive, KeyId, Recovery, ValueType};
 
+use crate::judge::has_tool;
 use crate::model::{self, Key};
-use crate::support::{empty, skip};
-
-/// True if the tool can be started; else the test says that it is skipped.
-fn has_tool(test: &str, tool: &str) -> bool {
-    let found = Command::new(tool)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok();
-    if !found {
-        skip(test, &format!("no {tool}; cargo xtask setup installs it"));
-    }
-    found
-}
+use crate::support::empty;
 
 /// Runs a tool to its end; its output, which must say success.
 fn run(command: &mut Command) -> String {

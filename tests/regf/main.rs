@@ -5,6 +5,8 @@
 mod errors;
 mod fuzz;
 mod hives;
+#[path = "../support/judge.rs"]
+mod judge;
 mod judges;
 mod large;
 mod model;

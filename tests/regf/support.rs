@@ -2,7 +2,6 @@
 //! What these tests share.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use slamboot::image::regf::Hive;
@@ -84,9 +83,4 @@ pub fn cells(bytes: &[u8]) -> BTreeMap<u32, &[u8]> {
         bin = bin_end;
     }
     cells
-}
-
-/// Says why a test did nothing, past the test runner's capture.
-pub fn skip(test: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
 }
