@@ -192,8 +192,8 @@ impl Sent {
         if from >= asked {
             return None;
         }
-        let mut until = asked;
-        let of = |run: &Range<u64>| {
+        let told = |blocks, lost, until| (blocks > 0).then_some((Sample { blocks, lost }, until));
+        let sent_of = |run: &Range<u64>| {
             let mut blocks = 0;
             self.each(run, from..asked, |run| {
                 blocks += run.end - run.start;
@@ -201,31 +201,27 @@ impl Sent {
             });
             blocks
         };
-        let is_list = nack.extent() >= count || nack.missing().run_count() > 1;
-        let mut lost = 0;
-        if is_list {
-            lost = nack.missing().runs().map(|run| of(&run)).sum();
+        let listed = || nack.missing().runs().map(|run| sent_of(&run)).sum();
+        if nack.extent() >= count {
+            let lost: u64 = listed();
+            return told(self.blocks_between(from, asked).max(lost), lost, asked);
         }
-        if is_list && nack.extent() < count {
+        if nack.missing().run_count() > 1 {
             // A list that is full: of what lies beyond, it says nothing.
-            let blocks = of(&(0..nack.extent()));
-            return (blocks > 0).then_some((Sample { blocks, lost }, until));
+            return told(sent_of(&(0..nack.extent())), listed(), asked);
         }
-        if is_list {
-            // All of it is known.
-        } else if let Some(gap) = nack.missing().runs().next()
-            && let Some(last) = self.last(gap.start)
-            && last < asked
-        {
-            if last < from {
-                // It does not say what became of later ones.
-                return None;
+        // A stock client's first gap: all before it has arrived.
+        let gap = nack.missing().runs().next();
+        let carrier = gap.as_ref().and_then(|gap| self.last(gap.start));
+        match gap.zip(carrier.filter(|&carrier| carrier < asked)) {
+            // It does not say what became of later ones.
+            Some((_, carrier)) if carrier < from => None,
+            Some((gap, carrier)) => {
+                let (lost, until) = (gap.end - gap.start, carrier.after());
+                told(self.blocks_between(from, until).max(lost), lost, until)
             }
-            lost = gap.end - gap.start;
-            until = last.after();
+            None => told(self.blocks_between(from, asked), 0, asked),
         }
-        let blocks = self.blocks_between(from, until).max(lost);
-        (blocks > 0).then_some((Sample { blocks, lost }, until))
     }
 
     fn range(&self, run: &Range<u64>) -> (usize, usize) {
