@@ -28,11 +28,12 @@ pub mod write;
 use std::path::{Path, PathBuf};
 
 pub use facts::{DiskFacts, Identity};
-pub use plan::{DiskPlan, PlanError};
+pub use plan::{DiskPlan, PlanError, VolumePlan};
 pub use size::{ByteSize, ByteSizeError};
 pub use source::SourceError;
 pub use spec::{
-    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, ImageSpec, SourceSpec, VolumeLabel,
+    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec,
+    VolumeLabel,
 };
 pub use target::TargetError;
 pub use unit::{Lba, SectorCount};

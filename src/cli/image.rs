@@ -136,10 +136,11 @@ fn summary(built: &Built) -> String {
     line(
         "volume",
         format!(
-            "FAT32 {:?} at {}, clusters of {} bytes",
+            "{} {:?} at {}, clusters of {} bytes",
+            built.plan.volume.file_system(),
             built.plan.label.to_string(),
             facts.partition.start,
-            built.plan.geometry.cluster_bytes()
+            built.plan.volume.cluster_bytes()
         ),
     );
     for file in &built.plan.files {

@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
 use super::mbr;
-use super::plan::{DiskPlan, PlannedFile};
+use super::plan::{DiskPlan, PlannedFile, VolumePlan};
 use super::source::SourceError;
 use super::unit::SECTOR;
 use super::vbr;
@@ -309,7 +309,8 @@ fn boot_sector(plan: &DiskPlan, file: &File) -> Result<Parameters, VerifyError> 
         ));
     }
     let reserved = word(&sector, 14);
-    field(14, plan.geometry.reserved().into(), reserved)?;
+    let VolumePlan::Fat32(fat) = &plan.volume;
+    field(14, fat.geometry.reserved().into(), reserved)?;
     bytes(16, &[2, 0, 0, 0, 0, 0xF8, 0, 0])?;
     field(24, 63, word(&sector, 24))?;
     field(26, 255, word(&sector, 26))?;
@@ -318,7 +319,7 @@ fn boot_sector(plan: &DiskPlan, file: &File) -> Result<Parameters, VerifyError> 
     // The last sector of the partition lies outside the volume.
     field(32, u64::from(plan.facts.partition.sectors.0) - 1, sectors)?;
     let table = long(&sector, 36);
-    field(36, plan.geometry.table_sectors().into(), table)?;
+    field(36, fat.geometry.table_sectors().into(), table)?;
     let data = reserved + 2 * table;
     let clusters = sectors.saturating_sub(data) / cluster;
     if clusters < 65_525 || table * 128 < clusters + 2 {
