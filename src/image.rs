@@ -14,6 +14,7 @@ pub mod fat;
 pub mod geometry;
 pub mod late;
 pub mod mbr;
+pub mod ntfs;
 pub mod plan;
 pub mod regf;
 pub mod size;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
+use crate::image::{self, Built, ByteSize, DiskSize, FileSystem, ImageSpec, Progress, Step, demo};
 
 /// Make a disk image that a room of PCs can boot.
 ///
@@ -50,6 +50,10 @@ struct DemoArgs {
     #[arg(long, value_name = "SIZE")]
     size: Option<ByteSize>,
 
+    /// The volume's file system.
+    #[arg(long, value_name = "FS", value_enum, default_value_t)]
+    fs: FileSystemArg,
+
     /// Fill the free space with \FILLER.BIN, bytes that do not compress, made from a name.
     #[arg(
         long,
@@ -61,12 +65,32 @@ struct DemoArgs {
     fill: Option<String>,
 }
 
+/// A file system by its name.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum FileSystemArg {
+    /// Files below 4 GiB; every firmware reads it.
+    #[default]
+    Fat32,
+    /// Files of any length; BIOS only.
+    Ntfs,
+}
+
+impl From<FileSystemArg> for FileSystem {
+    fn from(argument: FileSystemArg) -> Self {
+        match argument {
+            FileSystemArg::Fat32 => FileSystem::Fat32,
+            FileSystemArg::Ntfs => FileSystem::Ntfs,
+        }
+    }
+}
+
 /// Runs `slamboot image`.
 pub fn run(args: &ImageArgs) -> Result<()> {
     match &args.kind {
         Kind::Demo(args) => {
             let size = args.size.map_or(DiskSize::Smallest, DiskSize::AtLeast);
-            let spec = demo::spec(size, args.fill.as_deref());
+            let mut spec = demo::spec(size, args.fill.as_deref());
+            spec.file_system = args.fs.into();
             let built = build(&spec, &args.output)?;
             print!("{}", summary(&built));
             println!("when booted: {}", demo::success_line(&built.plan.facts));

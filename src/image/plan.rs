@@ -2,6 +2,7 @@
 //! The plan: every sector of the disk decided, nothing written, no file read.
 
 mod fat;
+mod ntfs;
 mod volume;
 
 use sha2::{Digest, Sha256};
@@ -10,6 +11,7 @@ use super::facts::{DiskFacts, Identity};
 use super::fat::{FatError, FatGeometry, FatTable};
 use super::geometry::{CYLINDER_BYTES, Cylinders};
 use super::mbr::{self, PARTITION_START, Partition};
+use super::ntfs::{CLUSTER, NtfsError, NtfsVolume};
 use super::size::ByteSize;
 use super::source::{Data, Source, SourceFile};
 use super::spec::{Attributes, DiskPath, DiskSize, FileSystem, ImageSpec, VolumeLabel};
@@ -40,6 +42,9 @@ pub enum PlanError {
     /// The volume cannot hold the files.
     #[error(transparent)]
     Fat(#[from] FatError),
+    /// The volume cannot hold the files.
+    #[error(transparent)]
+    Ntfs(#[from] NtfsError),
     /// The boot sector cannot load its file.
     #[error("{path}")]
     BootFile {
@@ -95,6 +100,12 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// The plan's allocation table.
     FatTable,
+    /// 0xFF throughout.
+    Ones,
+    /// The plan's MFT.
+    NtfsRecords,
+    /// The plan's cluster bitmap, from this byte on.
+    NtfsBitmap(u64),
     /// The plan's file of that index.
     FileData(usize),
 }
@@ -104,6 +115,8 @@ pub enum Content {
 pub enum VolumePlan {
     /// A FAT32.
     Fat32(FatPlan),
+    /// An NTFS.
+    Ntfs(NtfsVolume),
 }
 
 /// The areas of a FAT32 volume.
@@ -120,6 +133,7 @@ impl VolumePlan {
     pub fn file_system(&self) -> FileSystem {
         match self {
             VolumePlan::Fat32(_) => FileSystem::Fat32,
+            VolumePlan::Ntfs(_) => FileSystem::Ntfs,
         }
     }
 
@@ -127,6 +141,7 @@ impl VolumePlan {
     pub fn cluster_bytes(&self) -> u64 {
         match self {
             VolumePlan::Fat32(fat) => fat.geometry.cluster_bytes(),
+            VolumePlan::Ntfs(_) => CLUSTER,
         }
     }
 }
@@ -158,7 +173,7 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
         .ok_or_else(|| PlanError::NoBootFile {
             path: spec.boot.clone(),
         })?;
-    let content = VolumeContent::new(spec.file_system, &sources, boot_file)?;
+    let content = VolumeContent::new(spec, &sources, boot_file)?;
     let (disk, layout) = disk_size(spec.size, &content)?;
     let facts = DiskFacts {
         sectors: disk.sectors(),
@@ -169,7 +184,7 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
         path: spec.boot.clone(),
         source,
     };
-    let placed = content.place(layout, &facts, &spec.label)?;
+    let placed = content.place(&layout, &facts, &spec.label)?;
     vbr::check_length(placed.files[boot_file].bytes).map_err(boot_error)?;
     let runs: Vec<SectorRun> = placed.files[boot_file].run.into_iter().collect();
 

@@ -31,12 +31,15 @@ pub enum FileSystem {
     /// Files below 4 GiB; read by every firmware, UEFI included.
     #[default]
     Fat32,
+    /// Files of any length; what Windows itself is installed on. No UEFI firmware reads it.
+    Ntfs,
 }
 
 impl fmt::Display for FileSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             FileSystem::Fat32 => "FAT32",
+            FileSystem::Ntfs => "NTFS",
         })
     }
 }

@@ -152,8 +152,22 @@ impl Writer<'_, '_> {
                     part[given..].fill(0);
                 }
                 Content::FatTable => {
-                    let VolumePlan::Fat32(fat) = &plan.volume;
-                    fat.table.read_at(at, part);
+                    if let VolumePlan::Fat32(fat) = &plan.volume {
+                        fat.table.read_at(at, part);
+                    }
+                }
+                Content::Ones => part.fill(0xFF),
+                Content::NtfsRecords => {
+                    if let VolumePlan::Ntfs(volume) = &plan.volume {
+                        let mut read =
+                            |file: usize, into: &mut [u8]| plan.files[file].data.read_at(0, into);
+                        volume.records_at(at, part, &mut read)?;
+                    }
+                }
+                Content::NtfsBitmap(from) => {
+                    if let VolumePlan::Ntfs(volume) = &plan.volume {
+                        volume.bitmap_at(from + at, part);
+                    }
                 }
                 Content::FileData(index) => {
                     let data = &plan.files[*index].data;

@@ -96,8 +96,10 @@ impl Image {
 
 /// The areas of a plan that has a FAT32 volume.
 pub fn fat_plan(plan: &DiskPlan) -> &FatPlan {
-    let VolumePlan::Fat32(fat) = &plan.volume;
-    fat
+    match &plan.volume {
+        VolumePlan::Fat32(fat) => fat,
+        VolumePlan::Ntfs(_) => panic!("an NTFS"),
+    }
 }
 
 /// Changes one bit of the byte there.

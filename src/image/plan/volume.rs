@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The volume, whichever its file system: its content before the size is known, and its places.
 
-use super::fat as fat_volume;
-use super::{Extent, FileSystem, PlanError, VolumePlan};
+use super::{Extent, FileSystem, PlanError, VolumePlan, fat as fat_volume, ntfs as ntfs_volume};
 use crate::image::facts::DiskFacts;
 use crate::image::fat::{FatContent, FatGeometry};
 use crate::image::mbr::PartitionKind;
+use crate::image::ntfs::{NtfsContent, NtfsGeometry};
 use crate::image::source::SourceFile;
-use crate::image::spec::VolumeLabel;
+use crate::image::spec::{ImageSpec, VolumeLabel};
 use crate::image::unit::{Lba, SectorCount};
 use crate::image::vbr::SectorRun;
 
 /// Names and lengths, checked against what the file system can hold.
 pub(super) enum VolumeContent {
     Fat32(FatContent),
+    /// And how many sectors of the partition stay outside of the volume.
+    Ntfs(NtfsContent, u32),
 }
 
 /// The areas of a volume of a certain size.
 pub(super) enum Layout {
     Fat32(FatGeometry),
+    Ntfs(NtfsGeometry),
 }
 
 /// Everything on the volume has its place.
@@ -45,17 +48,24 @@ pub(super) struct FilePlace {
 pub(super) fn partition_kind(file_system: FileSystem) -> PartitionKind {
     match file_system {
         FileSystem::Fat32 => PartitionKind::Fat32Lba,
+        FileSystem::Ntfs => PartitionKind::Ntfs,
     }
 }
 
 impl VolumeContent {
     /// `boot_file` is the one that the boot sector loads by its sectors.
     pub fn new(
-        file_system: FileSystem,
+        spec: &ImageSpec,
         sources: &[SourceFile],
-        _boot_file: usize,
+        boot_file: usize,
     ) -> Result<Self, PlanError> {
-        match file_system {
+        match spec.file_system {
+            // The boot sector's copy belongs into the partition's last sector, unless what
+            // balances the CRC does.
+            FileSystem::Ntfs => {
+                let content = ntfs_volume::content(sources, boot_file)?;
+                Ok(VolumeContent::Ntfs(content, spec.self_check.into()))
+            }
             FileSystem::Fat32 => Ok(VolumeContent::Fat32(fat_volume::content(sources)?)),
         }
     }
@@ -64,6 +74,7 @@ impl VolumeContent {
     pub fn least_bytes(&self) -> u64 {
         match self {
             VolumeContent::Fat32(content) => fat_volume::least_bytes(content),
+            VolumeContent::Ntfs(content, _) => ntfs_volume::least_bytes(content),
         }
     }
 
@@ -73,19 +84,28 @@ impl VolumeContent {
             VolumeContent::Fat32(content) => {
                 fat_volume::layout(content, partition).map(Layout::Fat32)
             }
+            VolumeContent::Ntfs(content, tail) => {
+                ntfs_volume::layout(content, partition, *tail).map(Layout::Ntfs)
+            }
         }
     }
 
     /// Gives everything its place.
     pub fn place(
         &self,
-        layout: Layout,
+        layout: &Layout,
         facts: &DiskFacts,
         label: &VolumeLabel,
     ) -> Result<Placed, PlanError> {
         match (self, layout) {
             (VolumeContent::Fat32(content), Layout::Fat32(geometry)) => {
-                fat_volume::place(content, geometry, facts, label)
+                fat_volume::place(content, *geometry, facts, label)
+            }
+            (VolumeContent::Ntfs(content, _), Layout::Ntfs(geometry)) => {
+                ntfs_volume::place(content, *geometry, facts, label)
+            }
+            (_, Layout::Fat32(_) | Layout::Ntfs(_)) => {
+                unreachable!("a layout comes from the content that it is for")
             }
         }
     }
