@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use slamboot::image::{DiskSize, crc, demo};
+use slamboot::image::{DiskSize, FileSystem, crc, demo};
 
 use crate::judge::skip;
 use crate::support::{Image, flip};
@@ -235,6 +235,23 @@ fn through_memdisk() {
     let image = Image::demo();
     let machine = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128);
     assert_eq!(machine.demo(), success(&image));
+}
+
+/// The same boot code loads the same second stage, wherever NTFS has put it.
+#[test]
+fn from_ntfs() {
+    if !have_qemu("from_ntfs") {
+        return;
+    }
+    let mut spec = demo::spec(DiskSize::Smallest, None);
+    spec.file_system = FileSystem::Ntfs;
+    let image = Image::of(&spec);
+    let machine = Machine::start(&Medium::Disk(image.path()), 64);
+    assert_eq!(machine.demo(), success(&image));
+    if let Some(memdisk) = memdisk("from_ntfs") {
+        let machine = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128);
+        assert_eq!(machine.demo(), success(&image));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod boot_code;
 #[path = "../support/judge.rs"]
 mod judge;
 mod judges;
+mod ntfs;
 mod plan;
 mod support;
 mod verify;

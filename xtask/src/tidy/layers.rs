@@ -14,6 +14,8 @@ const CORE: &[&str] = &[
     "src/image/mbr.rs",
     "src/image/vbr.rs",
     "src/image/fat.rs",
+    "src/image/ntfs.rs",
+    "src/image/ntfs/",
     "src/image/bcd/bcdedit/",
     "src/image/bcd/change.rs",
     "src/image/bcd/element.rs",
