@@ -349,7 +349,7 @@ fn images_of(files: &[PathBuf]) -> Vec<Image> {
 }
 
 /// The stem of a file name, made to fit what [`Site::check`] allows.
-fn image_name(path: &Path) -> String {
+pub(super) fn image_name(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name: String = stem
         .chars()

@@ -283,23 +283,25 @@ fn volume_of(disk: Cylinders) -> Option<FatGeometry> {
     FatGeometry::of(SectorCount(partition(disk).sectors.0 - TAIL))
 }
 
-fn fits(disk: Cylinders, content: &FatContent) -> Option<FatGeometry> {
+fn fits(disk: Cylinders, content: &FatContent, free: u64) -> Option<FatGeometry> {
     volume_of(disk).filter(|geometry| {
-        content.clusters(geometry.cluster_bytes()) <= u64::from(geometry.clusters())
+        let cluster = geometry.cluster_bytes();
+        content.clusters(cluster) + free.div_ceil(cluster) <= u64::from(geometry.clusters())
     })
 }
 
 fn disk_size(size: DiskSize, content: &FatContent) -> Result<(Cylinders, FatGeometry), PlanError> {
     match size {
-        DiskSize::Smallest => smallest(content),
+        DiskSize::Smallest => smallest(content, 0),
+        DiskSize::Fitted { free } => smallest(content, free.bytes()),
         DiskSize::AtLeast(asked) => {
             let disk =
                 Cylinders::holding(asked.bytes()).ok_or(PlanError::TooLarge { found: asked })?;
-            match fits(disk, content) {
+            match fits(disk, content, 0) {
                 Some(geometry) => Ok((disk, geometry)),
                 None => Err(PlanError::TooSmall {
                     found: byte_size(disk),
-                    minimum: byte_size(smallest(content)?.0),
+                    minimum: byte_size(smallest(content, 0)?.0),
                 }),
             }
         }
@@ -307,17 +309,17 @@ fn disk_size(size: DiskSize, content: &FatContent) -> Result<(Cylinders, FatGeom
 }
 
 /// The fewest cylinders on which a legal FAT32 with that content fits.
-fn smallest(content: &FatContent) -> Result<(Cylinders, FatGeometry), PlanError> {
+fn smallest(content: &FatContent, free: u64) -> Result<(Cylinders, FatGeometry), PlanError> {
     // Content alone, without tables, in the smallest clusters: a lower bound. What is missing
     // grows much slower than the disk, so few steps lead from there to the answer.
-    let bytes = content.clusters(SECTOR) * SECTOR;
+    let bytes = (content.clusters(SECTOR) * SECTOR).saturating_add(free);
     let mut cylinders = (bytes / CYLINDER_BYTES).max(1);
     loop {
         let bytes = cylinders.saturating_mul(CYLINDER_BYTES);
         let disk = Cylinders::holding(bytes).ok_or_else(|| PlanError::TooLarge {
             found: ByteSize::new(bytes).expect("at least a cylinder"),
         })?;
-        if let Some(geometry) = fits(disk, content) {
+        if let Some(geometry) = fits(disk, content, free) {
             return Ok((disk, geometry));
         }
         cylinders += 1;

@@ -6,7 +6,7 @@
 //! byte of every file is compared with its input. At last the CRC-32 of the whole disk covers
 //! what no structure looks at.
 
-mod disk;
+pub(super) mod disk;
 mod volume;
 
 use std::fmt;

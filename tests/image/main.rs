@@ -8,6 +8,11 @@ mod boot_code;
 #[path = "../support/judge.rs"]
 mod judge;
 mod judges;
+mod machine;
 mod plan;
 mod support;
 mod verify;
+mod winpe;
+mod winpe_bad;
+mod winpe_boot;
+mod winpe_parts;

@@ -137,6 +137,11 @@ const TOOLS: &[Tool] = tools![
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
+    Test: "wimlib-imagex" Probe::Program, "wimtools" "wimlib-utils" "wimlib";
+    Test: "7zz" Probe::Program, "7zip" "7zip-standalone-all" "7zip";
+    Test: "xorriso" Probe::Program, "xorriso" "xorriso" "libisoburn";
+    Test: "genisoimage" Probe::Program, "genisoimage" "genisoimage" "cdrtools";
+    Test: "qemu-img" Probe::Program, "qemu-utils" "qemu-img" "qemu-img";
     Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
     Test: "nft" Probe::Program, "nftables" "nftables" "nftables";
     Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
