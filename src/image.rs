@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod late;
 mod le;
 pub mod mbr;
+pub mod ntfs;
 pub mod plan;
 pub mod regf;
 pub mod sdi;
@@ -39,11 +40,12 @@ pub mod write;
 use std::path::{Path, PathBuf};
 
 pub use facts::{DiskFacts, Identity};
-pub use plan::{DiskPlan, PlanError};
+pub use plan::{DiskPlan, PlanError, VolumePlan};
 pub use size::{ByteSize, ByteSizeError};
 pub use source::SourceError;
 pub use spec::{
-    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, ImageSpec, SourceSpec, VolumeLabel,
+    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec,
+    VolumeLabel,
 };
 pub use target::TargetError;
 pub use unit::{Lba, SectorCount};

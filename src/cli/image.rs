@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::image::{self, Built, ByteSize, DiskSize, ImageSpec, Progress, Step, demo};
+use crate::image::{self, Built, ByteSize, DiskSize, FileSystem, ImageSpec, Progress, Step, demo};
 
 /// Make a disk image that a room of PCs can boot.
 ///
@@ -63,6 +63,10 @@ struct DemoArgs {
     #[arg(long, value_name = "SIZE")]
     size: Option<ByteSize>,
 
+    /// The volume's file system.
+    #[arg(long, value_name = "FS", value_enum, default_value_t)]
+    fs: FileSystemArg,
+
     /// Fill the free space with \FILLER.BIN, bytes that do not compress, made from a name.
     #[arg(
         long,
@@ -72,6 +76,25 @@ struct DemoArgs {
         default_missing_value = "slamboot"
     )]
     fill: Option<String>,
+}
+
+/// A file system by its name.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum FileSystemArg {
+    /// Files below 4 GiB; every firmware reads it.
+    #[default]
+    Fat32,
+    /// Files of any length; BIOS only.
+    Ntfs,
+}
+
+impl From<FileSystemArg> for FileSystem {
+    fn from(argument: FileSystemArg) -> Self {
+        match argument {
+            FileSystemArg::Fat32 => FileSystem::Fat32,
+            FileSystemArg::Ntfs => FileSystem::Ntfs,
+        }
+    }
 }
 
 /// Runs `slamboot image`.
@@ -87,7 +110,8 @@ pub fn run(args: &ImageArgs) -> Result<()> {
         Kind::StandIn(args) => standin::run(args),
         Kind::Demo(args) => {
             let size = args.size.map_or(DiskSize::Smallest, DiskSize::AtLeast);
-            let spec = demo::spec(size, args.fill.as_deref());
+            let mut spec = demo::spec(size, args.fill.as_deref());
+            spec.file_system = args.fs.into();
             let built = build(&spec, &args.output)?;
             print!("{}", summary(&built));
             println!("when booted: {}", demo::success_line(&built.plan.facts));
@@ -160,10 +184,11 @@ fn summary(built: &Built) -> String {
     line(
         "volume",
         format!(
-            "FAT32 {:?} at {}, clusters of {} bytes",
+            "{} {:?} at {}, clusters of {} bytes",
+            built.plan.volume.file_system(),
             built.plan.label.to_string(),
             facts.partition.start,
-            built.plan.geometry.cluster_bytes()
+            built.plan.volume.cluster_bytes()
         ),
     );
     for file in &built.plan.files {

@@ -4,7 +4,7 @@
 use super::facts::DiskFacts;
 use super::late::Late;
 use super::source::Filler;
-use super::spec::{Attributes, DiskPath, DiskSize, FileSpec, ImageSpec, SourceSpec};
+use super::spec::{Attributes, DiskPath, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec};
 
 /// `boot/demo.S`, assembled.
 const CODE: &[u8] = include_bytes!("boot/demo.bin");
@@ -58,6 +58,7 @@ pub fn spec(size: DiskSize, fill: Option<&str>) -> ImageSpec {
     }));
     ImageSpec {
         size,
+        file_system: FileSystem::default(),
         label: "SLAMBOOT"
             .parse()
             .expect("a label written here is well-formed"),

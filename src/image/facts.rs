@@ -15,6 +15,13 @@ pub struct Identity {
     pub crc32: u32,
 }
 
+impl Identity {
+    /// The volume's serial number where the file system has room for 64 bits.
+    pub fn volume_serial(&self) -> u64 {
+        u64::from(self.crc32) << 32 | u64::from(self.volume_id)
+    }
+}
+
 /// What a file may need to know of the disk on which it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskFacts {

@@ -7,7 +7,7 @@
 mod bpb;
 mod directory;
 mod geometry;
-mod name;
+pub(in crate::image) mod name;
 mod table;
 
 pub use bpb::{BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, fs_info};

@@ -37,12 +37,15 @@ pub const PARTITION_START: Lba = Lba(2048);
 pub enum PartitionKind {
     /// FAT32 that is addressed by LBA.
     Fat32Lba,
+    /// NTFS.
+    Ntfs,
 }
 
 impl PartitionKind {
     fn byte(self) -> u8 {
         match self {
             PartitionKind::Fat32Lba => 0x0C,
+            PartitionKind::Ntfs => 0x07,
         }
     }
 }

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The plan: every sector of the disk decided, nothing written, no file read.
 
+mod fat;
+mod ntfs;
+mod volume;
+
 use sha2::{Digest, Sha256};
 
 use super::facts::{DiskFacts, Identity};
-use super::fat::{
-    BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, FatContent, FatError, FatFile, FatGeometry,
-    FatTable, FatVolume, FileLength, fs_info,
-};
+use super::fat::{FatError, FatGeometry, FatTable};
 use super::geometry::{CYLINDER_BYTES, Cylinders};
-use super::mbr::{self, PARTITION_START, Partition, PartitionKind};
+use super::mbr::{self, PARTITION_START, Partition};
+use super::ntfs::{CLUSTER, NtfsError, NtfsVolume};
 use super::size::ByteSize;
 use super::source::{Data, Source, SourceFile};
-use super::spec::{Attributes, DiskPath, DiskSize, ImageSpec, VolumeLabel};
+use super::spec::{Attributes, DiskPath, DiskSize, FileSystem, ImageSpec, VolumeLabel};
 use super::unit::{Lba, SECTOR, SectorCount};
 use super::vbr::{self, BootFileError, SectorRun};
-
-/// Sectors of the partition after the volume's last: what balances the CRC lies there, where no
-/// file system looks. (NTFS keeps the copy of its boot sector in the same place.)
-const TAIL: u32 = 1;
+use volume::{Layout, VolumeContent};
 
 /// A disk that cannot be laid out as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +42,9 @@ pub enum PlanError {
     /// The volume cannot hold the files.
     #[error(transparent)]
     Fat(#[from] FatError),
+    /// The volume cannot hold the files.
+    #[error(transparent)]
+    Ntfs(#[from] NtfsError),
     /// The boot sector cannot load its file.
     #[error("{path}")]
     BootFile {
@@ -98,8 +100,50 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// The plan's allocation table.
     FatTable,
+    /// 0xFF throughout.
+    Ones,
+    /// The plan's MFT.
+    NtfsRecords,
+    /// The plan's cluster bitmap, from this byte on.
+    NtfsBitmap(u64),
     /// The plan's file of that index.
     FileData(usize),
+}
+
+/// What is decided of a volume as a whole.
+#[derive(Clone, Debug)]
+pub enum VolumePlan {
+    /// A FAT32.
+    Fat32(FatPlan),
+    /// An NTFS.
+    Ntfs(NtfsVolume),
+}
+
+/// The areas of a FAT32 volume.
+#[derive(Clone, Debug)]
+pub struct FatPlan {
+    /// Where they lie.
+    pub geometry: FatGeometry,
+    /// Both copies of the allocation table.
+    pub table: FatTable,
+}
+
+impl VolumePlan {
+    /// Which it is.
+    pub fn file_system(&self) -> FileSystem {
+        match self {
+            VolumePlan::Fat32(_) => FileSystem::Fat32,
+            VolumePlan::Ntfs(_) => FileSystem::Ntfs,
+        }
+    }
+
+    /// Bytes in a cluster.
+    pub fn cluster_bytes(&self) -> u64 {
+        match self {
+            VolumePlan::Fat32(fat) => fat.geometry.cluster_bytes(),
+            VolumePlan::Ntfs(_) => CLUSTER,
+        }
+    }
 }
 
 /// The whole disk.
@@ -110,9 +154,7 @@ pub struct DiskPlan {
     /// The volume's name.
     pub label: VolumeLabel,
     /// The volume's areas.
-    pub geometry: FatGeometry,
-    /// Both copies of its allocation table.
-    pub table: FatTable,
+    pub volume: VolumePlan,
     /// The files, in the order in which they lie on the disk.
     pub files: Vec<PlannedFile>,
     /// Index of the file that the boot sector loads.
@@ -131,112 +173,49 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
         .ok_or_else(|| PlanError::NoBootFile {
             path: spec.boot.clone(),
         })?;
-    let content = FatContent::new(
-        sources
-            .iter()
-            .map(|file| FatFile {
-                path: file.path.clone(),
-                attributes: file.attributes,
-                bytes: match &file.source {
-                    Source::Data(data) => FileLength::Bytes(data.bytes()),
-                    Source::Fill(_) => FileLength::Rest,
-                    Source::Late(late) => FileLength::Bytes(late.bytes()),
-                },
-            })
-            .collect(),
-    )?;
-    let (disk, geometry) = disk_size(spec.size, &content)?;
-    let volume = content.place(geometry, &spec.label)?;
-    vbr::check_length(volume.files[boot_file].0).map_err(|source| PlanError::BootFile {
-        path: spec.boot.clone(),
-        source,
-    })?;
-
+    let content = VolumeContent::new(spec, &sources, boot_file)?;
+    let (disk, layout) = disk_size(spec.size, &content)?;
     let facts = DiskFacts {
         sectors: disk.sectors(),
-        partition: partition(disk),
+        partition: partition(spec.file_system, disk),
         identity: identity(spec, disk, &sources),
     };
-    let FatVolume {
-        table,
-        directories,
-        files,
-        ..
-    } = volume;
-    let lba = |sector: u32| PARTITION_START + SectorCount(sector);
-    let files: Vec<PlannedFile> = sources
-        .into_iter()
-        .zip(files)
-        .map(|(file, (bytes, clusters))| PlannedFile {
-            path: file.path,
-            attributes: file.attributes,
-            run: clusters.map(|run| SectorRun {
-                start: lba(geometry.cluster_sector(run.first)),
-                sectors: SectorCount(bytes.div_ceil(SECTOR) as u32), // a file: below 4 GiB
-            }),
-            data: match file.source {
-                Source::Data(data) => data,
-                Source::Fill(filler) => Data::Filler { filler, bytes },
-                Source::Late(late) => Data::Bytes(late.render(&facts)),
-            },
-        })
-        .collect();
+    let boot_error = |source| PlanError::BootFile {
+        path: spec.boot.clone(),
+        source,
+    };
+    let placed = content.place(&layout, &facts, &spec.label)?;
+    vbr::check_length(placed.files[boot_file].bytes).map_err(boot_error)?;
+    let runs: Vec<SectorRun> = placed.files[boot_file].run.into_iter().collect();
 
     let mut extents = vec![extent(
         Lba(0),
         "MBR",
         mbr::encode(facts.identity.signature, facts.partition),
     )];
-    let mut boot_sector = BootSector {
-        geometry: &geometry,
-        start: PARTITION_START,
-        volume_id: facts.identity.volume_id,
-        label: &spec.label,
+    extents.extend(placed.extents);
+    for copy in placed.boot_sectors {
+        let mut sector = placed.boot_sector.clone();
+        vbr::install(&mut sector, &runs).map_err(boot_error)?;
+        extents.push(extent(copy, "boot sector", sector));
     }
-    .encode();
-    let runs: Vec<SectorRun> = files[boot_file].run.into_iter().collect();
-    vbr::install(&mut boot_sector, &runs).map_err(|source| PlanError::BootFile {
-        path: spec.boot.clone(),
-        source,
-    })?;
-    // The third sector of the boot record is empty but for its mark (fatgen103, section 3.1).
-    let mut third = vec![0; SECTOR as usize];
-    third[0x1FE..].copy_from_slice(&[0x55, 0xAA]);
-    for (sector, which) in [(0, ""), (BACKUP_SECTOR, "backup ")] {
-        let info = fs_info(&geometry, table.used());
-        extents.push(extent(
-            lba(sector),
-            format!("{which}boot sector"),
-            boot_sector.clone(),
-        ));
-        extents.push(extent(
-            lba(sector + FS_INFO_SECTOR),
-            format!("{which}FSInfo"),
-            info,
-        ));
-        extents.push(extent(
-            lba(sector + 2),
-            format!("{which}third boot sector"),
-            third.clone(),
-        ));
-    }
-    for copy in 0..2 {
-        extents.push(Extent {
-            run: SectorRun {
-                start: lba(geometry.reserved() + copy * geometry.table_sectors()),
-                sectors: SectorCount(table.used().div_ceil(SECTOR as u32 / 4)),
+    let files: Vec<PlannedFile> = sources
+        .into_iter()
+        .zip(placed.files)
+        .map(|(file, place)| PlannedFile {
+            path: file.path,
+            attributes: file.attributes,
+            run: place.run,
+            data: match file.source {
+                Source::Data(data) => data,
+                Source::Fill(filler) => Data::Filler {
+                    filler,
+                    bytes: place.bytes,
+                },
+                Source::Late(late) => Data::Bytes(late.render(&facts)),
             },
-            what: format!("FAT {}", copy + 1),
-            content: Content::FatTable,
-        });
-    }
-    for (clusters, bytes) in directories {
-        extents.push(extent(
-            lba(geometry.cluster_sector(clusters.first)),
-            "directory",
-            bytes,
-        ));
-    }
+        })
+        .collect();
     extents.extend(files.iter().enumerate().filter_map(|(index, file)| {
         Some(Extent {
             run: file.run?,
@@ -248,8 +227,7 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
     Ok(DiskPlan {
         facts,
         label: spec.label.clone(),
-        geometry,
-        table,
+        volume: placed.volume,
         files,
         boot_file,
         extents,
@@ -270,27 +248,20 @@ fn extent(start: Lba, what: impl Into<String>, bytes: Vec<u8>) -> Extent {
 }
 
 /// The partition goes up to the disk's last sector, and so to the end of a cylinder.
-fn partition(disk: Cylinders) -> Partition {
+fn partition(file_system: FileSystem, disk: Cylinders) -> Partition {
     Partition {
-        kind: PartitionKind::Fat32Lba,
+        kind: volume::partition_kind(file_system),
         start: PARTITION_START,
         sectors: SectorCount(disk.sectors().0 - PARTITION_START.0),
     }
 }
 
-/// The volume of a disk that size, if it can be a FAT32 at all.
-fn volume_of(disk: Cylinders) -> Option<FatGeometry> {
-    FatGeometry::of(SectorCount(partition(disk).sectors.0 - TAIL))
+/// The areas of a disk that size, if the content fits and so much stays free.
+fn fits(disk: Cylinders, content: &VolumeContent, free: u64) -> Option<Layout> {
+    content.layout(SectorCount(disk.sectors().0 - PARTITION_START.0), free)
 }
 
-fn fits(disk: Cylinders, content: &FatContent, free: u64) -> Option<FatGeometry> {
-    volume_of(disk).filter(|geometry| {
-        let cluster = geometry.cluster_bytes();
-        content.clusters(cluster) + free.div_ceil(cluster) <= u64::from(geometry.clusters())
-    })
-}
-
-fn disk_size(size: DiskSize, content: &FatContent) -> Result<(Cylinders, FatGeometry), PlanError> {
+fn disk_size(size: DiskSize, content: &VolumeContent) -> Result<(Cylinders, Layout), PlanError> {
     match size {
         DiskSize::Smallest => smallest(content, 0),
         DiskSize::Fitted { free } => smallest(content, free.bytes()),
@@ -298,7 +269,7 @@ fn disk_size(size: DiskSize, content: &FatContent) -> Result<(Cylinders, FatGeom
             let disk =
                 Cylinders::holding(asked.bytes()).ok_or(PlanError::TooLarge { found: asked })?;
             match fits(disk, content, 0) {
-                Some(geometry) => Ok((disk, geometry)),
+                Some(layout) => Ok((disk, layout)),
                 None => Err(PlanError::TooSmall {
                     found: byte_size(disk),
                     minimum: byte_size(smallest(content, 0)?.0),
@@ -308,19 +279,19 @@ fn disk_size(size: DiskSize, content: &FatContent) -> Result<(Cylinders, FatGeom
     }
 }
 
-/// The fewest cylinders on which a legal FAT32 with that content fits.
-fn smallest(content: &FatContent, free: u64) -> Result<(Cylinders, FatGeometry), PlanError> {
+/// The fewest cylinders on which a legal volume with that content fits, and `free` bytes more.
+fn smallest(content: &VolumeContent, free: u64) -> Result<(Cylinders, Layout), PlanError> {
     // Content alone, without tables, in the smallest clusters: a lower bound. What is missing
     // grows much slower than the disk, so few steps lead from there to the answer.
-    let bytes = (content.clusters(SECTOR) * SECTOR).saturating_add(free);
+    let bytes = content.least_bytes().saturating_add(free);
     let mut cylinders = (bytes / CYLINDER_BYTES).max(1);
     loop {
         let bytes = cylinders.saturating_mul(CYLINDER_BYTES);
         let disk = Cylinders::holding(bytes).ok_or_else(|| PlanError::TooLarge {
             found: ByteSize::new(bytes).expect("at least a cylinder"),
         })?;
-        if let Some(geometry) = fits(disk, content, free) {
-            return Ok((disk, geometry));
+        if let Some(layout) = fits(disk, content, free) {
+            return Ok((disk, layout));
         }
         cylinders += 1;
     }

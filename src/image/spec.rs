@@ -14,6 +14,8 @@ use super::source::Inside;
 pub struct ImageSpec {
     /// How large the disk shall be.
     pub size: DiskSize,
+    /// Of the volume.
+    pub file_system: FileSystem,
     /// The volume's name.
     pub label: VolumeLabel,
     /// The files, in the order in which they shall lie on the disk.
@@ -22,6 +24,25 @@ pub struct ImageSpec {
     pub boot: DiskPath,
     /// Balance the disk's last four bytes so that its CRC-32 is known before it is written.
     pub self_check: bool,
+}
+
+/// A volume's file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileSystem {
+    /// Files below 4 GiB; read by every firmware, UEFI included.
+    #[default]
+    Fat32,
+    /// Files of any length; what Windows itself is installed on. No UEFI firmware reads it.
+    Ntfs,
+}
+
+impl fmt::Display for FileSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileSystem::Fat32 => "FAT32",
+            FileSystem::Ntfs => "NTFS",
+        })
+    }
 }
 
 /// How large a disk shall be; always whole cylinders.

@@ -15,8 +15,10 @@ use super::plan::{self, PlanError};
 use super::regf::Hive;
 use super::size::ByteSize;
 use super::source::{self, Inside, SourceError};
-use super::spec::{Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, ImageSpec, SourceSpec};
-use super::volume::{Content, Node, Volume};
+use super::spec::{
+    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec,
+};
+use super::volume::{Content, Kind, Node, Volume};
 
 /// What shall be different.
 #[derive(Debug, Default)]
@@ -167,6 +169,11 @@ pub fn spec(image: &Path, changes: &Changes) -> Result<(ImageSpec, Vec<String>),
     let least = changes.size.map_or(0, ByteSize::bytes).max(report.bytes);
     let spec = ImageSpec {
         size: ByteSize::new(least).map_or(DiskSize::Smallest, DiskSize::AtLeast),
+        // Of the same kind; what has not been FAT32 becomes it.
+        file_system: match volume.kind {
+            Kind::Ntfs => FileSystem::Ntfs,
+            Kind::Fat12 | Kind::Fat16 | Kind::Fat32 => FileSystem::Fat32,
+        },
         label: label.unwrap_or_else(|_| default_label()),
         files,
         boot,

@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
 use super::mbr;
-use super::plan::{DiskPlan, PlannedFile};
+use super::plan::{DiskPlan, FatPlan, PlannedFile, VolumePlan};
 use super::source::SourceError;
 use super::unit::SECTOR;
 use super::vbr;
@@ -129,9 +129,14 @@ pub fn verify(
         total: content + total,
     };
     master_boot_record(plan, file)?;
-    let parameters = boot_sector(plan, file)?;
-    volume::fat(plan, file, &parameters)?;
-    volume::tree(plan, file, &mut meter)?;
+    match &plan.volume {
+        VolumePlan::Fat32(fat) => {
+            let parameters = boot_sector(plan, fat, file)?;
+            volume::fat(plan, file, &parameters)?;
+            volume::tree(plan, fat, file, &mut meter)?;
+        }
+        VolumePlan::Ntfs(_) => {}
+    }
     extent_table(plan, file)?;
     whole_disk(file, total, crc32, &mut meter)
 }
@@ -270,7 +275,11 @@ fn master_boot_record(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
         expect(Structure::PartitionTable, 446 + at, &expected, &found)
     };
     table(0, 0x80, entry[0].into())?;
-    table(4, 0x0C, entry[4].into())?;
+    let kind = match plan.volume {
+        VolumePlan::Fat32(_) => 0x0C,
+        VolumePlan::Ntfs(_) => 0x07,
+    };
+    table(4, kind, entry[4].into())?;
     let first = long(entry, 8);
     let sectors = long(entry, 12);
     table(8, plan.facts.partition.start.0.into(), first)?;
@@ -286,7 +295,7 @@ fn master_boot_record(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
     expect_zeros(Structure::PartitionTable, 462, &sector[462..510])
 }
 
-fn boot_sector(plan: &DiskPlan, file: &File) -> Result<Parameters, VerifyError> {
+fn boot_sector(plan: &DiskPlan, fat: &FatPlan, file: &File) -> Result<Parameters, VerifyError> {
     let start = plan.facts.partition.start.byte_offset();
     let sector = read_sector(file, start)?;
     let field = |at: u64, expected: u64, found: u64| {
@@ -309,7 +318,7 @@ fn boot_sector(plan: &DiskPlan, file: &File) -> Result<Parameters, VerifyError> 
         ));
     }
     let reserved = word(&sector, 14);
-    field(14, plan.geometry.reserved().into(), reserved)?;
+    field(14, fat.geometry.reserved().into(), reserved)?;
     bytes(16, &[2, 0, 0, 0, 0, 0xF8, 0, 0])?;
     field(24, 63, word(&sector, 24))?;
     field(26, 255, word(&sector, 26))?;
@@ -318,7 +327,7 @@ fn boot_sector(plan: &DiskPlan, file: &File) -> Result<Parameters, VerifyError> 
     // The last sector of the partition lies outside the volume.
     field(32, u64::from(plan.facts.partition.sectors.0) - 1, sectors)?;
     let table = long(&sector, 36);
-    field(36, plan.geometry.table_sectors().into(), table)?;
+    field(36, fat.geometry.table_sectors().into(), table)?;
     let data = reserved + 2 * table;
     let clusters = sectors.saturating_sub(data) / cluster;
     if clusters < 65_525 || table * 128 < clusters + 2 {

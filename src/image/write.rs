@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use sha2::{Digest, Sha256};
 
 use super::crc::balance;
-use super::plan::{Content, DiskPlan, Extent};
+use super::plan::{Content, DiskPlan, Extent, VolumePlan};
 use super::source::SourceError;
 
 /// Bytes handled at a time; also the grain of holes in the file.
@@ -151,7 +151,24 @@ impl Writer<'_, '_> {
                     part[..given].copy_from_slice(&from[..given]);
                     part[given..].fill(0);
                 }
-                Content::FatTable => plan.table.read_at(at, part),
+                Content::FatTable => {
+                    if let VolumePlan::Fat32(fat) = &plan.volume {
+                        fat.table.read_at(at, part);
+                    }
+                }
+                Content::Ones => part.fill(0xFF),
+                Content::NtfsRecords => {
+                    if let VolumePlan::Ntfs(volume) = &plan.volume {
+                        let mut read =
+                            |file: usize, into: &mut [u8]| plan.files[file].data.read_at(0, into);
+                        volume.records_at(at, part, &mut read)?;
+                    }
+                }
+                Content::NtfsBitmap(from) => {
+                    if let VolumePlan::Ntfs(volume) = &plan.volume {
+                        volume.bitmap_at(from + at, part);
+                    }
+                }
                 Content::FileData(index) => {
                     let data = &plan.files[*index].data;
                     let given = (data.bytes() - at).min(length as u64) as usize;

@@ -10,7 +10,7 @@ use slamboot::image::{
     source,
 };
 
-use crate::support::{Image, demo_with, file};
+use crate::support::{Image, demo_with, fat_plan, file};
 
 fn planned(spec: &ImageSpec) -> Result<DiskPlan, PlanError> {
     plan(spec, source::open(&spec.files).unwrap())
@@ -74,7 +74,7 @@ proptest! {
         prop_assert_ne!(plan.facts.identity.signature, 0);
 
         let mut end = 0;
-        let volume_end = partition.start.0 + plan.geometry.sectors().0;
+        let volume_end = partition.start.0 + fat_plan(&plan).geometry.sectors().0;
         for extent in &plan.extents {
             prop_assert!(extent.run.start.0 >= end, "{} overlaps", extent.what);
             prop_assert!(extent.run.sectors.0 > 0);
@@ -95,12 +95,12 @@ proptest! {
                 continue;
             };
             prop_assert_eq!(u64::from(run.sectors.0), planned.data.bytes().div_ceil(512));
-            let data = partition.start.0 + plan.geometry.cluster_sector(2);
-            let first = (run.start.0 - data) / plan.geometry.cluster_sectors() + 2;
-            let count = planned.data.bytes().div_ceil(plan.geometry.cluster_bytes()) as u32;
+            let data = partition.start.0 + fat_plan(&plan).geometry.cluster_sector(2);
+            let first = (run.start.0 - data) / fat_plan(&plan).geometry.cluster_sectors() + 2;
+            let count = planned.data.bytes().div_ceil(fat_plan(&plan).geometry.cluster_bytes()) as u32;
             for cluster in [first, first + count / 2, first + count - 1] {
                 let mut entry = [0; 4];
-                plan.table.read_at(u64::from(cluster) * 4, &mut entry);
+                fat_plan(&plan).table.read_at(u64::from(cluster) * 4, &mut entry);
                 let last = cluster == first + count - 1;
                 let expected = if last { 0x0FFF_FFFF } else { cluster + 1 };
                 prop_assert_eq!(u32::from_le_bytes(entry), expected);

@@ -7,9 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use slamboot::image::plan::FatPlan;
 use slamboot::image::{
     self, Attributes, Built, DiskPlan, DiskSize, FileSpec, ImageError, ImageSpec, Progress,
-    SourceSpec, demo,
+    SourceSpec, VolumePlan, demo,
 };
 use tempfile::TempDir;
 
@@ -90,6 +91,14 @@ impl Image {
             .arg(format!("if={}", self.path().display()))
             .arg(format!("of={}", volume.display())));
         volume
+    }
+}
+
+/// The areas of a plan that has a FAT32 volume.
+pub fn fat_plan(plan: &DiskPlan) -> &FatPlan {
+    match &plan.volume {
+        VolumePlan::Fat32(fat) => fat,
+        VolumePlan::Ntfs(_) => panic!("an NTFS"),
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use slamboot::image::verify::{Structure, verify};
 use slamboot::image::{DiskSize, SourceSpec, VerifyError};
 
-use crate::support::{Image, demo_with, file, flip, go_on};
+use crate::support::{Image, demo_with, fat_plan, file, flip, go_on};
 
 fn image() -> Image {
     let files = vec![
@@ -46,9 +46,9 @@ fn each_structure_is_blamed_for_its_own_damage() {
     let plan = image.plan();
     let volume = 2048 * 512;
     let sector = |sector: u32| volume + u64::from(sector) * 512;
-    let fat = sector(plan.geometry.reserved());
-    let fat_bytes = u64::from(plan.geometry.table_sectors()) * 512;
-    let root = sector(plan.geometry.cluster_sector(2));
+    let fat = sector(fat_plan(plan).geometry.reserved());
+    let fat_bytes = u64::from(fat_plan(plan).geometry.table_sectors()) * 512;
+    let root = sector(fat_plan(plan).geometry.cluster_sector(2));
     let of = |path: &str| image.offset_of(path);
     let content = |path: &str| Structure::File(path.to_owned());
     for (offset, expected) in [
@@ -124,9 +124,9 @@ fn damage_to_both_copies() {
     for offset in [0, 484, 488, 492, 510] {
         assert_eq!(both(volume + 512 + offset, backup), Structure::FsInfo);
     }
-    let fat = volume + u64::from(plan.geometry.reserved()) * 512;
-    let distance = u64::from(plan.geometry.table_sectors()) * 512;
-    let used = u64::from(plan.table.used());
+    let fat = volume + u64::from(fat_plan(plan).geometry.reserved()) * 512;
+    let distance = u64::from(fat_plan(plan).geometry.table_sectors()) * 512;
+    let used = u64::from(fat_plan(plan).table.used());
     for cluster in [0, 1, 2, 5, used - 1, used, used + 100] {
         let structure = both(fat + cluster * 4, distance);
         assert!(
@@ -174,7 +174,7 @@ fn a_wrong_length() {
 fn a_file_too_many_and_one_too_few() {
     let image = image();
     let file = image.file();
-    let root = 2048 * 512 + u64::from(image.plan().geometry.cluster_sector(2)) * 512;
+    let root = 2048 * 512 + u64::from(fat_plan(image.plan()).geometry.cluster_sector(2)) * 512;
     // Deleted: the first byte of the entry.
     let mut entry = [0; 32];
     file.read_exact_at(&mut entry, root + 32).unwrap();

@@ -25,7 +25,7 @@ fn success() -> String {
 }
 
 /// All file systems.
-const KINDS: [&str; 1] = ["fat32"];
+const KINDS: [&str; 2] = ["fat32", "ntfs"];
 
 #[test]
 fn the_stand_in_finds_all_that_bootmgr_relies_on() {

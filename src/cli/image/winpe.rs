@@ -3,12 +3,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::{build, next_serve, summary};
 use crate::image::winpe::{self, Add, Changes, Layout, Look, StoreDevice, Where};
-use crate::image::{ByteSize, DiskSize, ImageSpec, VolumeLabel};
+use crate::image::{
+    ByteSize, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec, VolumeLabel,
+};
+use crate::image::fat::MAX_FILE;
 
 /// A disk that boots WinPE: boot code, bootmgr, BCD store, boot.sdi and the WIM.
 ///
@@ -135,12 +138,35 @@ pub(super) struct WinpeArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FsArg {
     Fat32,
+    Ntfs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DeviceArg {
     Boot,
     Partition,
+}
+
+/// The one that was asked for, or the recipe's, or FAT32 where that holds every file.
+fn file_system(args: &WinpeArgs, files: &[FileSpec]) -> Result<FileSystem> {
+    let large = |file: &&FileSpec| match &file.source {
+        SourceSpec::File(path) => std::fs::metadata(path).is_ok_and(|file| file.len() > MAX_FILE),
+        _ => false,
+    };
+    let large = files.iter().find(large).map(|file| &file.path);
+    match (args.fs, large) {
+        (Some(FsArg::Fat32), _) => Ok(FileSystem::Fat32),
+        (Some(FsArg::Ntfs), _) if args.uefi => {
+            bail!("--fs ntfs: UEFI firmware reads FAT alone; leave --uefi out, or take --fs fat32")
+        }
+        (None, Some(path)) if args.uefi => bail!(
+            "--uefi: {path} has 4 GiB or more, which FAT32 cannot hold, and UEFI firmware reads FAT alone; \
+             leave --uefi out, or make the file smaller (wimlib-imagex export --compress=LZX)"
+        ),
+        (Some(FsArg::Ntfs), _) | (None, Some(_)) => Ok(FileSystem::Ntfs),
+        (None, None) if args.as_recipe => Ok(FileSystem::Ntfs),
+        (None, None) => Ok(FileSystem::Fat32),
+    }
 }
 
 /// Runs `slamboot image winpe`.
@@ -201,6 +227,7 @@ pub(super) fn run(args: &WinpeArgs) -> Result<()> {
             (None, Some(free)) => DiskSize::Fitted { free },
             (None, None) => DiskSize::Smallest,
         },
+        file_system: file_system(args, &files)?,
         label: args.label.clone(),
         files,
         boot,

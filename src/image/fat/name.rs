@@ -124,7 +124,7 @@ fn with_tail(basis: ShortName, tail: u32) -> ShortName {
 }
 
 /// As a driver shows it.
-fn display(short: &ShortName) -> String {
+pub fn display(short: &ShortName) -> String {
     let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     let (base, extension) = (part(&short[..8]), part(&short[8..]));
     if extension.is_empty() {

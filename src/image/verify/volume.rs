@@ -12,7 +12,7 @@ use super::{
     Meter, Parameters, Structure, VerifyError, expect, expect_bytes, long, mismatch, read,
     read_sector,
 };
-use crate::image::plan::{DiskPlan, PlannedFile};
+use crate::image::plan::{DiskPlan, FatPlan, PlannedFile};
 use crate::image::source::Data;
 use crate::image::spec::Attributes;
 
@@ -90,9 +90,14 @@ pub fn fat(plan: &DiskPlan, file: &File, parameters: &Parameters) -> Result<(), 
 }
 
 /// The tree has the planned files, all of them and no others, with their attributes and bytes.
-pub fn tree(plan: &DiskPlan, file: &File, meter: &mut Meter) -> Result<(), VerifyError> {
+pub fn tree(
+    plan: &DiskPlan,
+    fat: &FatPlan,
+    file: &File,
+    meter: &mut Meter,
+) -> Result<(), VerifyError> {
     let start = plan.facts.partition.start.byte_offset();
-    let bytes = plan.geometry.sectors().bytes();
+    let bytes = fat.geometry.sectors().bytes();
     let root = |source| VerifyError::Volume {
         structure: Structure::Directory,
         source,

@@ -10,6 +10,7 @@ const CORE: &[&str] = &[
     "slam-client/src/receiver.rs",
     "src/slam/",
     "src/image/plan.rs",
+    "src/image/plan/",
     "src/image/mbr.rs",
     "src/image/vbr.rs",
     "src/image/fat.rs",

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The directory tree: records' numbers, names, and the shape of every directory's index.
+
+use std::collections::HashMap;
+
+use super::attribute::{RESIDENT_HEADER, file_name_length};
+use super::geometry::CLUSTER;
+use super::index::{BLOCK, LARGE_ROOT, ROOT_HEADER, Shape, entry_length};
+use super::name::{LinkName, Namespace, links};
+use super::record::ROOM;
+use super::system::{FIRST_USER_RECORD, ROOT_NAMES};
+use super::upcase::UpCase;
+use super::{NtfsError, NtfsFile};
+use crate::image::spec::{DiskName, DiskPath};
+
+/// Bytes of `$STANDARD_INFORMATION`.
+const STANDARD: usize = RESIDENT_HEADER + 0x48;
+/// Most bytes of an attribute of one run: name of four units, lengths of up to five bytes.
+const ONE_RUN: usize = 0x40 + 8 + 16;
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A record of the system's.
+    System(u32),
+    /// Index of a directory; 0 is the root.
+    Directory(usize),
+    /// Index of a file.
+    File(usize),
+}
+
+/// One directory.
+#[derive(Clone, Debug)]
+pub(super) struct Directory {
+    pub parent: usize,
+    /// Its own names; none for the root, whose name the system has.
+    pub links: Vec<LinkName>,
+    /// What it holds, sorted.
+    pub entries: Vec<(LinkName, Target)>,
+    pub shape: Shape,
+}
+
+/// All directories and all names; the root is the first directory.
+#[derive(Clone, Debug)]
+pub(super) struct Tree {
+    pub directories: Vec<Directory>,
+    /// The names of each file, and the directory that it is in.
+    pub files: Vec<(usize, Vec<LinkName>)>,
+}
+
+/// A directory while names are still coming in.
+struct Draft<'a> {
+    parent: usize,
+    /// For errors.
+    path: String,
+    children: Vec<(&'a DiskName, Target)>,
+}
+
+impl Tree {
+    /// The tree of these files. Directories take the spelling of the first path that names them.
+    pub fn new(files: &[NtfsFile], upcase: &UpCase) -> Result<Self, NtfsError> {
+        let drafts = drafts(files, upcase)?;
+        let mut tree = Tree {
+            directories: Vec::with_capacity(drafts.len()),
+            files: vec![(0, Vec::new()); files.len()],
+        };
+        let mut directory_links = vec![Vec::new(); drafts.len()];
+        for (index, draft) in drafts.iter().enumerate() {
+            let names: Vec<&DiskName> = draft.children.iter().map(|(name, _)| *name).collect();
+            for (names, (_, target)) in links(&names).into_iter().zip(&draft.children) {
+                match target {
+                    Target::File(file) => {
+                        let names = fewer(names, ONE_RUN);
+                        tree.files[*file] = (index, names);
+                    }
+                    Target::Directory(directory) => directory_links[*directory] = names,
+                    Target::System(_) => {}
+                }
+            }
+        }
+        // Children stand after their parents. From the last on: whether a directory keeps its
+        // short name depends on what it holds, and its parent's index on that.
+        let mut directories = Vec::with_capacity(drafts.len());
+        for (index, draft) in drafts.iter().enumerate().rev() {
+            let mut entries: Vec<(LinkName, Target)> = Vec::new();
+            if index == 0 {
+                entries.extend(
+                    ROOT_NAMES.map(|(number, name)| (LinkName::both(name), Target::System(number))),
+                );
+            }
+            for (_, target) in &draft.children {
+                let names = match target {
+                    Target::File(file) => &tree.files[*file].1,
+                    Target::Directory(directory) => &directory_links[*directory],
+                    Target::System(_) => continue,
+                };
+                entries.extend(names.iter().map(|name| (name.clone(), *target)));
+            }
+            entries.sort_by(|(one, _), (other, _)| upcase.compare(&one.units, &other.units));
+            let lengths: Vec<usize> = entries
+                .iter()
+                .map(|(name, _)| entry_length(file_name_length(name), 0))
+                .collect();
+            let (links, shape) = fitting(std::mem::take(&mut directory_links[index]), &lengths)
+                .ok_or_else(|| NtfsError::DirectoryTooLarge {
+                    directory: draft.path.clone(),
+                    found: draft.children.len(),
+                })?;
+            directory_links[index].clone_from(&links);
+            directories.push(Directory {
+                parent: draft.parent,
+                links,
+                entries,
+                shape,
+            });
+        }
+        directories.reverse();
+        tree.directories = directories;
+        Ok(tree)
+    }
+
+    /// Records that the tree takes, the system's included.
+    pub fn records(&self) -> u32 {
+        // Each has been held in memory with its name.
+        FIRST_USER_RECORD + (self.directories.len() - 1 + self.files.len()) as u32
+    }
+
+    /// The record of that.
+    pub fn number(&self, target: Target) -> u32 {
+        match target {
+            Target::System(number) => number,
+            Target::Directory(0) => super::system::ROOT,
+            Target::Directory(directory) => FIRST_USER_RECORD + directory as u32 - 1,
+            Target::File(file) => FIRST_USER_RECORD + (self.directories.len() - 1 + file) as u32,
+        }
+    }
+
+    /// Clusters of all indexes, and of their bitmaps where these are not in the records.
+    pub fn clusters(&self) -> u64 {
+        self.directories
+            .iter()
+            .map(|directory| {
+                let bitmap = directory.bitmap();
+                let beside = match bitmap.resident {
+                    true => 0,
+                    false => bitmap.bytes.div_ceil(CLUSTER),
+                };
+                directory.blocks() + beside
+            })
+            .sum()
+    }
+}
+
+/// The bitmap of an index's blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IndexBitmap {
+    pub bytes: u64,
+    pub resident: bool,
+}
+
+impl Directory {
+    /// Index blocks, each a cluster.
+    pub fn blocks(&self) -> u64 {
+        self.shape.blocks() as u64
+    }
+
+    pub fn bitmap(&self) -> IndexBitmap {
+        let bytes = bitmap_bytes(self.shape.blocks());
+        IndexBitmap {
+            bytes: bytes as u64,
+            resident: bytes == 0 || names_length(&self.links) + large(bytes) <= ROOM,
+        }
+    }
+}
+
+fn drafts<'a>(files: &'a [NtfsFile], upcase: &UpCase) -> Result<Vec<Draft<'a>>, NtfsError> {
+    let folded = |name: &str| upcase.folded(&name.encode_utf16().collect::<Vec<_>>());
+    // By directory and raised name.
+    let mut known: HashMap<(usize, Vec<u16>), Target> = ROOT_NAMES
+        .iter()
+        .map(|(number, name)| ((0, folded(name)), Target::System(*number)))
+        .collect();
+    let mut drafts = vec![Draft {
+        parent: 0,
+        path: "\\".to_owned(),
+        children: Vec::new(),
+    }];
+    for (index, file) in files.iter().enumerate() {
+        let taken = |path: &DiskPath, target: Option<&Target>| match target {
+            Some(Target::System(_)) => NtfsError::Reserved { path: path.clone() },
+            _ => NtfsError::Duplicate { path: path.clone() },
+        };
+        let Some((name, parents)) = file.path.names().split_last() else {
+            return Err(taken(&file.path, None));
+        };
+        let mut at = 0;
+        for parent in parents {
+            let key = (at, folded(parent.as_str()));
+            at = match known.get(&key) {
+                Some(Target::Directory(found)) => *found,
+                Some(other) => return Err(taken(&file.path, Some(other))),
+                None => {
+                    let new = drafts.len();
+                    drafts[at].children.push((parent, Target::Directory(new)));
+                    let path = format!("{}{}\\", drafts[at].path, parent.as_str());
+                    drafts.push(Draft {
+                        parent: at,
+                        path,
+                        children: Vec::new(),
+                    });
+                    known.insert(key, Target::Directory(new));
+                    new
+                }
+            };
+        }
+        let target = Target::File(index);
+        let old = known.insert((at, folded(name.as_str())), target);
+        if old.is_some() {
+            return Err(taken(&file.path, old.as_ref()));
+        }
+        drafts[at].children.push((name, target));
+    }
+    Ok(drafts)
+}
+
+/// Bytes of the standard information and these names.
+pub(super) fn names_length(links: &[LinkName]) -> usize {
+    let name = |link: &LinkName| (RESIDENT_HEADER + file_name_length(link)).next_multiple_of(8);
+    STANDARD + links.iter().map(name).sum::<usize>()
+}
+
+/// Leaves the short name away where the record has no room for both and `others`. (Windows then
+/// continues in a second record.)
+fn fewer(mut links: Vec<LinkName>, others: usize) -> Vec<LinkName> {
+    if names_length(&links) + others > ROOM {
+        links.retain(|link| link.namespace != Namespace::Dos);
+    }
+    links
+}
+
+fn bitmap_bytes(blocks: usize) -> usize {
+    blocks.div_ceil(8).next_multiple_of(8)
+}
+
+/// Bytes of a large index's attributes with a bitmap in the record.
+fn large(bitmap: usize) -> usize {
+    RESIDENT_HEADER + 8 + LARGE_ROOT + ONE_RUN + RESIDENT_HEADER + 8 + bitmap
+}
+
+/// The names that a directory can have, and the shape of its index.
+fn fitting(links: Vec<LinkName>, lengths: &[usize]) -> Option<(Vec<LinkName>, Shape)> {
+    let shorter = links.iter().filter(|link| link.namespace != Namespace::Dos);
+    let shorter: Vec<LinkName> = shorter.cloned().collect();
+    [links, shorter].into_iter().find_map(|links| {
+        let names = names_length(&links);
+        let root = RESIDENT_HEADER + 8 + ROOT_HEADER;
+        let shape = Shape::of(lengths, ROOM.saturating_sub(names + root));
+        let small = RESIDENT_HEADER + 8 + LARGE_ROOT + ONE_RUN + ONE_RUN;
+        let bitmap = bitmap_bytes(shape.blocks());
+        let fits = shape.blocks() == 0 || names + large(bitmap).min(small) <= ROOM;
+        fits.then_some((links, shape))
+    })
+}
+
+const _: () = assert!(BLOCK as u64 == CLUSTER);
