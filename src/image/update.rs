@@ -146,7 +146,12 @@ pub fn spec(image: &Path, changes: &Changes) -> Result<(ImageSpec, Vec<String>),
         });
     }
     add.extend(changes.add.iter().cloned());
-    for added in add {
+    for mut added in add {
+        if let SourceSpec::File(path) = &added.source
+            && let Some(store) = rebased(&added.path, &report, || std::fs::read(path).ok())
+        {
+            added.source = store;
+        }
         // Spelled and marked as it was.
         match files
             .iter_mut()
@@ -275,25 +280,32 @@ fn keep(
         .path
         .parse()
         .map_err(|error: DiskPathError| cannot(error.to_string()))?;
-    let is_store = STORES
-        .iter()
-        .any(|(_, store)| path.folded() == store.to_uppercase());
-    let rebased = is_store
-        .then(|| bytes.whole(file, super::inspect::MOST).ok())
-        .flatten()
-        .and_then(|content| Hive::read(content).ok())
-        .and_then(|hive| RebasedStore::new(hive, report.table.signature));
-    let source = match rebased {
-        Some(store) => SourceSpec::Late(Late::Rebased(Box::new(store))),
-        None => SourceSpec::Inside(Inside {
+    let content = || bytes.whole(file, super::inspect::MOST).ok();
+    let source = rebased(&path, report, content).unwrap_or_else(|| {
+        SourceSpec::Inside(Inside {
             image: image.to_owned(),
             file: Arc::clone(file),
             bytes: bytes.clone(),
-        }),
-    };
+        })
+    });
     Ok(Some(FileSpec {
         path,
         attributes: node.attributes,
         source,
     }))
+}
+
+/// A store that names the old disk, so that it names the new one; `None` for other files.
+fn rebased(
+    path: &DiskPath,
+    report: &Report,
+    content: impl FnOnce() -> Option<Vec<u8>>,
+) -> Option<SourceSpec> {
+    let folded = path.folded();
+    let known = STORES
+        .iter()
+        .any(|(_, store)| folded == store.to_uppercase());
+    let hive = Hive::read(known.then(content)??).ok()?;
+    let store = RebasedStore::new(hive, report.table.signature)?;
+    Some(SourceSpec::Late(Late::Rebased(Box::new(store))))
 }

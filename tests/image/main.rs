@@ -5,6 +5,8 @@
 mod bad_input;
 mod boot;
 mod boot_code;
+mod existing;
+mod inside;
 #[path = "../support/judge.rs"]
 mod judge;
 mod judges;

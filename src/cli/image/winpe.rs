@@ -7,11 +7,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::{build, next_serve, summary};
-use crate::image::winpe::{self, Add, Changes, Layout, Look, StoreDevice, Where};
-use crate::image::{
-    ByteSize, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec, VolumeLabel,
-};
 use crate::image::fat::MAX_FILE;
+use crate::image::winpe::{self, Add, Changes, Layout, Look, StoreDevice, Where};
+use crate::image::{ByteSize, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec, VolumeLabel};
 
 /// A disk that boots WinPE: boot code, bootmgr, BCD store, boot.sdi and the WIM.
 ///

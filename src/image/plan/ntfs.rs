@@ -42,8 +42,9 @@ pub(super) fn layout(
     tail: u32,
     free: u64,
 ) -> Option<NtfsGeometry> {
-    NtfsGeometry::of(SectorCount(partition.0 - tail))
-        .filter(|geometry| content.clusters(geometry) + free.div_ceil(CLUSTER) <= geometry.clusters())
+    NtfsGeometry::of(SectorCount(partition.0 - tail)).filter(|geometry| {
+        content.clusters(geometry) + free.div_ceil(CLUSTER) <= geometry.clusters()
+    })
 }
 
 pub(super) fn place(
