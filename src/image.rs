@@ -7,23 +7,34 @@
 //! rename. Nothing bears the target's name before it is whole.
 
 pub mod bcd;
+pub mod bootmgr;
 pub mod crc;
 pub mod demo;
+pub mod existing;
 pub mod facts;
 pub mod fat;
 pub mod geometry;
+pub mod inspect;
 pub mod late;
+mod le;
 pub mod mbr;
 pub mod ntfs;
 pub mod plan;
 pub mod regf;
+pub mod sdi;
 pub mod size;
 pub mod source;
 pub mod spec;
+pub mod standin;
 pub mod target;
+pub mod tool;
 pub mod unit;
+pub mod update;
 pub mod vbr;
 pub mod verify;
+pub mod volume;
+pub mod wim;
+pub mod winpe;
 pub mod write;
 
 use std::path::{Path, PathBuf};

@@ -123,6 +123,7 @@ pub fn boot_gpxe(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String,
         &[
             ("name", &image.name),
             ("http", &http),
+            ("medium", medium(&image.kind)),
             ("transfer", &disk.name()),
             ("slam", &disk.uri(&server)),
         ],
@@ -185,7 +186,7 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
         )
     };
     match &image.kind {
-        ImageKind::Disk { .. } => {
+        ImageKind::Disk { .. } | ImageKind::Iso { .. } => {
             let (Some(http), Some(disk)) = (&http, part(TransferPart::Disk)) else {
                 return Ok([
                     "echo slamboot: a disk image boots through memdisk, which comes over HTTP:",
@@ -198,6 +199,7 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
                 DISK,
                 &[
                     ("http", http),
+                    ("medium", medium(&image.kind)),
                     ("fetch", &fetch("initrd --name disk", disk, "")),
                     ("path", &disk.http_path()),
                     ("name", &image.name),
@@ -223,6 +225,14 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
                 &[("fetch", &lines.join("\n")), ("name", &image.name)],
             ))
         }
+    }
+}
+
+/// What memdisk shall present the image as (syslinux, doc/memdisk.txt).
+fn medium(kind: &ImageKind) -> &'static str {
+    match kind {
+        ImageKind::Iso { .. } => "iso",
+        ImageKind::Disk { .. } | ImageKind::Linux { .. } => "harddisk",
     }
 }
 

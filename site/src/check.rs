@@ -258,7 +258,7 @@ impl Site {
         self.images
             .iter()
             .map(|image| match &image.kind {
-                ImageKind::Disk { .. } => 1,
+                ImageKind::Disk { .. } | ImageKind::Iso { .. } => 1,
                 ImageKind::Linux { initrd, .. } => 1 + usize::from(initrd.is_some()),
             })
             .sum()

@@ -308,7 +308,7 @@ fn image(
         .ok_or_else(|| missing("name", "name = \"...\", as it stands in URIs and scripts"))?;
     let kind = raw
         .kind
-        .ok_or_else(|| missing("kind", "kind = \"disk\" or kind = \"linux\""))?;
+        .ok_or_else(|| missing("kind", "kind = \"disk\", \"iso\" or \"linux\""))?;
     let foreign = |key: &str, span: Span, keys: &str| {
         let kind = kind.get_ref();
         let complaint = Complaint::new(format!(
@@ -322,7 +322,7 @@ fn image(
         Err((complaint, span))
     };
     let kind = match kind.get_ref().as_str() {
-        "disk" => {
+        which @ ("disk" | "iso") => {
             let others = [
                 ("kernel", &raw.kernel),
                 ("initrd", &raw.initrd),
@@ -333,9 +333,15 @@ fn image(
                     return foreign(key, value.span(), "`path`");
                 }
             }
-            ImageKind::Disk {
-                path: file("[[image]] path", raw.path, folder)?
-                    .ok_or_else(|| missing("path", "path = \"FILE\", the raw disk image"))?,
+            let path = file("[[image]] path", raw.path, folder)?;
+            match which {
+                "iso" => ImageKind::Iso {
+                    path: path.ok_or_else(|| missing("path", "path = \"FILE\", the ISO image"))?,
+                },
+                _ => ImageKind::Disk {
+                    path: path
+                        .ok_or_else(|| missing("path", "path = \"FILE\", the raw disk image"))?,
+                },
             }
         }
         "linux" => {
@@ -351,9 +357,11 @@ fn image(
         }
         other => {
             let complaint = Complaint::new("[[image]] kind: no such kind of image")
-                .expected("\"disk\" (booted by memdisk) or \"linux\" (kernel and initrd)")
+                .expected(
+                    "\"disk\" or \"iso\" (booted by memdisk), or \"linux\" (kernel and initrd)",
+                )
                 .found(format!("{other:?}"));
-            let complaint = match nearest(other, ["disk", "linux"]) {
+            let complaint = match nearest(other, ["disk", "iso", "linux"]) {
                 Some(near) => complaint.help(format!("did you mean {near:?}?")),
                 None => complaint,
             };

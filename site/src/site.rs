@@ -161,6 +161,11 @@ pub enum ImageKind {
         /// The raw image.
         path: PathBuf,
     },
+    /// An ISO image, which memdisk presents as a CD.
+    Iso {
+        /// The image.
+        path: PathBuf,
+    },
     /// A Linux kernel and its initial RAM disk.
     Linux {
         /// bzImage.

@@ -84,7 +84,7 @@ impl Site {
 fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
     let parts = images.iter().flat_map(|image| {
         let parts: Vec<(TransferPart, &PathBuf)> = match &image.kind {
-            ImageKind::Disk { path } => vec![(TransferPart::Disk, path)],
+            ImageKind::Disk { path } | ImageKind::Iso { path } => vec![(TransferPart::Disk, path)],
             ImageKind::Linux { kernel, initrd, .. } => {
                 let kernel = (TransferPart::Kernel, kernel);
                 let initrd = initrd.as_ref().map(|initrd| (TransferPart::Initrd, initrd));

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `slamboot image`: makes disk images that memdisk can boot.
+//! `slamboot image`: makes disk images that memdisk can boot, and looks at those of others.
+
+mod existing;
+mod inside;
+mod standin;
+mod winpe;
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -25,7 +30,15 @@ pub struct ImageArgs {
 
 #[derive(Debug, Subcommand)]
 enum Kind {
+    Winpe(Box<winpe::WinpeArgs>),
+    Inspect(inside::InspectArgs),
+    Update(inside::UpdateArgs),
+    Extract(inside::ExtractArgs),
+    Disk(existing::DiskArgs),
+    Linux(existing::LinuxArgs),
+    Iso(existing::IsoArgs),
     Demo(DemoArgs),
+    StandIn(standin::StandInArgs),
 }
 
 /// A disk that reads itself back when booted, and says whether every byte arrived.
@@ -87,6 +100,14 @@ impl From<FileSystemArg> for FileSystem {
 /// Runs `slamboot image`.
 pub fn run(args: &ImageArgs) -> Result<()> {
     match &args.kind {
+        Kind::Winpe(args) => winpe::run(args),
+        Kind::Inspect(args) => inside::inspect(args),
+        Kind::Update(args) => inside::update(args),
+        Kind::Extract(args) => inside::extract(args),
+        Kind::Disk(args) => existing::disk(args),
+        Kind::Linux(args) => existing::linux(args),
+        Kind::Iso(args) => existing::iso(args),
+        Kind::StandIn(args) => standin::run(args),
         Kind::Demo(args) => {
             let size = args.size.map_or(DiskSize::Smallest, DiskSize::AtLeast);
             let mut spec = demo::spec(size, args.fill.as_deref());
@@ -94,10 +115,7 @@ pub fn run(args: &ImageArgs) -> Result<()> {
             let built = build(&spec, &args.output)?;
             print!("{}", summary(&built));
             println!("when booted: {}", demo::success_line(&built.plan.facts));
-            println!(
-                "next:        slamboot serve {} --interface IF",
-                shell_quoted(&built.path)
-            );
+            next_serve(&built);
             Ok(())
         }
     }
@@ -135,6 +153,12 @@ fn build(spec: &ImageSpec, output: &Path) -> Result<Built> {
     let built = image::build(spec, output, &mut watch);
     bar.finish_and_clear();
     Ok(built?)
+}
+
+/// What to do with it.
+fn next_serve(built: &Built) {
+    let path = shell_quoted(&built.path);
+    println!("next:        slamboot serve {path} --interface IF");
 }
 
 /// What was made, a fact a line.

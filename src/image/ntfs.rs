@@ -72,16 +72,6 @@ pub enum NtfsError {
         /// The path.
         path: DiskPath,
     },
-    /// A very long name and very many files, whose index is then more than a record can describe.
-    #[error(
-        "{directory}: {found} files are too many for a directory with so long a name; shorten the name or divide the files"
-    )]
-    DirectoryTooLarge {
-        /// The directory.
-        directory: String,
-        /// What it holds.
-        found: usize,
-    },
     /// More files than a record's number can count.
     #[error("{found} files and directories; an NTFS volume has at most 4294967295")]
     TooManyFiles {

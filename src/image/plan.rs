@@ -256,38 +256,41 @@ fn partition(file_system: FileSystem, disk: Cylinders) -> Partition {
     }
 }
 
-fn fits(disk: Cylinders, content: &VolumeContent) -> Option<Layout> {
-    content.layout(SectorCount(disk.sectors().0 - PARTITION_START.0))
+/// The areas of a disk that size, if the content fits and so much stays free.
+fn fits(disk: Cylinders, content: &VolumeContent, free: u64) -> Option<Layout> {
+    content.layout(SectorCount(disk.sectors().0 - PARTITION_START.0), free)
 }
 
 fn disk_size(size: DiskSize, content: &VolumeContent) -> Result<(Cylinders, Layout), PlanError> {
     match size {
-        DiskSize::Smallest => smallest(content),
+        DiskSize::Smallest => smallest(content, 0),
+        DiskSize::Fitted { free } => smallest(content, free.bytes()),
         DiskSize::AtLeast(asked) => {
             let disk =
                 Cylinders::holding(asked.bytes()).ok_or(PlanError::TooLarge { found: asked })?;
-            match fits(disk, content) {
+            match fits(disk, content, 0) {
                 Some(layout) => Ok((disk, layout)),
                 None => Err(PlanError::TooSmall {
                     found: byte_size(disk),
-                    minimum: byte_size(smallest(content)?.0),
+                    minimum: byte_size(smallest(content, 0)?.0),
                 }),
             }
         }
     }
 }
 
-/// The fewest cylinders on which a legal volume with that content fits.
-fn smallest(content: &VolumeContent) -> Result<(Cylinders, Layout), PlanError> {
+/// The fewest cylinders on which a legal volume with that content fits, and `free` bytes more.
+fn smallest(content: &VolumeContent, free: u64) -> Result<(Cylinders, Layout), PlanError> {
     // Content alone, without tables, in the smallest clusters: a lower bound. What is missing
     // grows much slower than the disk, so few steps lead from there to the answer.
-    let mut cylinders = (content.least_bytes() / CYLINDER_BYTES).max(1);
+    let bytes = content.least_bytes().saturating_add(free);
+    let mut cylinders = (bytes / CYLINDER_BYTES).max(1);
     loop {
         let bytes = cylinders.saturating_mul(CYLINDER_BYTES);
         let disk = Cylinders::holding(bytes).ok_or_else(|| PlanError::TooLarge {
             found: ByteSize::new(bytes).expect("at least a cylinder"),
         })?;
-        if let Some(layout) = fits(disk, content) {
+        if let Some(layout) = fits(disk, content, free) {
             return Ok((disk, layout));
         }
         cylinders += 1;

@@ -30,7 +30,7 @@ mod edit;
 mod error;
 mod hive;
 mod key;
-mod le;
+use super::le;
 mod list;
 mod log;
 mod marvin;

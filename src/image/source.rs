@@ -5,11 +5,13 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::late::Late;
 use super::spec::{Attributes, DiskPath, FileSpec, SourceSpec};
+use super::volume::Bytes;
 
 /// An input that could not be had, or did not stay what it was.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,8 @@ pub enum Data {
     Bytes(Vec<u8>),
     /// In a file of the host.
     File(InputFile),
+    /// In a file inside a disk image.
+    Inside(InsideFile),
     /// Generated.
     Filler {
         /// By this.
@@ -74,6 +78,25 @@ pub enum Data {
         /// So many.
         bytes: u64,
     },
+}
+
+/// A file inside a disk image.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// The image.
+    pub image: PathBuf,
+    /// The image, opened.
+    pub file: Arc<File>,
+    /// Where the file's bytes lie in it.
+    pub bytes: Bytes,
+}
+
+/// The same, as it was when it was opened.
+#[derive(Debug)]
+pub struct InsideFile {
+    inside: Inside,
+    opened: Stamp,
+    crc32: u32,
 }
 
 /// A file of the host, as it was when it was opened.
@@ -154,6 +177,7 @@ impl Data {
         match self {
             Data::Bytes(bytes) => bytes.len() as u64,
             Data::File(input) => input.opened.bytes,
+            Data::Inside(input) => input.inside.bytes.length,
             Data::Filler { bytes, .. } => *bytes,
         }
     }
@@ -179,6 +203,13 @@ impl Data {
                         },
                     })
             }
+            Data::Inside(InsideFile { inside, .. }) => inside
+                .bytes
+                .read_at(&inside.file, offset, into)
+                .map_err(|source| SourceError::Read {
+                    path: inside.image.clone(),
+                    source,
+                }),
             Data::Filler { filler, .. } => {
                 filler.read_at(offset, into);
                 Ok(())
@@ -191,23 +222,26 @@ impl Data {
         match self {
             Data::Bytes(bytes) => crc32fast::hash(bytes).into(),
             Data::File(input) => input.crc32.into(),
+            Data::Inside(input) => input.crc32.into(),
             Data::Filler { filler, .. } => filler.fingerprint(),
         }
     }
 
     /// Fails if a file of the host is no longer the one that was opened.
     pub fn check_unchanged(&self) -> Result<(), SourceError> {
-        let Data::File(input) = self else {
-            return Ok(());
+        let (path, file, opened) = match self {
+            Data::File(input) => (&input.path, &input.file, input.opened),
+            Data::Inside(InsideFile { inside, opened, .. }) => {
+                (&inside.image, &*inside.file, *opened)
+            }
+            Data::Bytes(_) | Data::Filler { .. } => return Ok(()),
         };
         let read = |source| SourceError::Read {
-            path: input.path.clone(),
+            path: path.clone(),
             source,
         };
-        if Stamp::of(&input.file.metadata().map_err(read)?) != input.opened {
-            return Err(SourceError::Changed {
-                path: input.path.clone(),
-            });
+        if Stamp::of(&file.metadata().map_err(read)?) != opened {
+            return Err(SourceError::Changed { path: path.clone() });
         }
         Ok(())
     }
@@ -224,6 +258,7 @@ pub fn open(files: &[FileSpec]) -> Result<Vec<SourceFile>, SourceError> {
                 source: match &file.source {
                     SourceSpec::Bytes(bytes) => Source::Data(Data::Bytes(bytes.clone())),
                     SourceSpec::File(path) => Source::Data(Data::File(open_file(path)?)),
+                    SourceSpec::Inside(inside) => Source::Data(Data::Inside(open_inside(inside)?)),
                     SourceSpec::Fill { seed } => Source::Fill(Filler::named(seed)),
                     SourceSpec::Late(late) => Source::Late(late.clone()),
                 },
@@ -249,22 +284,47 @@ fn open_file(path: &Path) -> Result<InputFile, SourceError> {
     }
     let file = File::open(path).map_err(read)?;
     let opened = Stamp::of(&file.metadata().map_err(read)?);
+    let crc32 = crc32(opened.bytes, |part, offset| {
+        file.read_exact_at(part, offset)
+    });
+    Ok(InputFile {
+        path: path.to_owned(),
+        crc32: crc32.map_err(read)?,
+        file,
+        opened,
+    })
+}
+
+/// The same for a file inside an image.
+fn open_inside(inside: &Inside) -> Result<InsideFile, SourceError> {
+    let Inside { image, file, bytes } = inside;
+    let read = |source| SourceError::Read {
+        path: image.clone(),
+        source,
+    };
+    let opened = Stamp::of(&file.metadata().map_err(read)?);
+    let crc32 = crc32(bytes.length, |part, offset| {
+        bytes.read_at(file, offset, part)
+    });
+    Ok(InsideFile {
+        inside: inside.clone(),
+        opened,
+        crc32: crc32.map_err(read)?,
+    })
+}
+
+fn crc32(bytes: u64, read_at: impl Fn(&mut [u8], u64) -> io::Result<()>) -> io::Result<u32> {
     let mut hasher = crc32fast::Hasher::new();
     let mut buffer = vec![0; 1 << 18];
     let mut offset = 0;
-    while offset < opened.bytes {
-        let length = (opened.bytes - offset).min(buffer.len() as u64) as usize;
+    while offset < bytes {
+        let length = (bytes - offset).min(buffer.len() as u64) as usize;
         let part = &mut buffer[..length];
-        file.read_exact_at(part, offset).map_err(read)?;
+        read_at(part, offset)?;
         hasher.update(part);
         offset += length as u64;
     }
-    Ok(InputFile {
-        path: path.to_owned(),
-        file,
-        opened,
-        crc32: hasher.finalize(),
-    })
+    Ok(hasher.finalize())
 }
 
 #[cfg(test)]

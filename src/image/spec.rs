@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::late::Late;
 use super::size::ByteSize;
+use super::source::Inside;
 
 /// A disk image: one active partition with one volume, and the file that its boot sector starts.
 #[derive(Clone, Debug)]
@@ -51,6 +52,11 @@ pub enum DiskSize {
     Smallest,
     /// At least this, rounded up to a cylinder.
     AtLeast(ByteSize),
+    /// As small as its content allows, and so much more that this is free.
+    Fitted {
+        /// Room for files to come.
+        free: ByteSize,
+    },
 }
 
 /// One file to place on the volume.
@@ -71,6 +77,8 @@ pub enum SourceSpec {
     Bytes(Vec<u8>),
     /// From a file of the host.
     File(PathBuf),
+    /// From a file inside a disk image.
+    Inside(Inside),
     /// Generated from a name: incompressible, the same for the same name, and as many bytes as
     /// the volume has room for. At most one file of an image.
     Fill {

@@ -94,6 +94,11 @@ impl Target {
         self.temporary.as_file()
     }
 
+    /// Where it is until then, for programs of others that write it.
+    pub fn temporary_path(&self) -> &Path {
+        self.temporary.path()
+    }
+
     /// The name that it will have.
     pub fn path(&self) -> &Path {
         &self.path

@@ -3,10 +3,10 @@
 //!
 //! The boot sectors and the allocation table are taken apart here, from their documents and not
 //! with the encoders; the volume's directories and files are read by the crates `fatfs` and
-//! `ntfs`, and every byte of every file is compared with its input. At last the CRC-32 of the whole disk covers
-//! what no structure looks at.
+//! `ntfs`, and every byte of every file is compared with its input. At last the CRC-32 of the
+//! whole disk covers what no structure looks at.
 
-mod disk;
+pub(super) mod disk;
 mod ntfs;
 mod volume;
 

@@ -7,6 +7,7 @@ mod race;
 mod releases;
 #[path = "../support/mod.rs"]
 mod support;
+mod winpe;
 
 use std::fs;
 use std::path::PathBuf;
@@ -53,6 +54,12 @@ fn main() -> ExitCode {
             measured.clone(),
             race::not_slower_than_upstreams,
         ),
+        trial("slam_a_winpe_disk_boots_fat32", measured.clone(), || {
+            winpe::boots("fat32")
+        }),
+        trial("slam_a_winpe_disk_boots_ntfs", measured.clone(), || {
+            winpe::boots("ntfs")
+        }),
         trial(
             "slam_the_first_block_comes_at_once",
             measured,

@@ -2,207 +2,15 @@
 //! QEMU boots the demo: as a hard disk, through memdisk, whole and damaged.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
 
 use slamboot::image::{DiskSize, FileSystem, crc, demo};
 
-use crate::judge::skip;
+use crate::machine::{Machine, Medium, have_qemu, memdisk, now};
 use crate::support::{Image, flip};
 
-const QEMU: &str = "qemu-system-x86_64";
-const MEMDISK: [&str; 3] = [
-    "/usr/lib/syslinux/memdisk",
-    "/usr/share/syslinux/memdisk",
-    "/usr/lib/syslinux/bios/memdisk",
-];
-/// Far more than any of these boots takes on a busy machine.
-const DEADLINE: Duration = Duration::from_mins(4);
-
-/// How the image gets in front of the BIOS.
-enum Medium<'a> {
-    /// As a disk, by virtio: the BIOS reads that fast. Nothing is written to the image.
-    Disk(&'a Path),
-    /// As a disk on which one sector cannot be read.
-    DiskWithBadSector(&'a Path, u32),
-    /// Loaded by memdisk, which is how the clients do it.
-    Memdisk(&'a Path, &'a Path),
-}
-
-/// A running QEMU; it ends when this is dropped.
-struct Machine {
-    child: Child,
-    serial: Receiver<String>,
-    debug: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a real machine runs in real time, and must not run forever"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
-impl Machine {
-    fn start(medium: &Medium, mebibytes: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let debug = folder.path().join("debug");
-        let mut command = Command::new(QEMU);
-        command
-            .args([
-                "-accel",
-                "tcg",
-                "-nodefaults",
-                "-vga",
-                "std",
-                "-display",
-                "none",
-            ])
-            .args([
-                "-net",
-                "none",
-                "-no-reboot",
-                "-serial",
-                "stdio",
-                "-monitor",
-                "none",
-            ])
-            .args(["-m", &mebibytes.to_string(), "-debugcon"])
-            .arg(format!("file:{}", debug.display()));
-        match medium {
-            Medium::Disk(image) => {
-                let image = image.display();
-                command
-                    .arg("-drive")
-                    .arg(format!("format=raw,if=virtio,snapshot=on,file={image}"));
-            }
-            Medium::DiskWithBadSector(image, sector) => {
-                let image = image.display();
-                command.arg("-drive").arg(format!(
-                    "if=none,id=disk,read-only=on,rerror=report,format=raw,\
-                     file.driver=blkdebug,file.image.driver=file,file.image.filename={image},\
-                     file.inject-error.0.event=none,file.inject-error.0.iotype=read,\
-                     file.inject-error.0.sector={sector},file.inject-error.0.errno=5"
-                ));
-                command.args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
-            }
-            Medium::Memdisk(memdisk, image) => {
-                command
-                    .arg("-kernel")
-                    .arg(memdisk)
-                    .arg("-initrd")
-                    .arg(image);
-                command.args(["-append", "harddisk"]);
-            }
-        }
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let (sender, serial) = channel();
-        std::thread::spawn(move || {
-            let mut lines = BufReader::new(stdout);
-            let mut line = Vec::new();
-            while lines
-                .read_until(b'\n', &mut line)
-                .is_ok_and(|length| length > 0)
-            {
-                if sender
-                    .send(String::from_utf8_lossy(&line).into_owned())
-                    .is_err()
-                {
-                    break;
-                }
-                line.clear();
-            }
-        });
-        Machine {
-            child,
-            serial,
-            debug,
-            _folder: folder,
-        }
-    }
-
-    /// The serial port's lines up to the demo's last, with their ends.
-    fn demo(self) -> String {
-        let deadline = now() + DEADLINE;
-        let mut text = String::new();
-        while !["demo: ok", "demo: BAD"]
-            .iter()
-            .any(|end| text.contains(end))
-        {
-            let left = deadline.saturating_duration_since(now());
-            match self.serial.recv_timeout(left) {
-                Ok(line) => text.push_str(&line),
-                Err(error) => panic!(
-                    "{error}: the demo said only {text:?}, and {:?}",
-                    self.debug()
-                ),
-            }
-        }
-        // The debug port has each byte just before the serial port does.
-        assert!(
-            self.debug().contains(&text),
-            "{text:?} but {:?}",
-            self.debug()
-        );
-        text
-    }
-
-    /// What the debug port has said, once it contains `part`.
-    fn says(&self, part: &str) -> String {
-        let deadline = now() + DEADLINE;
-        loop {
-            let text = self.debug();
-            if text.contains(part) {
-                return text;
-            }
-            assert!(now() < deadline, "no {part:?}: only {text:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn debug(&self) -> String {
-        let mut bytes = Vec::new();
-        if let Ok(mut file) = std::fs::File::open(&self.debug) {
-            file.read_to_end(&mut bytes).unwrap();
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-fn have_qemu(name: &str) -> bool {
-    let found = Command::new(QEMU).arg("--version").output().is_ok();
-    if !found {
-        skip(name, &format!("no {QEMU}"));
-    }
-    found
-}
-
-fn memdisk(name: &str) -> Option<&'static Path> {
-    let found = MEMDISK.iter().map(Path::new).find(|path| path.is_file());
-    if found.is_none() {
-        skip(name, "no memdisk (package syslinux-common)");
-    }
-    found
-}
+/// What the demo's last line has.
+const ENDS: [&str; 2] = ["demo: ok", "demo: BAD"];
 
 /// All that the demo says where all is well.
 fn success(image: &Image) -> String {
@@ -224,7 +32,7 @@ fn as_a_hard_disk() {
     }
     let image = Image::demo();
     let machine = Machine::start(&Medium::Disk(image.path()), 64);
-    assert_eq!(machine.demo(), success(&image));
+    assert_eq!(machine.until(&ENDS), success(&image));
 }
 
 #[test]
@@ -234,7 +42,7 @@ fn through_memdisk() {
     };
     let image = Image::demo();
     let machine = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128);
-    assert_eq!(machine.demo(), success(&image));
+    assert_eq!(machine.until(&ENDS), success(&image));
 }
 
 /// The same boot code loads the same second stage, wherever NTFS has put it.
@@ -247,10 +55,10 @@ fn from_ntfs() {
     spec.file_system = FileSystem::Ntfs;
     let image = Image::of(&spec);
     let machine = Machine::start(&Medium::Disk(image.path()), 64);
-    assert_eq!(machine.demo(), success(&image));
+    assert_eq!(machine.until(&ENDS), success(&image));
     if let Some(memdisk) = memdisk("from_ntfs") {
         let machine = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128);
-        assert_eq!(machine.demo(), success(&image));
+        assert_eq!(machine.until(&ENDS), success(&image));
     }
 }
 
@@ -264,7 +72,7 @@ fn two_hundred_mebibytes_through_memdisk() {
     let image = Image::of(&demo::spec(size, Some(name)));
     let started = now();
     let machine = Machine::start(&Medium::Memdisk(memdisk, image.path()), 512);
-    assert_eq!(machine.demo(), success(&image));
+    assert_eq!(machine.until(&ENDS), success(&image));
     println!(
         "200 MiB through memdisk, start of QEMU to verdict: {:.1?}",
         started.elapsed()
@@ -289,7 +97,7 @@ fn damage_is_said_to_be_bad() {
         (2048 * 512 + 0x1C, "BAD boot sector fields drive=0x80\r\n"),
     ] {
         flip(&file, offset);
-        let text = Machine::start(&Medium::Disk(image.path()), 64).demo();
+        let text = Machine::start(&Medium::Disk(image.path()), 64).until(&ENDS);
         flip(&file, offset);
         let (start, last) = text.split_once("\r\n").unwrap();
         assert_eq!(
@@ -310,7 +118,7 @@ fn damage_is_said_to_be_bad() {
     }
     // A transfer that lost its end.
     file.set_len(60_000 * 512).unwrap();
-    let text = Machine::start(&Medium::Disk(image.path()), 64).demo();
+    let text = Machine::start(&Medium::Disk(image.path()), 64).until(&ENDS);
     let expected = format!(
         "slamboot demo: BAD size bios=60000 expected={} drive=0x80\r\n",
         sectors.0
@@ -326,7 +134,7 @@ fn what_memdisk_carries_damaged() {
     };
     let image = Image::demo();
     flip(&image.file(), 30_000_000);
-    let text = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128).demo();
+    let text = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128).until(&ENDS);
     assert!(text.contains("\r\nslamboot demo: BAD crc32="), "{text}");
 }
 
@@ -345,7 +153,7 @@ fn sectors_that_cannot_be_read() {
     );
     start(boot_file + 70).says(&text);
     // The demo reads 64 sectors at a time.
-    let text = start(70_000).demo();
+    let text = start(70_000).until(&ENDS);
     let chunk = 70_000 / 64 * 64;
     assert!(
         text.contains(&format!(
@@ -389,7 +197,7 @@ fn an_extent_table_of_thirteen() {
     file.write_all_at(&bytes[content..], content as u64)
         .unwrap();
     let machine = Machine::start(&Medium::Disk(image.path()), 64);
-    assert_eq!(machine.demo(), success(&image));
+    assert_eq!(machine.until(&ENDS), success(&image));
 }
 
 #[test]

@@ -22,7 +22,13 @@ fn the_binaries_are_fresh() {
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    for name in ["mbr.bin", "vbr.bin", "demo.bin"] {
+    for name in [
+        "mbr.bin",
+        "vbr.bin",
+        "demo.bin",
+        "standin.bin",
+        "standin-efi.bin",
+    ] {
         let made = std::fs::read(fresh.path().join(name)).unwrap();
         let committed = std::fs::read(boot.join(name)).unwrap();
         assert!(

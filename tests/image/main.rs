@@ -5,10 +5,18 @@
 mod bad_input;
 mod boot;
 mod boot_code;
+mod existing;
+mod hostile;
+mod inside;
 #[path = "../support/judge.rs"]
 mod judge;
 mod judges;
+mod machine;
 mod ntfs;
 mod plan;
 mod support;
 mod verify;
+mod winpe;
+mod winpe_bad;
+mod winpe_boot;
+mod winpe_parts;

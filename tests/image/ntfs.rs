@@ -52,6 +52,8 @@ fn judge(name: &str, image: &Image) -> PathBuf {
     assert!(names.count() >= image.plan().files.len(), "{listed}");
     for file in &image.plan().files {
         let path = file.path.to_string().replace('\\', "/");
+        // It minds the case, and directories keep their first spelling.
+        let path = path.replace("/boot/", "/Boot/");
         let output = Command::new("ntfscat")
             .env("LC_ALL", "C.UTF-8")
             .args(["-f".as_ref(), volume.as_os_str(), path.as_ref()])
@@ -89,10 +91,14 @@ fn judge_volume(volume: &Path) {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
     // Compares the runs of every record with $Bitmap before it answers.
-    let text = run(Command::new("ntfsresize")
+    let output = Command::new("ntfsresize")
         .args(["-i", "-f", "-P"])
-        .arg(volume));
-    assert!(text.contains("You might resize at"), "{text}");
+        .arg(volume)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let answers = ["You might resize at", "Volume is full"];
+    assert!(answers.iter().any(|answer| text.contains(answer)), "{text}");
     for record in [0, 3, 5, 9, 11, 24, 25, 26] {
         let text = run(Command::new("ntfsinfo")
             .args(["-v", "-f", "-i", &record.to_string()])
@@ -265,7 +271,8 @@ fn two_tebibytes() {
 fn what_ntfs_refuses() {
     let planned = |files: Vec<FileSpec>| {
         let spec = spec(DiskSize::Smallest, files);
-        plan(&spec, source::open(&spec.files).unwrap()).unwrap_err()
+        let planned = plan(&spec, source::open(&spec.files).unwrap());
+        planned.map(|_| "a plan").unwrap_err()
     };
     let error = planned(vec![bytes("\\a", 1), bytes("\\A", 1)]);
     assert!(matches!(
@@ -290,14 +297,11 @@ fn what_ntfs_refuses() {
         PlanError::Ntfs(NtfsError::SecondRest { .. })
     ));
     let long = "n".repeat(255);
+    // The longest name and a large index: all that a record can be asked to describe.
     let crowd = (0..6000).map(|n| bytes(&format!("\\{long}\\a rather long name {n}"), 0));
-    let error = planned(crowd.collect());
-    assert!(matches!(
-        error,
-        PlanError::Ntfs(NtfsError::DirectoryTooLarge { found: 6000, .. })
-    ));
     // Elsewhere the system's names are anybody's.
-    Image::of(&spec(DiskSize::Smallest, vec![bytes("\\x\\$MFT", 1)]));
+    let files = crowd.chain([bytes("\\x\\$MFT", 1)]).collect();
+    Image::of(&spec(DiskSize::Smallest, files));
 
     let small = DiskSize::AtLeast("1MiB".parse().unwrap());
     let Err(ImageError::Plan(PlanError::TooSmall { minimum, .. })) =
@@ -339,7 +343,7 @@ fn each_structure_of_ntfs_is_blamed_for_its_own_damage() {
         (volume, Structure::BootSector),
         (volume + 0x1C, Structure::BootSector),
         (volume + 0x28, Structure::BootSector),
-        (volume + 0x30, Structure::BootSector),
+        (volume + 0x30, Structure::BackupBootSector), // another cluster, in one copy only
         (volume + 0x48, Structure::BootSector),
         (volume + 0x60, Structure::BootSector),
         (volume + 600, Structure::BootSector),

@@ -49,6 +49,7 @@ const SCRIPT: &str = "boot.ipxe";
   cargo xtask boot -n 3 --json boot.json          three at once, and a report for programs
   cargo xtask boot --size 200MiB                  a demo disk of that size
   cargo xtask boot --race --size 200MiB           our client, iPXE's own and HTTP, compared
+  cargo xtask boot --image winpe.img --stand-in   a WinPE disk, up to its boot manager
   cargo xtask boot --kernel linux --initrd initrd.gz")]
 pub struct Arguments {
     /// How many machines boot at once.
@@ -58,6 +59,11 @@ pub struct Arguments {
     /// A disk image made by `slamboot image demo` [default: dist/images/demo.img, or a new one].
     #[arg(long, value_name = "FILE", conflicts_with_all = ["size", "kernel"])]
     image: Option<PathBuf>,
+
+    /// The image is one of `slamboot image winpe` with the stand-in for a boot manager, which says
+    /// whether all is there that a boot manager relies on.
+    #[arg(long, requires = "image")]
+    stand_in: bool,
 
     /// Make a demo disk of this size, filled to the brim, and boot that.
     #[arg(long, conflicts_with = "kernel")]

@@ -18,7 +18,13 @@ use xtask::paths::Paths;
 /// Where the boot code lies, from the workspace's root.
 const BOOT: &str = "src/image/boot";
 /// What the script makes.
-const BINARIES: [&str; 3] = ["mbr.bin", "vbr.bin", "demo.bin"];
+const BINARIES: [&str; 5] = [
+    "mbr.bin",
+    "vbr.bin",
+    "demo.bin",
+    "standin.bin",
+    "standin-efi.bin",
+];
 
 /// Remake what is generated and committed: the boot code's binaries, the bindings of the C cores.
 #[derive(clap::Args)]

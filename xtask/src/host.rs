@@ -140,6 +140,11 @@ const TOOLS: &[Tool] = tools![
     Test: "ntfs-3g" Probe::Program, "ntfs-3g" "ntfs-3g" "ntfs-3g";
     Test: "7z" Probe::Program, "p7zip-full" "p7zip-plugins" "7zip";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
+    Test: "wimlib-imagex" Probe::Program, "wimtools" "wimlib-utils" "wimlib";
+    Test: "7zz" Probe::Program, "7zip" "7zip-standalone-all" "7zip";
+    Test: "xorriso" Probe::Program, "xorriso" "xorriso" "libisoburn";
+    Test: "genisoimage" Probe::Program, "genisoimage" "genisoimage" "cdrtools";
+    Test: "qemu-img" Probe::Program, "qemu-utils" "qemu-img" "qemu-img";
     Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
     Test: "nft" Probe::Program, "nftables" "nftables" "nftables";
     Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";

@@ -51,8 +51,6 @@ pub(super) struct Tree {
 /// A directory while names are still coming in.
 struct Draft<'a> {
     parent: usize,
-    /// For errors.
-    path: String,
     children: Vec<(&'a DiskName, Target)>,
 }
 
@@ -101,11 +99,7 @@ impl Tree {
                 .iter()
                 .map(|(name, _)| entry_length(file_name_length(name), 0))
                 .collect();
-            let (links, shape) = fitting(std::mem::take(&mut directory_links[index]), &lengths)
-                .ok_or_else(|| NtfsError::DirectoryTooLarge {
-                    directory: draft.path.clone(),
-                    found: draft.children.len(),
-                })?;
+            let (links, shape) = fitting(std::mem::take(&mut directory_links[index]), &lengths);
             directory_links[index].clone_from(&links);
             directories.push(Directory {
                 parent: draft.parent,
@@ -182,7 +176,6 @@ fn drafts<'a>(files: &'a [NtfsFile], upcase: &UpCase) -> Result<Vec<Draft<'a>>, 
         .collect();
     let mut drafts = vec![Draft {
         parent: 0,
-        path: "\\".to_owned(),
         children: Vec::new(),
     }];
     for (index, file) in files.iter().enumerate() {
@@ -202,10 +195,8 @@ fn drafts<'a>(files: &'a [NtfsFile], upcase: &UpCase) -> Result<Vec<Draft<'a>>, 
                 None => {
                     let new = drafts.len();
                     drafts[at].children.push((parent, Target::Directory(new)));
-                    let path = format!("{}{}\\", drafts[at].path, parent.as_str());
                     drafts.push(Draft {
                         parent: at,
-                        path,
                         children: Vec::new(),
                     });
                     known.insert(key, Target::Directory(new));
@@ -248,18 +239,24 @@ fn large(bitmap: usize) -> usize {
 }
 
 /// The names that a directory can have, and the shape of its index.
-fn fitting(links: Vec<LinkName>, lengths: &[usize]) -> Option<(Vec<LinkName>, Shape)> {
-    let shorter = links.iter().filter(|link| link.namespace != Namespace::Dos);
-    let shorter: Vec<LinkName> = shorter.cloned().collect();
-    [links, shorter].into_iter().find_map(|links| {
-        let names = names_length(&links);
+fn fitting(links: Vec<LinkName>, lengths: &[usize]) -> (Vec<LinkName>, Shape) {
+    let shape = |links: &[LinkName]| {
         let root = RESIDENT_HEADER + 8 + ROOT_HEADER;
-        let shape = Shape::of(lengths, ROOM.saturating_sub(names + root));
-        let small = RESIDENT_HEADER + 8 + LARGE_ROOT + ONE_RUN + ONE_RUN;
-        let bitmap = bitmap_bytes(shape.blocks());
-        let fits = shape.blocks() == 0 || names + large(bitmap).min(small) <= ROOM;
-        fits.then_some((links, shape))
-    })
+        Shape::of(lengths, ROOM.saturating_sub(names_length(links) + root))
+    };
+    let both = shape(&links);
+    let bitmap = bitmap_bytes(both.blocks());
+    if both.blocks() == 0 || names_length(&links) + large(bitmap).min(LARGE_BESIDE) <= ROOM {
+        return (links, both);
+    }
+    let links = fewer(links, LARGE_BESIDE);
+    let shape = shape(&links);
+    (links, shape)
 }
 
+/// Bytes of a large index's attributes with a bitmap beside the record.
+const LARGE_BESIDE: usize = RESIDENT_HEADER + 8 + LARGE_ROOT + ONE_RUN + ONE_RUN;
+
+// One name, however long, fits beside that, and beside a file's data.
+const _: () = assert!(STANDARD + (RESIDENT_HEADER + 0x42 + 2 * 255) + LARGE_BESIDE <= ROOM);
 const _: () = assert!(BLOCK as u64 == CLUSTER);

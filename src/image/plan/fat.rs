@@ -39,9 +39,14 @@ pub(super) fn least_bytes(content: &FatContent) -> u64 {
 }
 
 /// None where it is too small for the content, or for a FAT32 at all.
-pub(super) fn layout(content: &FatContent, partition: SectorCount) -> Option<FatGeometry> {
+pub(super) fn layout(
+    content: &FatContent,
+    partition: SectorCount,
+    free: u64,
+) -> Option<FatGeometry> {
     FatGeometry::of(SectorCount(partition.0 - TAIL)).filter(|geometry| {
-        content.clusters(geometry.cluster_bytes()) <= u64::from(geometry.clusters())
+        let cluster = geometry.cluster_bytes();
+        content.clusters(cluster) + free.div_ceil(cluster) <= u64::from(geometry.clusters())
     })
 }
 

@@ -40,9 +40,11 @@ pub(super) fn layout(
     content: &NtfsContent,
     partition: SectorCount,
     tail: u32,
+    free: u64,
 ) -> Option<NtfsGeometry> {
-    NtfsGeometry::of(SectorCount(partition.0 - tail))
-        .filter(|geometry| content.clusters(geometry) <= geometry.clusters())
+    NtfsGeometry::of(SectorCount(partition.0 - tail)).filter(|geometry| {
+        content.clusters(geometry) + free.div_ceil(CLUSTER) <= geometry.clusters()
+    })
 }
 
 pub(super) fn place(

@@ -78,14 +78,14 @@ impl VolumeContent {
         }
     }
 
-    /// The areas on a partition of that length, if it holds the content.
-    pub fn layout(&self, partition: SectorCount) -> Option<Layout> {
+    /// The areas on a partition of that length, if it holds the content and `free` bytes more.
+    pub fn layout(&self, partition: SectorCount, free: u64) -> Option<Layout> {
         match self {
             VolumeContent::Fat32(content) => {
-                fat_volume::layout(content, partition).map(Layout::Fat32)
+                fat_volume::layout(content, partition, free).map(Layout::Fat32)
             }
             VolumeContent::Ntfs(content, tail) => {
-                ntfs_volume::layout(content, partition, *tail).map(Layout::Ntfs)
+                ntfs_volume::layout(content, partition, *tail, free).map(Layout::Ntfs)
             }
         }
     }

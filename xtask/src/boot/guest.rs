@@ -58,7 +58,16 @@ impl Guest {
                 image
             }
         };
-        Guest::disk(&disk)
+        let guest = Guest::disk(&disk)?;
+        Ok(if arguments.stand_in {
+            Guest {
+                name: "winpe".to_owned(),
+                proof: Proof::StandIn,
+                ..guest
+            }
+        } else {
+            guest
+        })
     }
 
     fn disk(path: &Path) -> Result<Guest> {

@@ -76,6 +76,8 @@ pub enum Marker {
     },
     /// `slamboot demo: BAD …`: what it says of itself.
     DemoBad(String),
+    /// `slamboot stand-in: ok crc32=xxxxxxxx drive=0xNN`: what it says.
+    StandInOk(String),
     /// `Linux version …`: which.
     Linux(String),
 }
@@ -89,6 +91,13 @@ impl Marker {
         }
         if let Some((_, said)) = line.split_once("slamboot demo: ") {
             return Marker::parse_demo(said);
+        }
+        if let Some((_, said)) = line.split_once("slamboot stand-in: ") {
+            return match said.split_whitespace().next()? {
+                "ok" => Some(Marker::StandInOk(said.trim().to_owned())),
+                "BAD" => Some(Marker::DemoBad(said.trim().to_owned())),
+                _ => None,
+            };
         }
         if let Some(at) = line.find("SLAM: ") {
             return Some(Marker::Complaint(line[at..].trim().to_owned()));
@@ -181,6 +190,14 @@ mod tests {
             (
                 "slamboot demo: BAD read lba=77 ah=01",
                 Marker::DemoBad("BAD read lba=77 ah=01".into()),
+            ),
+            (
+                "slamboot stand-in: ok crc32=0012abcd drive=0x80",
+                Marker::StandInOk("ok crc32=0012abcd drive=0x80".into()),
+            ),
+            (
+                "slamboot stand-in: BAD load crc32=1",
+                Marker::DemoBad("BAD load crc32=1".into()),
             ),
             (
                 "[    0.000000] Linux version 6.1.0-50-amd64 (debian-kernel@lists.debian.org)",

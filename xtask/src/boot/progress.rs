@@ -27,6 +27,8 @@ pub enum Proof {
         /// Its length in 512-byte sectors.
         sectors: u64,
     },
+    /// The stand-in boot manager's verdict: it was loaded, and finds its partition.
+    StandIn,
     /// A kernel's banner.
     Linux,
 }
@@ -196,12 +198,15 @@ impl Progress {
                 Proof::Disk { .. } => self.prove(format!(
                     "the guest read the whole disk: crc32={crc32:08x} sectors={sectors} drive={drive}"
                 )),
-                Proof::Linux => Ok(None),
+                Proof::StandIn | Proof::Linux => Ok(None),
             },
+            Marker::StandInOk(said) if self.goal.proof == Proof::StandIn => {
+                self.prove(format!("the boot manager's stand-in says: {said}"))
+            }
             Marker::Linux(version) if self.goal.proof == Proof::Linux => {
                 self.prove(format!("Linux {version} started"))
             }
-            Marker::Boot | Marker::DemoStart | Marker::Linux(_) => Ok(None),
+            Marker::Boot | Marker::DemoStart | Marker::StandInOk(_) | Marker::Linux(_) => Ok(None),
         }
     }
 
@@ -253,6 +258,7 @@ impl Progress {
                 format!("`slamboot: fetched {name} over {}`", self.goal.protocol)
             }
             (_, None, Proof::Disk { .. }) => "`slamboot demo: ok`".to_owned(),
+            (_, None, Proof::StandIn) => "`slamboot stand-in: ok`".to_owned(),
             (_, None, Proof::Linux) => "`Linux version`".to_owned(),
         }
     }
