@@ -12,6 +12,7 @@
 
 mod attribute;
 mod boot;
+pub mod decode;
 mod definition;
 mod fixup;
 mod geometry;

@@ -2,11 +2,12 @@
 //! Reads a written image back with code that did not write it.
 //!
 //! The boot sectors and the allocation table are taken apart here, from their documents and not
-//! with the encoders; the volume's directories and files are read by the crate `fatfs`, and every
-//! byte of every file is compared with its input. At last the CRC-32 of the whole disk covers
+//! with the encoders; the volume's directories and files are read by the crates `fatfs` and
+//! `ntfs`, and every byte of every file is compared with its input. At last the CRC-32 of the whole disk covers
 //! what no structure looks at.
 
 pub(super) mod disk;
+mod ntfs;
 mod volume;
 
 use std::fmt;
@@ -80,6 +81,20 @@ pub enum Structure {
     FsInfo,
     /// The allocation table.
     Fat,
+    /// A record of the MFT.
+    Mft,
+    /// The copy of the MFT's first records.
+    MftMirror,
+    /// Which records are in use.
+    MftBitmap,
+    /// Which clusters are in use.
+    ClusterBitmap,
+    /// The journal.
+    LogFile,
+    /// The security descriptors.
+    Security,
+    /// The table by which names are compared.
+    UpCase,
     /// A directory, or the tree as a whole.
     Directory,
     /// A file's content.
@@ -101,6 +116,13 @@ impl fmt::Display for Structure {
             Structure::BackupBootSector => "backup of the boot sector",
             Structure::FsInfo => "FSInfo",
             Structure::Fat => "allocation table",
+            Structure::Mft => "MFT",
+            Structure::MftMirror => "$MFTMirr",
+            Structure::MftBitmap => "bitmap of the MFT",
+            Structure::ClusterBitmap => "$Bitmap",
+            Structure::LogFile => "$LogFile",
+            Structure::Security => "$Secure",
+            Structure::UpCase => "$UpCase",
             Structure::Directory => "directory",
             Structure::File(path) => return write!(f, "content of {path}"),
             Structure::Disk => "CRC-32 of the whole disk",
@@ -135,7 +157,10 @@ pub fn verify(
             volume::fat(plan, file, &parameters)?;
             volume::tree(plan, fat, file, &mut meter)?;
         }
-        VolumePlan::Ntfs(_) => {}
+        VolumePlan::Ntfs(volume) => {
+            ntfs::structures(plan, volume, file)?;
+            ntfs::tree(plan, volume, file, &mut meter)?;
+        }
     }
     extent_table(plan, file)?;
     whole_disk(file, total, crc32, &mut meter)

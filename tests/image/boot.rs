@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::os::unix::fs::FileExt;
 
-use slamboot::image::{DiskSize, crc, demo};
+use slamboot::image::{DiskSize, FileSystem, crc, demo};
 
 use crate::machine::{Machine, Medium, have_qemu, memdisk, now};
 use crate::support::{Image, flip};
@@ -43,6 +43,23 @@ fn through_memdisk() {
     let image = Image::demo();
     let machine = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128);
     assert_eq!(machine.until(&ENDS), success(&image));
+}
+
+/// The same boot code loads the same second stage, wherever NTFS has put it.
+#[test]
+fn from_ntfs() {
+    if !have_qemu("from_ntfs") {
+        return;
+    }
+    let mut spec = demo::spec(DiskSize::Smallest, None);
+    spec.file_system = FileSystem::Ntfs;
+    let image = Image::of(&spec);
+    let machine = Machine::start(&Medium::Disk(image.path()), 64);
+    assert_eq!(machine.demo(), success(&image));
+    if let Some(memdisk) = memdisk("from_ntfs") {
+        let machine = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128);
+        assert_eq!(machine.demo(), success(&image));
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod inside;
 mod judge;
 mod judges;
 mod machine;
+mod ntfs;
 mod plan;
 mod support;
 mod verify;

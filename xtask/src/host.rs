@@ -136,6 +136,9 @@ const TOOLS: &[Tool] = tools![
     Boot: "dnsmasq" Probe::Program, "dnsmasq-base" "dnsmasq" "dnsmasq";
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
+    Test: "ntfsinfo" Probe::Program, "ntfs-3g" "ntfsprogs" "ntfs-3g";
+    Test: "ntfs-3g" Probe::Program, "ntfs-3g" "ntfs-3g" "ntfs-3g";
+    Test: "7z" Probe::Program, "p7zip-full" "p7zip-plugins" "7zip";
     Test: "sfdisk" Probe::Program, "fdisk" "util-linux" "util-linux";
     Test: "wimlib-imagex" Probe::Program, "wimtools" "wimlib-utils" "wimlib";
     Test: "7zz" Probe::Program, "7zip" "7zip-standalone-all" "7zip";

@@ -10,9 +10,9 @@ use clap::Args;
 
 use super::{build, next_serve, summary};
 use crate::image::inspect::{Report, show};
+use crate::image::spec::DiskName;
 use crate::image::target::Target;
 use crate::image::update::{self, Changes};
-use crate::image::spec::DiskName;
 use crate::image::volume::{Bytes, Content, Node, Volume};
 use crate::image::winpe::{Add, check_wim};
 use crate::image::{ByteSize, DiskPath};

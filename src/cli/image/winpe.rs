@@ -205,7 +205,7 @@ pub(super) fn run(args: &WinpeArgs) -> Result<()> {
             Layout::Media
         },
         device: match args.device {
-                        Some(DeviceArg::Partition) => StoreDevice::Partition,
+            Some(DeviceArg::Partition) => StoreDevice::Partition,
             None if args.as_recipe => StoreDevice::Partition,
             Some(DeviceArg::Boot) | None => StoreDevice::Boot,
         },

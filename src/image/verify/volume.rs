@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The volume: its allocation table by hand, its tree and files through `fatfs`.
+//! A FAT32 volume: its allocation table by hand, its tree and files through `fatfs`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -195,7 +195,7 @@ fn flags(attributes: Attributes) -> FileAttributes {
 }
 
 /// `start` is only where to look: `fatfs` does not say where a file lies.
-fn compare(
+pub fn compare(
     data: &Data,
     found: &mut impl Read,
     path: &str,

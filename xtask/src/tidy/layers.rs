@@ -19,6 +19,8 @@ const CORE: &[&str] = &[
     "src/image/sdi.rs",
     "src/image/wim.rs",
     "src/image/wim/",
+    "src/image/ntfs.rs",
+    "src/image/ntfs/",
     "src/image/bcd/bcdedit/",
     "src/image/bcd/change.rs",
     "src/image/bcd/element.rs",
