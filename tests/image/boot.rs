@@ -55,10 +55,10 @@ fn from_ntfs() {
     spec.file_system = FileSystem::Ntfs;
     let image = Image::of(&spec);
     let machine = Machine::start(&Medium::Disk(image.path()), 64);
-    assert_eq!(machine.demo(), success(&image));
+    assert_eq!(machine.until(&ENDS), success(&image));
     if let Some(memdisk) = memdisk("from_ntfs") {
         let machine = Machine::start(&Medium::Memdisk(memdisk, image.path()), 128);
-        assert_eq!(machine.demo(), success(&image));
+        assert_eq!(machine.until(&ENDS), success(&image));
     }
 }
 

@@ -359,8 +359,7 @@ impl Finder<'_> {
                 "BIOS" => of("\\bootmgr").is_some(),
                 _ => !found.is_empty(),
             };
-            let stand_in = of("\\bootmgr") == Some(BootManager::StandIn) && firmware == "BIOS";
-            if wanted && !stand_in && volume.file(path).is_none() {
+            if wanted && volume.file(path).is_none() {
                 self.fails(
                     firmware,
                     format!("there is no store {path}"),
