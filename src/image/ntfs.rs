@@ -262,9 +262,10 @@ impl NtfsContent {
                 FileLength::Bytes(bytes) => bytes,
                 FileLength::Rest => free * CLUSTER,
             };
-            let run = match file.is_resident(bytes, links) {
-                true => None,
-                false => take(bytes),
+            let run = if file.is_resident(bytes, links) {
+                None
+            } else {
+                take(bytes)
             };
             files.push(FilePlace { bytes, run });
         }
@@ -539,7 +540,7 @@ impl NtfsVolume {
         &self,
         offset: u64,
         into: &mut [u8],
-        read: &mut dyn FnMut(usize, &mut [u8]) -> Result<(), E>,
+        mut read: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let first = (offset / RECORD as u64) as usize;
         for (number, slot) in (first..).zip(into.chunks_exact_mut(RECORD)) {

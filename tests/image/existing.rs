@@ -118,20 +118,20 @@ fn disks_that_do_not_boot() {
         ("whole sectors of 512 bytes", &|disk| disk.clear()),
         ("at byte 0x1fe: expected 0xaa55", &|disk| disk[510] = 0),
         ("expected boot code for BIOS, found zeros", &|disk| {
-            disk[..440].fill(0)
+            disk[..440].fill(0);
         }),
         ("boots on UEFI only", &|disk| {
             disk[..440].fill(0);
             disk[0x1C2] = 0xEE;
         }),
         ("at byte 0x1ce: expected one active partition", &|disk| {
-            disk.copy_within(0x1BE..0x1CE, 0x1CE)
+            disk.copy_within(0x1BE..0x1CE, 0x1CE);
         }),
         ("partitions within the image", &|disk| {
-            disk.truncate(512 * 4096)
+            disk.truncate(512 * 4096);
         }),
         ("a boot sector in the active partition", &|disk| {
-            disk[(1 << 20) + 0x5A..(1 << 20) + 0x1F0].fill(0)
+            disk[(1 << 20) + 0x5A..(1 << 20) + 0x1F0].fill(0);
         }),
     ] {
         let said = with(change);

@@ -36,7 +36,8 @@ fn inspect(disk: &Path) -> (bool, Json) {
 fn troubles(json: &Json) -> String {
     let troubles = json["troubles"].as_array().unwrap();
     let fatal = troubles.iter().filter(|trouble| trouble["fatal"] == true);
-    fatal.map(|trouble| format!("{trouble}\n")).collect()
+    let lines: Vec<String> = fatal.map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 fn refused(arguments: &[&str]) -> String {

@@ -195,9 +195,9 @@ impl Machine {
         monitor.set_read_timeout(Some(Duration::from_secs(1)))?;
         monitor.write_all(b"xp /4000xb 0xb8000\n")?;
         let mut said = Vec::new();
-        let mut part = [0; 1 << 16];
+        let mut part = vec![0; 1 << 16];
         // 500 lines of eight bytes; what comes before them is the greeting.
-        while said.iter().filter(|byte| **byte == b'\n').count() < 502 {
+        while said.split(|byte| *byte == b'\n').count() <= 502 {
             match monitor.read(&mut part) {
                 Ok(0) | Err(_) => break,
                 Ok(length) => said.extend_from_slice(&part[..length]),

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -113,7 +114,8 @@ fn large_tree() -> Vec<FileSpec> {
     let mut files: Vec<FileSpec> = (0..5000)
         .map(|n| bytes(&format!("\\many\\number {n} of many files.dat"), n % 40))
         .collect();
-    let deep: String = (0..60).map(|n| format!("\\level {n}")).collect();
+    let deep: Vec<String> = (0..60).map(|n| format!("\\level {n}")).collect();
+    let deep = deep.concat();
     files.push(bytes(&format!("{deep}\\at the bottom"), 12_345));
     let long = "ü".repeat(255);
     // Of that name no short one fits into the record beside it.
@@ -227,7 +229,6 @@ fn a_file_beyond_four_gibibytes() {
         assert!(text.contains("Data size:\t\t 4294971393"), "{text}");
     }
     // Sparse: what is zero takes no room.
-    use std::os::unix::fs::MetadataExt;
     let blocks = std::fs::metadata(image.path()).unwrap().blocks();
     assert!(blocks * 512 < 16 << 20, "{blocks}");
 }
@@ -353,7 +354,7 @@ fn each_structure_of_ntfs_is_blamed_for_its_own_damage() {
         (mft + 5 * 1024 + 0x10, Structure::Mft),        // sequence
         (mft + 5 * 1024 + 0x1FE, Structure::Mft),       // end of a sector
         (mft + 27 * 1024 + 0x12, Structure::Mft),       // links
-        (mft + 27 * 1024 + 0x16, Structure::MftBitmap), // in use
+        (mft + 27 * 1024 + 0x16, Structure::Disk),      // a flag that nobody knows
         (mft + 3 * 1024 + 0x300, Structure::MftMirror), // past what is used
         (area("$MFTMirr") + 0x100, Structure::MftMirror),
         (area("bitmap of the MFT"), Structure::MftBitmap),
@@ -434,7 +435,8 @@ proptest! {
             .enumerate()
             .map(|(n, (names, length))| {
                 let (last, parents) = names.split_last().unwrap();
-                let parents: String = parents.iter().map(|name| format!("{name}.d\\")).collect();
+                let parents: Vec<String> = parents.iter().map(|name| format!("{name}.d\\")).collect();
+                let parents = parents.concat();
                 bytes(&format!("\\{parents}{last}{n}"), *length)
             })
             .filter(|file| seen.insert(file.path.folded()))

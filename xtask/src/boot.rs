@@ -51,6 +51,10 @@ const SCRIPT: &str = "boot.ipxe";
   cargo xtask boot --race --size 200MiB           our client, iPXE's own and HTTP, compared
   cargo xtask boot --image winpe.img --stand-in   a WinPE disk, up to its boot manager
   cargo xtask boot --kernel linux --initrd initrd.gz")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub struct Arguments {
     /// How many machines boot at once.
     #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]

@@ -256,10 +256,10 @@ fn finish<P: AsRef<Path>>(
         let text = absolute
             .to_str()
             .with_context(|| format!("{}: expected a name in UTF-8", absolute.display()))?;
-        section.push_str(&format!("{key} = {}\n", quoted(text)));
+        section.extend([*key, " = ", &quoted(text), "\n"]);
     }
     if !args.is_empty() {
-        section.push_str(&format!("args = {}\n", quoted(args)));
+        section.extend(["args = ", &quoted(args), "\n"]);
     }
     let Some(config) = &entry.config else {
         // Checked even so: a name or command line that no configuration takes.
@@ -303,7 +303,7 @@ fn quoted(text: &str) -> String {
     for character in text.chars() {
         match character {
             '"' | '\\' => quoted.extend(['\\', character]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => quoted.extend([format!("\\u{:04X}", u32::from(c))]),
             c => quoted.push(c),
         }
     }

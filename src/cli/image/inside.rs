@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{build, next_serve, summary};
 use crate::image::inspect::{Report, show};
+use crate::image::spec::DiskName;
 use crate::image::target::Target;
 use crate::image::update::{self, Changes};
 use crate::image::volume::{Bytes, Content, Node, Volume};
@@ -176,7 +177,8 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
                 ..
             }) => {
                 copy(&file, bytes, &args.output)?;
-                return done(1, bytes.length, &args.output);
+                done(1, bytes.length, &args.output);
+                return Ok(());
             }
             Some(Node {
                 content: Content::Unreadable(why),
@@ -211,7 +213,7 @@ fn extract_folder(file: &File, volume: &Volume, below: &str, args: &ExtractArgs)
             .parse()
             .with_context(|| format!("{}: {:?}", args.image.display(), node.path))?;
         let depth = below.matches('\\').count();
-        let names = inside.names().iter().skip(depth).map(|name| name.as_str());
+        let names = inside.names().iter().skip(depth).map(DiskName::as_str);
         let target = args.output.join(names.collect::<PathBuf>());
         match &node.content {
             Content::Directory => make_folder(&target)?,
@@ -223,14 +225,15 @@ fn extract_folder(file: &File, volume: &Volume, below: &str, args: &ExtractArgs)
             Content::Unreadable(why) => eprintln!("warning: {}: left out: {why}", node.path),
         }
     }
-    done(files, total, &args.output)
+    done(files, total, &args.output);
+    Ok(())
 }
 
 fn make_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("{}: cannot make it", path.display()))
 }
 
-fn done(files: usize, bytes: u64, output: &Path) -> Result<()> {
+fn done(files: usize, bytes: u64, output: &Path) {
     let number = if files == 1 {
         "1 file".to_owned()
     } else {
@@ -240,7 +243,6 @@ fn done(files: usize, bytes: u64, output: &Path) -> Result<()> {
         "extracted:   {number}, {bytes} bytes, to {}",
         output.display()
     );
-    Ok(())
 }
 
 /// Beside, then renamed.

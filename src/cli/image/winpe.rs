@@ -153,7 +153,6 @@ fn file_system(args: &WinpeArgs, files: &[FileSpec]) -> Result<FileSystem> {
     };
     let large = files.iter().find(large).map(|file| &file.path);
     match (args.fs, large) {
-        (Some(FsArg::Fat32), _) => Ok(FileSystem::Fat32),
         (Some(FsArg::Ntfs), _) if args.uefi => {
             bail!("--fs ntfs: UEFI firmware reads FAT alone; leave --uefi out, or take --fs fat32")
         }
@@ -163,7 +162,7 @@ fn file_system(args: &WinpeArgs, files: &[FileSpec]) -> Result<FileSystem> {
         ),
         (Some(FsArg::Ntfs), _) | (None, Some(_)) => Ok(FileSystem::Ntfs),
         (None, None) if args.as_recipe => Ok(FileSystem::Ntfs),
-        (None, None) => Ok(FileSystem::Fat32),
+        (Some(FsArg::Fat32), _) | (None, None) => Ok(FileSystem::Fat32),
     }
 }
 
@@ -206,10 +205,9 @@ pub(super) fn run(args: &WinpeArgs) -> Result<()> {
             Layout::Media
         },
         device: match args.device {
-            Some(DeviceArg::Boot) => StoreDevice::Boot,
             Some(DeviceArg::Partition) => StoreDevice::Partition,
             None if args.as_recipe => StoreDevice::Partition,
-            None => StoreDevice::Boot,
+            Some(DeviceArg::Boot) | None => StoreDevice::Boot,
         },
         description: args.description.clone(),
     };
@@ -236,10 +234,10 @@ pub(super) fn run(args: &WinpeArgs) -> Result<()> {
     let image = &parts.image;
     let mut about = format!("image {} {:?}", image.index, image.name);
     if let Some(version) = &image.version {
-        about.push_str(&format!(", Windows {version}"));
+        about.extend([", Windows ", version]);
     }
     if let Some(architecture) = image.architecture {
-        about.push_str(&format!(", {architecture}"));
+        about.extend([format!(", {architecture}")]);
     }
     println!("boots:       {about}, on {}", winpe::boots_on(&parts));
     for (name, part) in [

@@ -21,7 +21,7 @@ pub enum Format {
     Vhd,
     /// Hyper-V's.
     Vhdx,
-    /// VMware's.
+    /// `VMware`'s.
     Vmdk,
     /// `VirtualBox`'s.
     Vdi,

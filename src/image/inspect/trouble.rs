@@ -192,7 +192,7 @@ impl Finder<'_> {
                 self.fails("BIOS", "sector 0 has no boot code, only zeros", None);
             }
             BootCode::Refusal => {
-                self.fails("BIOS", "sector 0 only says that it is not bootable", None)
+                self.fails("BIOS", "sector 0 only says that it is not bootable", None);
             }
             BootCode::Slamboot | BootCode::Other => {}
         }
@@ -359,8 +359,7 @@ impl Finder<'_> {
                 "BIOS" => of("\\bootmgr").is_some(),
                 _ => !found.is_empty(),
             };
-            let stand_in = of("\\bootmgr") == Some(BootManager::StandIn) && firmware == "BIOS";
-            if wanted && !stand_in && volume.file(path).is_none() {
+            if wanted && volume.file(path).is_none() {
                 self.fails(
                     firmware,
                     format!("there is no store {path}"),
@@ -400,13 +399,13 @@ impl Finder<'_> {
         let Some(Value::String(path)) = loader.elements.get(&code::PATH) else {
             return;
         };
-        let ending = if firmware == "UEFI" { ".efi" } else { ".exe" };
-        let found = path.to_lowercase();
-        if !found.ends_with(ending) && (found.ends_with(".efi") || found.ends_with(".exe")) {
+        let ending = if firmware == "UEFI" { "efi" } else { "exe" };
+        let found = path.rsplit('.').next().unwrap_or_default().to_lowercase();
+        if found != ending && ["efi", "exe"].contains(&found.as_str()) {
             self.fails(
                 firmware,
                 format!(
-                    "{store}: the entry's path is {path}; on {firmware} it should end in {ending}"
+                    "{store}: the entry's path is {path}; on {firmware} it should end in .{ending}"
                 ),
                 Some("0xc000007b"),
             );

@@ -55,7 +55,7 @@ pub fn undo_fixups(record: &mut [u8], magic: &[u8; 4]) -> Result<(), RecordFault
     let array = uint(record, 4, 2) as usize;
     let count = uint(record, 6, 2) as usize;
     let sectors = record.len() / 512;
-    if count != sectors + 1 || array % 2 != 0 || array + count * 2 > 510 {
+    if count != sectors + 1 || !array.is_multiple_of(2) || array + count * 2 > 510 {
         return fault(
             "update sequence",
             4,
@@ -194,7 +194,7 @@ impl RecordView {
                 return Ok(attributes);
             }
             let length = uint(bytes, at + 4, 4) as usize;
-            let attribute = (length >= 0x18 && length % 8 == 0)
+            let attribute = (length >= 0x18 && length.is_multiple_of(8))
                 .then(|| bytes.get(at..at.saturating_add(length)))
                 .flatten();
             let Some(attribute) = attribute else {

@@ -135,9 +135,10 @@ impl Tree {
             .iter()
             .map(|directory| {
                 let bitmap = directory.bitmap();
-                let beside = match bitmap.resident {
-                    true => 0,
-                    false => bitmap.bytes.div_ceil(CLUSTER),
+                let beside = if bitmap.resident {
+                    0
+                } else {
+                    bitmap.bytes.div_ceil(CLUSTER)
                 };
                 directory.blocks() + beside
             })

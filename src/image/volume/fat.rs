@@ -93,13 +93,12 @@ pub(super) fn read(
         4085..65_525 => Kind::Fat16,
         _ => Kind::Fat32,
     };
-    let (label_at, root) = match kind {
-        Kind::Fat32 => (0x47, Root::Chain(u32_at(sector, 44))),
-        _ => {
-            let offset = start + (reserved + tables * table) * bytes;
-            let bytes = root_entries * ENTRY as u64;
-            (0x2B, Root::Area { offset, bytes })
-        }
+    let (label_at, root) = if kind == Kind::Fat32 {
+        (0x47, Root::Chain(u32_at(sector, 44)))
+    } else {
+        let offset = start + (reserved + tables * table) * bytes;
+        let bytes = root_entries * ENTRY as u64;
+        (0x2B, Root::Area { offset, bytes })
     };
     let mut fat = Fat {
         file,

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use crate::image::spec::{Attributes, DiskPath, DiskPathError, FileSpec, SourceSpec};
 
 /// Folders in folders, so that a link to its parent is an error and not an endless tree.
-const DEPTH: usize = 64;
+/// Less than what the system follows.
+const DEPTH: usize = 32;
 
 /// What to add, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

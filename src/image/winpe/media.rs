@@ -26,7 +26,7 @@ pub enum MediaError {
         /// The ISO.
         path: PathBuf,
         /// Why.
-        source: ToolError,
+        source: Box<ToolError>,
     },
 }
 
@@ -53,9 +53,9 @@ impl Media {
             path: path.to_owned(),
             source,
         };
-        let tool = |source| MediaError::Tool {
+        let tool = |error| MediaError::Tool {
             path: path.to_owned(),
-            source,
+            source: Box::new(error),
         };
         let metadata = std::fs::metadata(path).map_err(read)?;
         let (kind, files) = if metadata.is_dir() {
@@ -101,9 +101,9 @@ impl Media {
 
     /// Where those files can be read: in the folder itself, or extracted into `workspace`.
     pub fn fetch(&self, files: &[&str], workspace: &Path) -> Result<Vec<PathBuf>, MediaError> {
-        let tool = |source| MediaError::Tool {
+        let tool = |error| MediaError::Tool {
             path: self.path.clone(),
-            source,
+            source: Box::new(error),
         };
         let root = match self.kind {
             _ if files.is_empty() => return Ok(Vec::new()),

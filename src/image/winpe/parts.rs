@@ -124,7 +124,7 @@ pub enum PartsError {
         /// The option that names it.
         option: &'static str,
         /// Why.
-        source: ToolError,
+        source: Box<ToolError>,
     },
     /// Nobody said where, and it is not where it usually is.
     #[error("no {part}: expected it at {looked}; give it with {option}{remedy}")]
@@ -259,11 +259,11 @@ impl Search {
         if let Some((wim, image)) = self.wim.clone()
             && !kind.inside.is_empty()
         {
-            let failed = |source| PartsError::Inside {
+            let failed = |error| PartsError::Inside {
                 wim: wim.clone(),
                 part: kind.part,
                 option: kind.option,
-                source,
+                source: Box::new(error),
             };
             let files = self.inside().map_err(failed)?;
             let same = |path: &str| files.iter().find(|file| file.eq_ignore_ascii_case(path));
