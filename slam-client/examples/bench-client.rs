@@ -16,6 +16,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
@@ -33,6 +34,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 const BUFFER_LEN: usize = 1 << 16;
 /// Most parts that one system call writes (`IOV_MAX`, writev(2)).
 const MAX_PARTS: usize = 1024;
+/// Batches that `stock` reads before it looks for solicits.
+const AT_ONCE: usize = 64;
+/// Parity blocks that `ours` keeps.
+const MAX_PARITY: usize = 4096;
+/// While data flows, `stock` reads it so often, as `ours` does: this machine has not a processor for
+/// each of many clients, as PCs have. A solicit is answered at once.
+const READ_EVERY: Duration = Duration::from_millis(2);
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +48,14 @@ fn main() -> anyhow::Result<()> {
         bail!("usage: bench-client ours|stock x-slam://SERVER FILE");
     };
     let uri: SlamUri = uri.parse()?;
-    let file = File::create(path).with_context(|| format!("cannot create {path}"))?;
+    // Read back where parity completes a window.
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .with_context(|| format!("cannot create {path}"))?;
     match &kind[..] {
         "ours" => ours(&uri, Store { file }),
         "stock" => stock(&uri, &Store { file }),
@@ -85,7 +100,12 @@ impl Sink for Store {
 fn ours(uri: &SlamUri, mut store: Store) -> anyhow::Result<()> {
     let sockets = Sockets::open(uri, &SocketOptions::default())?;
     let clock = Clock::start();
-    let mut receiver = Receiver::new(clock.now(), Config::default(), fastrand::u64(..));
+    // As the command does with files.
+    let config = Config {
+        max_parity: MAX_PARITY,
+        ..Config::default()
+    };
+    let mut receiver = Receiver::new(clock.now(), config, fastrand::u64(..));
     match drive(&sockets, clock, &mut receiver, &mut store)? {
         Ended::Complete => Ok(()),
         Ended::Failed { failure, .. } => Err(failure.into()),
@@ -129,14 +149,19 @@ impl Stock {
         })
     }
 
-    /// Until something comes, or `until`.
-    fn wait(&self, now: Timestamp, until: Timestamp) -> anyhow::Result<()> {
-        let wait = Timespec::try_from(until.since(now))?;
+    /// Until something comes, or `until`; while data flows, until it is time to read it.
+    fn wait(&self, now: Timestamp, until: Timestamp, flowing: bool) -> anyhow::Result<()> {
+        let wait = until.since(now);
         let mut sockets = [
-            PollFd::new(&self.group, PollFlags::IN),
             PollFd::new(&self.unicast, PollFlags::IN),
+            PollFd::new(&self.group, PollFlags::IN),
         ];
-        poll(&mut sockets, Some(&wait))?;
+        let (sockets, wait) = if flowing {
+            (&mut sockets[..1], wait.min(READ_EVERY))
+        } else {
+            (&mut sockets[..], wait)
+        };
+        poll(sockets, Some(&Timespec::try_from(wait)?))?;
         Ok(())
     }
 }
@@ -148,6 +173,8 @@ struct Run<'a> {
     store: &'a Store,
     next: Timestamp,
     end: Option<Result<(), Failure>>,
+    /// Whether there was data at the last look.
+    flowing: bool,
 }
 
 fn stock(uri: &SlamUri, store: &Store) -> anyhow::Result<()> {
@@ -158,6 +185,7 @@ fn stock(uri: &SlamUri, store: &Store) -> anyhow::Result<()> {
         store,
         next: Timestamp::ZERO,
         end: None,
+        flowing: false,
     };
     run.take(clock.now(), Input::Timeout)?;
     let mut buffers = vec![0; BATCH_SIZE * BUFFER_LEN];
@@ -165,8 +193,14 @@ fn stock(uri: &SlamUri, store: &Store) -> anyhow::Result<()> {
         if let Some(end) = run.end {
             return end.with_context(|| format!("no file from {}", run.sockets.server));
         }
-        run.sockets.wait(clock.now(), run.next)?;
-        run.data(clock.now(), &mut buffers)?;
+        run.sockets.wait(clock.now(), run.next, run.flowing)?;
+        run.flowing = run.data(clock.now(), &mut buffers)?;
+        if run.flowing {
+            let mut read = 0;
+            while read < AT_ONCE && run.end.is_none() && run.data(clock.now(), &mut buffers)? {
+                read += 1;
+            }
+        }
         run.solicits(clock.now())?;
         let now = clock.now();
         if run.end.is_none() && run.next <= now {
@@ -176,8 +210,8 @@ fn stock(uri: &SlamUri, store: &Store) -> anyhow::Result<()> {
 }
 
 impl Run<'_> {
-    /// One batch from the group.
-    fn data(&mut self, now: Timestamp, buffers: &mut [u8]) -> anyhow::Result<()> {
+    /// One batch from the group; whether there was one.
+    fn data(&mut self, now: Timestamp, buffers: &mut [u8]) -> anyhow::Result<bool> {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let count = {
             let mut slices = buffers.chunks_exact_mut(BUFFER_LEN).map(IoSliceMut::new);
@@ -186,7 +220,7 @@ impl Run<'_> {
             let group = (&self.sockets.group).into();
             match self.sockets.batching.recv(group, &mut slices, &mut metas) {
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         };
@@ -197,7 +231,8 @@ impl Run<'_> {
                 self.follow(outputs, &mut gather)?;
             }
         }
-        gather.flush(self.store)
+        gather.flush(self.store)?;
+        Ok(true)
     }
 
     fn solicits(&mut self, now: Timestamp) -> anyhow::Result<()> {

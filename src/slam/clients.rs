@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who takes part in a session, and whose turn it is to be asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use site::BitRate;
 use slam_client::Timestamp;
+use slam_client::wire::Nack;
 
 use super::ahead::Ahead;
 use super::policy::Progress;
 use super::rate::Evidence;
-use super::sent::Serial;
+use super::sent::{Sent, Serial};
 
 /// Bound on memory: a client costs a few hundred bytes and the runs last sent for it.
 pub(crate) const MAX_CLIENTS: usize = 4096;
@@ -36,8 +37,10 @@ const UNMOVED: u32 = 8;
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 /// Round trip assumed of a client that has not been measured.
 const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(5);
-/// A client that speaks unasked does so after some 100 ms of silence; sooner, it is the second
-/// answer to a solicit that was repeated, or a flood.
+/// Solicits to one client that may still be answered: so many are remembered, for so long.
+const MAX_QUESTIONS: usize = 8;
+const LONGEST_ANSWER: Duration = Duration::from_millis(500);
+/// A client that speaks unasked does so after some 100 ms of silence; sooner, it is a flood.
 const SHORTEST_UNASKED: Duration = Duration::from_millis(50);
 
 /// What a run of a [`BlockSet`] takes in memory, its share of a B-tree's node included.
@@ -58,7 +61,7 @@ pub(crate) struct Client {
     pub(crate) deaf_to: Option<u64>,
     first_missing: Option<u64>,
     /// Batches before this one were known to it when it last spoke.
-    known_until: Serial,
+    pub(crate) known_until: Serial,
     fruitless: u32,
     round_trip: Option<RoundTrip>,
     heard_at: Timestamp,
@@ -67,11 +70,8 @@ pub(crate) struct Client {
     unmoved: u32,
     /// It lists all its gaps, so that a misread answer would make many losses.
     pub(crate) lists: bool,
-    /// So many answers to a question that was repeated may still come, until then; they speak of
-    /// what left before this.
-    strays: u32,
-    strays_until: Timestamp,
-    strays_horizon: Serial,
+    /// Solicits that were not answered yet, the oldest first.
+    questions: VecDeque<Question>,
     turn: Turn,
     takes_parity: bool,
 }
@@ -91,6 +91,13 @@ struct RoundTrip {
     shortest: Duration,
 }
 
+/// A solicit: when it left, and which batch after it.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    asked: Timestamp,
+    horizon: Serial,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Turn {
     /// It has spoken, and is asked again: when nothing is left to send, but not before a moment,
@@ -102,9 +109,6 @@ enum Turn {
     /// It was asked and has not answered yet.
     Asked {
         first: Timestamp,
-        /// The batch that left after the first solicit.
-        horizon: Serial,
-        last: Timestamp,
         tries: u32,
         again: Timestamp,
     },
@@ -132,7 +136,9 @@ impl Clients {
     /// Bytes taken, roughly.
     pub(crate) fn memory(&self) -> usize {
         // In the map, and in two of the sets at most, each with a node's slack.
-        let places = size_of::<Client>() + 3 * size_of::<(Timestamp, SocketAddr)>();
+        let places = size_of::<Client>()
+            + 3 * size_of::<(Timestamp, SocketAddr)>()
+            + MAX_QUESTIONS * size_of::<Question>();
         self.len() * places * 3 / 2
     }
 
@@ -157,6 +163,12 @@ impl Clients {
     /// of it, a block that all of them lost would be sent twice: as itself and as a sum.
     pub(crate) fn share_parity(&self) -> bool {
         self.without_parity == 0 && self.by_address.len() > 1
+    }
+
+    /// The client that is alone, if one is.
+    pub(crate) fn only(&self) -> Option<&Client> {
+        let mut all = self.by_address.values();
+        all.next().filter(|_| all.next().is_none())
     }
 
     pub(crate) fn get_mut(&mut self, address: SocketAddr) -> Option<&mut Client> {
@@ -184,9 +196,7 @@ impl Clients {
             list: (None, 0),
             unmoved: 0,
             lists: false,
-            strays: 0,
-            strays_until: Timestamp::ZERO,
-            strays_horizon: Serial::NEVER,
+            questions: VecDeque::new(),
             turn,
             takes_parity: false,
         };
@@ -228,11 +238,18 @@ impl Clients {
         silent.map(|(address, _)| *address).collect()
     }
 
-    /// Notes that `address` spoke; what it can have known of when it did. `None` if it speaks so
-    /// soon again that there is nothing to learn.
-    pub(crate) fn heard(&mut self, address: SocketAddr, now: Timestamp) -> Option<Horizon> {
+    /// Notes that `address` said `nack`; what it can have known of when it did. `None` if it speaks
+    /// so soon again that there is nothing to learn.
+    pub(crate) fn heard(
+        &mut self,
+        address: SocketAddr,
+        nack: &Nack,
+        sent: &Sent,
+        now: Timestamp,
+    ) -> Option<Horizon> {
         let client = self.by_address.get_mut(&address)?;
-        let unasked = matches!(client.turn, Turn::Served { .. });
+        client.forget_questions(now);
+        let unasked = client.questions.is_empty();
         if unasked
             && client.heard_at > Timestamp::ZERO
             && now.since(client.heard_at) < SHORTEST_UNASKED
@@ -240,7 +257,7 @@ impl Clients {
             return None;
         }
         client.heard_at = now;
-        Some(client.measure(now))
+        Some(client.measure(nack, sent, now))
     }
 
     /// Notes what `address` said: its first missing block, which was last sent by `last_sent`, and
@@ -259,7 +276,8 @@ impl Clients {
         };
         // Sent again since it last spoke, and still missing: that was in vain.
         let in_vain = |sent| (client.known_until..horizon).contains(&sent);
-        if client.first_missing != first_missing {
+        // Other blocks than the first one may have arrived.
+        if client.first_missing != first_missing || client.lists && client.unmoved == 0 {
             client.fruitless = 0;
         } else if last_sent.is_some_and(in_vain) {
             client.fruitless = client.fruitless.saturating_add(1);
@@ -277,65 +295,55 @@ impl Clients {
         self.set_turn(address, turn);
     }
 
-    /// The next client to ask: of all where nothing is left to send, otherwise of those whose
-    /// moment has come. What leaves from `next` on, it cannot answer for.
+    /// The next client to ask: of all where nothing is left to send or can be (`at_once`), otherwise
+    /// of those whose moment has come. What leaves from `next` on, it cannot answer for.
     pub(crate) fn ask_next(
         &mut self,
-        nothing_to_send: bool,
+        at_once: bool,
         next: Serial,
         now: Timestamp,
     ) -> Option<SocketAddr> {
         if self.asked.len() >= MAX_ASKED {
             return None;
         }
-        let order = if nothing_to_send {
-            &self.served
-        } else {
-            &self.due
-        };
+        let order = if at_once { &self.served } else { &self.due };
         let &(moment, address) = order.first()?;
-        (moment <= now).then(|| {
-            let patience = self.by_address[&address].patience(nothing_to_send);
-            let turn = Turn::Asked {
-                first: now,
-                horizon: next,
-                last: now,
-                tries: 1,
-                again: now + patience,
-            };
-            self.set_turn(address, turn);
-            address
-        })
+        if moment > now {
+            return None;
+        }
+        let client = self.by_address.get_mut(&address)?;
+        client.note_question(next, now);
+        let turn = Turn::Asked {
+            first: now,
+            tries: 1,
+            again: now + client.patience(at_once),
+        };
+        self.set_turn(address, turn);
+        Some(address)
     }
 
     /// The next client to ask again: it, or our solicit, or its answer got lost.
     pub(crate) fn ask_again(
         &mut self,
         nothing_to_send: bool,
+        next: Serial,
         now: Timestamp,
     ) -> Option<SocketAddr> {
         let &(again, address) = self.asked.first()?;
         if again > now {
             return None;
         }
-        let client = &self.by_address[&address];
-        let Turn::Asked {
-            first,
-            horizon,
-            tries,
-            ..
-        } = client.turn
-        else {
+        let client = self.by_address.get_mut(&address)?;
+        let Turn::Asked { first, tries, .. } = client.turn else {
             return None;
         };
+        client.note_question(next, now);
         let patience = client
             .patience(nothing_to_send)
             .saturating_mul(1 << tries.min(10))
             .min(LONGEST_PATIENCE);
         let turn = Turn::Asked {
             first,
-            horizon,
-            last: now,
             tries: tries + 1,
             again: now + patience,
         };
@@ -357,15 +365,16 @@ impl Clients {
     /// Notes that a client is asked at a quiet moment: whatever it says speaks of all before
     /// `next`.
     pub(crate) fn ask_anew(&mut self, address: SocketAddr, next: Serial, now: Timestamp) {
-        let Some(Turn::Asked { first, tries, .. }) =
-            self.by_address.get(&address).map(|client| client.turn)
-        else {
+        let Some(client) = self.by_address.get_mut(&address) else {
             return;
         };
+        let Turn::Asked { first, tries, .. } = client.turn else {
+            return;
+        };
+        client.questions.clear();
+        client.note_question(next, now);
         let turn = Turn::Asked {
             first,
-            horizon: next,
-            last: now,
             tries: tries + 1,
             again: now + LONGEST_PATIENCE,
         };
@@ -447,6 +456,12 @@ impl Client {
         self.fruitless >= STUCK
     }
 
+    /// The shortest time from a solicit to its answer, in which no queue took part.
+    pub(crate) fn shortest_round_trip(&self) -> Duration {
+        self.round_trip
+            .map_or(Duration::ZERO, |known| known.shortest)
+    }
+
     /// The usual time from a solicit to its answer.
     pub(crate) fn round_trip(&self) -> Duration {
         self.round_trip
@@ -458,48 +473,48 @@ impl Client {
         self.first_missing
     }
 
+    fn note_question(&mut self, horizon: Serial, now: Timestamp) {
+        if self.questions.len() >= MAX_QUESTIONS {
+            // The oldest stays: an answer may be to that.
+            self.questions.pop_back();
+        }
+        let asked = now;
+        self.questions.push_back(Question { asked, horizon });
+    }
+
+    /// Forgets questions that are not answered any more.
+    fn forget_questions(&mut self, now: Timestamp) {
+        let old = |question: &Question| now.since(question.asked) > LONGEST_ANSWER;
+        while self.questions.len() > 1 && self.questions.front().is_some_and(old) {
+            self.questions.pop_front();
+        }
+    }
+
     /// Learns from an answer; what it can speak of.
     ///
-    /// Datagrams arrive in order, so an answer speaks of all that was sent before its solicit. If
-    /// it comes too soon to be an answer to that, or unasked, a round trip is taken.
-    fn measure(&mut self, now: Timestamp) -> Horizon {
+    /// Datagrams arrive in order, so an answer speaks of all that was sent before its solicit. Which
+    /// of several that is, what it holds may tell; else it is taken for the oldest, which is true of
+    /// the others as well. Where there is none, a round trip is taken.
+    fn measure(&mut self, nack: &Nack, sent: &Sent, now: Timestamp) -> Horizon {
         let known = self.round_trip;
-        if let Turn::Asked {
-            first,
-            last,
-            horizon,
-            tries,
-            ..
-        } = self.turn
-        {
-            if tries > 1 {
-                // It may answer any of them (Karn's rule), and certainly speaks of what left
-                // before the first. The longest that it may have taken is learnt, or a network
-                // that has become slower would never be known.
-                let took = now.since(first);
-                if self.lists || known.is_none() {
-                    self.learn(took, took);
-                }
-                self.strays = tries - 1;
-                self.strays_until = now + took;
-                self.strays_horizon = horizon;
-                return Horizon::Asked(horizon);
-            }
-            if self.lists && self.strays > 0 && now < self.strays_until {
-                // Taken for the answer to this question, it would make losses of all that is under
-                // way.
-                self.strays -= 1;
-                return Horizon::Asked(self.strays_horizon);
-            }
-            let took = now.since(last);
-            let too_soon = known.is_some_and(|known| took < known.shortest.mul_f64(0.8));
-            if !too_soon {
-                let shortest = known.map_or(took, |known| known.shortest.min(took));
-                self.learn(took, shortest);
-                return Horizon::Asked(horizon);
-            }
+        let (Some(oldest), Some(newest)) = (self.questions.front(), self.questions.back()) else {
+            return Horizon::Spoke(now - known.map_or(ASSUMED_ROUND_TRIP, |known| known.smoothed));
+        };
+        let held = sent.newest_held(nack, oldest.horizon..newest.horizon);
+        let later = |question: &Question| held.is_none_or(|held| question.horizon > held);
+        let at = self.questions.iter().position(later).unwrap_or(0);
+        let Question { asked, horizon } = self.questions[at];
+        let took = now.since(asked);
+        if at + 1 == self.questions.len() {
+            let shortest = known.map_or(took, |known| known.shortest.min(took));
+            self.learn(took, shortest);
+        } else if self.lists || known.is_none() {
+            // It may answer a later one (Karn's rule). The longest that it may have taken is learnt,
+            // or a network that has become slower would never be known.
+            self.learn(took, took);
         }
-        Horizon::Spoke(now - known.map_or(ASSUMED_ROUND_TRIP, |known| known.smoothed))
+        self.questions.drain(..=at);
+        Horizon::Asked(horizon)
     }
 
     fn learn(&mut self, took: Duration, shortest: Duration) {
@@ -527,7 +542,8 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slam::sent::Sent;
+    use slam_client::BlockSet;
+    use slam_client::wire::MAX_NACK_LEN;
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_start(Duration::from_millis(ms))
@@ -539,11 +555,16 @@ mod tests {
 
     const LATER: Duration = Duration::from_secs(1);
 
+    /// Of ten blocks, those from `first` on are missing.
+    fn nack(first: u64) -> Nack {
+        Nack::for_gaps(&BlockSet::from_run(0..first), 10, MAX_NACK_LEN)
+    }
+
     /// `address` says that `missing` is missing, which was just sent by `sent`.
     fn answer(clients: &mut Clients, address: SocketAddr, missing: u64, now: Timestamp) {
         let mut sent = Sent::of(10);
         sent.note(&(0..10), now);
-        clients.heard(address, now);
+        clients.heard(address, &nack(missing), &sent, now);
         let (missing, horizon) = (Some(missing), sent.next());
         clients.served(address, missing, sent.last(0), horizon, LATER, now);
     }
@@ -556,17 +577,26 @@ mod tests {
             clients.ask_next(true, Serial::NEVER, at(0)),
             Some(address(1))
         );
-        assert_eq!(clients.ask_again(true, at(9)), None);
+        assert_eq!(clients.ask_again(true, Serial::NEVER, at(9)), None);
         assert_eq!(clients.next_deadline(true), Some(at(10)));
-        assert_eq!(clients.ask_again(true, at(10)), Some(address(1)));
-        assert_eq!(clients.ask_again(true, at(29)), None);
-        assert_eq!(clients.ask_again(true, at(30)), Some(address(1)));
+        assert_eq!(
+            clients.ask_again(true, Serial::NEVER, at(10)),
+            Some(address(1))
+        );
+        assert_eq!(clients.ask_again(true, Serial::NEVER, at(29)), None);
+        assert_eq!(
+            clients.ask_again(true, Serial::NEVER, at(30)),
+            Some(address(1))
+        );
         let mut asked = 0;
         let mut now = at(30);
         while clients.find_silent(now).is_none() {
             now = clients.next_deadline(true).unwrap();
             if clients.find_silent(now).is_none() {
-                assert_eq!(clients.ask_again(true, now), Some(address(1)));
+                assert_eq!(
+                    clients.ask_again(true, Serial::NEVER, now),
+                    Some(address(1))
+                );
                 asked += 1;
             }
         }
@@ -614,23 +644,38 @@ mod tests {
         clients.ask_next(true, sent.next(), at(100));
         let asked = Horizon::Asked(sent.next());
         sent.note(&(0..1), at(101));
-        assert_eq!(clients.heard(address(1), at(102)), Some(asked));
+        assert_eq!(
+            clients.heard(address(1), &nack(1), &sent, at(102)),
+            Some(asked)
+        );
         clients.served(address(1), Some(1), None, sent.next(), LATER, at(102));
         // Twice: there is nothing to learn.
-        assert_eq!(clients.heard(address(1), at(103)), None);
+        assert_eq!(clients.heard(address(1), &nack(1), &sent, at(103)), None);
 
-        clients.ask_next(true, sent.next(), at(200));
-        // Too soon: this answers an earlier solicit, so a round trip (2 ms) is taken.
-        let now = at(200) + Duration::from_micros(500);
-        let spoke = Horizon::Spoke(now - Duration::from_millis(2));
-        assert_eq!(clients.heard(address(1), now), Some(spoke));
-        clients.served(address(1), Some(2), None, sent.next(), LATER, now);
-
+        // Asked three times: it may answer the first. When it comes, the others are still open.
         clients.ask_next(true, sent.next(), at(300));
-        let asked = Horizon::Asked(sent.next());
-        sent.note(&(0..1), at(301));
-        assert!(clients.ask_again(true, at(310)).is_some());
-        assert_eq!(clients.heard(address(1), at(313)), Some(asked));
+        let first = Horizon::Asked(sent.next());
+        sent.note(&(1..2), at(301));
+        assert!(clients.ask_again(true, sent.next(), at(310)).is_some());
+        sent.note(&(2..3), at(311));
+        assert!(clients.ask_again(true, sent.next(), at(330)).is_some());
+        let third = Horizon::Asked(sent.next());
+        sent.note(&(3..4), at(331));
+        assert_eq!(
+            clients.heard(address(1), &nack(1), &sent, at(332)),
+            Some(first)
+        );
+        // It holds what left after the second.
+        assert_eq!(
+            clients.heard(address(1), &nack(3), &sent, at(333)),
+            Some(third)
+        );
+        clients.served(address(1), Some(3), None, sent.next(), LATER, at(333));
+        // Unasked, a round trip (2.125 ms) is taken.
+        assert_eq!(
+            clients.heard(address(1), &nack(3), &sent, at(400)),
+            Some(Horizon::Spoke(at(400) - Duration::from_micros(2125)))
+        );
     }
 
     #[test]
@@ -644,7 +689,7 @@ mod tests {
             sent.note(&(0..1), now);
             assert_eq!(clients.ask_next(true, sent.next(), now), Some(address(1)));
             now += Duration::from_micros(100);
-            clients.heard(address(1), now);
+            clients.heard(address(1), &nack(0), &sent, now);
             clients.served(address(1), Some(0), sent.last(0), sent.next(), LATER, now);
         }
         assert!(now.since_start() > Duration::from_secs(2), "{now:?}");
@@ -672,7 +717,7 @@ mod tests {
         clients.add(address(1), Serial::NEVER, at(0));
         for ms in (100..2000).step_by(100) {
             clients.ask_next(true, Serial::NEVER, at(ms));
-            clients.heard(address(1), at(ms));
+            clients.heard(address(1), &nack(0), &Sent::of(10), at(ms));
             clients.served(address(1), Some(0), None, Serial::NEVER, LATER, at(ms));
         }
         assert!(!clients.get_mut(address(1)).unwrap().is_stuck());

@@ -9,6 +9,7 @@
 //!                            │   └──→ Ahead     how far beyond a client's first gap to send
 //!                            ├──────→ Demand    what is to be sent, in which order
 //!                            ├──────→ Sent      when each block left, which tells loss from flight
+//!                            ├──────→ Window    how far ahead of the only client's answers
 //!                            ├──────→ Hush      when to send nothing, so that the deaf can hear
 //!                            └──────→ Pacer     when; at the rate that RateControl finds
 //! ```
@@ -27,6 +28,7 @@ mod sent;
 mod server;
 mod session;
 mod share;
+mod window;
 
 pub use guard::{Guard, Refusal};
 pub use rate::RateLimits;

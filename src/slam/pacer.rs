@@ -13,8 +13,16 @@ const FRAME_OVERHEAD: u64 = 38 + 20 + 8;
 /// packets at the rates of such cards, coarse enough for a timer.
 const BATCH: Duration = Duration::from_micros(100);
 /// At the highest rate, which is the link's or nobody suffers from: fewer wake-ups, and
-/// segmentation offload earns more.
-const COARSE_BATCH: Duration = Duration::from_micros(300);
+/// segmentation offload earns more. At 1 Gbit/s it is about what one segmented send takes (44
+/// datagrams, 64 KiB).
+const COARSE_BATCH: Duration = Duration::from_micros(540);
+/// At low rates these times are a block or none, and each would cost a wake-up. What a small ring
+/// holds may leave at once, unless so much of it takes longer than this: Realtek's has 4 places
+/// under iPXE, Intel's 8.
+const SMALLEST_RING: u64 = 2;
+const SMALL_RING: u64 = 8;
+const LONGEST_BATCH: Duration = Duration::from_micros(400);
+const LONGEST_COARSE_BATCH: Duration = Duration::from_millis(2);
 /// How much of a late wake-up may be made up for at once.
 const CATCH_UP: Duration = Duration::from_millis(1);
 /// What is later still, a process that had to wait for a processor, is made up for bit by bit, by
@@ -60,11 +68,12 @@ impl Pacer {
 
     /// The longest batch at `rate`: at least one block.
     pub(crate) fn batch_blocks(&self, rate: BitRate, ease: Ease) -> u64 {
-        let time = match ease {
-            Ease::Careful => BATCH,
-            Ease::Easy => COARSE_BATCH,
+        let (time, longest, ring) = match ease {
+            Ease::Careful => (BATCH, LONGEST_BATCH, SMALLEST_RING),
+            Ease::Easy => (COARSE_BATCH, LONGEST_COARSE_BATCH, SMALL_RING),
         };
-        self.blocks_in(rate, time)
+        let ring = self.blocks_in(rate, longest).min(ring);
+        self.blocks_in(rate, time).max(ring)
     }
 
     /// How many blocks `time` has room for at `rate`: at least one.
@@ -152,7 +161,7 @@ mod tests {
         let rate = BitRate::from_bits_per_second(1_000_000_000);
         let mut pacer = Pacer::new(1472);
         let batch = pacer.batch_blocks(rate, Ease::Easy);
-        assert_eq!(batch, 24);
+        assert_eq!(batch, 43);
         let start = Timestamp::from_start(Duration::from_secs(5));
         let (mut now, mut blocks, mut most) = (start, 0, 0);
         while now.since(start) < Duration::from_secs(1) {

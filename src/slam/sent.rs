@@ -36,8 +36,17 @@ pub(crate) struct Sent {
     pages: Vec<(u32, u32)>,
     next: Serial,
     blocks: u64,
-    /// Batches of late: when, which, and how many blocks had left before.
-    marks: VecDeque<(Timestamp, Serial, u64)>,
+    /// Batches of late.
+    marks: VecDeque<Mark>,
+}
+
+/// A batch: when it left, which, how many blocks had left before, and what it carried.
+#[derive(Debug)]
+struct Mark {
+    at: Timestamp,
+    serial: Serial,
+    before: u64,
+    run: Range<u64>,
 }
 
 impl Default for Sent {
@@ -65,9 +74,7 @@ impl Sent {
 
     /// Bytes taken.
     pub(crate) fn memory(&self) -> usize {
-        self.last.len() * 4
-            + self.pages.len() * 8
-            + self.marks.len() * size_of::<(Timestamp, Serial, u64)>()
+        self.last.len() * 4 + self.pages.len() * 8 + self.marks.len() * size_of::<Mark>()
     }
 
     /// The batch that leaves next.
@@ -75,19 +82,29 @@ impl Sent {
         self.next
     }
 
+    /// When the last batch left, as far as that is remembered.
+    pub(crate) fn last_moment(&self) -> Option<Timestamp> {
+        self.marks.back().map(|mark| mark.at)
+    }
+
     /// The first batch that left at `moment` or later, as far as that is remembered.
     pub(crate) fn since(&self, moment: Timestamp) -> Serial {
-        let later = self.marks.partition_point(|&(at, ..)| at < moment);
-        self.marks.get(later).map_or(self.next, |mark| mark.1)
+        let later = self.marks.partition_point(|mark| mark.at < moment);
+        self.marks.get(later).map_or(self.next, |mark| mark.serial)
     }
 
     /// Notes that `run` leaves now.
     pub(crate) fn note(&mut self, run: &Range<u64>, now: Timestamp) {
-        let old = |&(at, ..): &(Timestamp, Serial, u64)| now.since(at) > KEPT;
+        let old = |mark: &Mark| now.since(mark.at) > KEPT;
         while self.marks.len() >= MAX_MARKS || self.marks.front().is_some_and(old) {
             self.marks.pop_front();
         }
-        self.marks.push_back((now, self.next, self.blocks));
+        self.marks.push_back(Mark {
+            at: now,
+            serial: self.next,
+            before: self.blocks,
+            run: run.clone(),
+        });
         let (from, to) = self.range(run);
         self.last[from..to].fill(self.next.0);
         for page in from / PAGE..to.div_ceil(PAGE) {
@@ -110,10 +127,25 @@ impl Sent {
     /// remembered are left out.
     pub(crate) fn blocks_between(&self, from: Serial, to: Serial) -> u64 {
         let before = |serial: Serial| {
-            let at = self.marks.partition_point(|mark| mark.1 < serial);
-            self.marks.get(at).map_or(self.blocks, |mark| mark.2)
+            let at = self.marks.partition_point(|mark| mark.serial < serial);
+            self.marks.get(at).map_or(self.blocks, |mark| mark.before)
         };
         before(to).saturating_sub(before(from))
+    }
+
+    /// The newest of `batches` of which `nack` shows that something has arrived.
+    pub(crate) fn newest_held(&self, nack: &Nack, batches: Range<Serial>) -> Option<Serial> {
+        let to = self.marks.partition_point(|mark| mark.serial < batches.end);
+        let marks = self.marks.range(..to).rev();
+        let mut marks = marks.take_while(|mark| mark.serial >= batches.start);
+        let known = nack.extent().min(self.last.len() as u64);
+        let arrived = |mark: &&Mark| {
+            let run = mark.run.start..mark.run.end.min(known);
+            run.start < run.end
+                && self.last(run.start) == Some(mark.serial)
+                && nack.missing().len_within(run.clone()) < run.end - run.start
+        };
+        marks.find(arrived).map(|mark| mark.serial)
     }
 
     /// Calls `each` with the runs of `run` that were last sent by one of `batches`; never sent is

@@ -21,6 +21,7 @@ use super::rate::{RateControl, RateLimits};
 use super::repair::Repair;
 use super::room::{Room, Start};
 use super::sent::Sent;
+use super::window::{self, Window};
 
 pub use self::event::{Output, Rejection, SessionEvent, SessionTotals};
 
@@ -130,7 +131,23 @@ impl Session {
 
     /// Whether [`Session::poll`] would send blocks now, had it nothing else to do.
     pub(crate) fn is_ready(&self, now: Timestamp) -> bool {
-        !self.demand.is_empty() && self.pacer.next_batch() <= now
+        !self.demand.is_empty() && self.pacer.next_batch() <= now && self.held(now).is_none()
+    }
+
+    /// What is under way to the client that is alone.
+    fn window(&self) -> Option<Window> {
+        let client = self.clients.only()?;
+        let under_way = self
+            .sent
+            .blocks_between(client.known_until, self.sent.next());
+        let ahead = client.shortest_round_trip() * window::ROUND_TRIPS;
+        let ahead = self.pacer.blocks_in(self.rate.rate(), ahead);
+        Some(Window::new(under_way, ahead))
+    }
+
+    /// Until when nothing leaves, for want of answers.
+    fn held(&self, now: Timestamp) -> Option<Timestamp> {
+        self.window()?.holds_until(self.sent.last_moment(), now)
     }
 
     /// The next thing to do; blocks are sent only if it is this session's turn.
@@ -150,7 +167,11 @@ impl Session {
         if let Some(client) = self.next_to_dismiss() {
             return Output::Dismiss(client);
         }
-        if let Some(client) = self.clients.ask_again(self.demand.is_empty(), now) {
+        let idle = self.demand.is_empty();
+        let window = self.window().filter(|_| !idle);
+        let held = window.and_then(|window| window.holds_until(self.sent.last_moment(), now));
+        let waits = idle || held.is_some();
+        if let Some(client) = self.clients.ask_again(waits, self.sent.next(), now) {
             return Output::Solicit(client);
         }
         if let Some(client) = self.hush.next_to_ask() {
@@ -165,9 +186,12 @@ impl Session {
             }
             return self.poll_in_turn(now, turn);
         }
-        if turn && self.pacer.next_batch() <= now {
+        if turn && held.is_none() && self.pacer.next_batch() <= now {
             let (rate, ease) = (self.rate.rate(), self.rate.ease());
-            let longest = self.pacer.batch_blocks(rate, ease);
+            let mut longest = self.pacer.batch_blocks(rate, ease);
+            if let Some(window) = window {
+                longest = longest.min(window.batch()).max(1);
+            }
             if let Some(run) = self.demand.take(longest, self.header.block_count()) {
                 let blocks = run.end - run.start;
                 self.pacer.sent(blocks, rate, ease, now);
@@ -185,15 +209,15 @@ impl Session {
         }
         // While blocks are sent, one solicit for each batch of them: neither the link nor the
         // socket is to be full of questions and answers.
-        let idle = self.demand.is_empty();
-        if (idle || self.may_ask && !self.demand.has_repairs())
-            && let Some(client) = self.clients.ask_next(idle, self.sent.next(), now)
+        let at_once = waits || window.is_some_and(|window| window.wants_answer());
+        if (waits || self.may_ask && !self.demand.has_repairs())
+            && let Some(client) = self.clients.ask_next(at_once, self.sent.next(), now)
         {
             self.may_ask = false;
             return Output::Solicit(client);
         }
-        let batch = (!idle).then(|| self.pacer.next_batch());
-        let ask = self.clients.next_deadline(idle);
+        let batch = (!idle).then(|| self.pacer.next_batch().max(held.unwrap_or_default()));
+        let ask = self.clients.next_deadline(waits);
         Output::Timeout(batch.into_iter().chain(ask).min())
     }
 

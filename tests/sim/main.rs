@@ -178,6 +178,35 @@ fn a_machine_that_is_busy_elsewhere_is_not_repaired_block_by_block() {
 }
 
 #[test]
+fn a_virtual_machine_that_is_busy_elsewhere_sets_the_pace() {
+    // Its queue holds 500 packets, as a tap device's does; half the time nothing is taken out of it.
+    let busy = |kind| Guest {
+        ring: 500,
+        service: Duration::from_micros(13),
+        pauses: Some((Duration::from_millis(10), Duration::from_millis(20))),
+        ..Guest::new(kind)
+    };
+    for kind in [Kind::Stock, Kind::Firmware] {
+        let figures = figures(&World::gigabit(12, 100 * MIB, vec![busy(kind)]));
+        assert!(figures.time < 2.6, "{kind:?}: {}", figures.time);
+        assert!(figures.sent < 1.01, "{kind:?}: {}", figures.sent);
+    }
+}
+
+#[test]
+fn the_last_repairs_of_a_small_ring_are_not_waited_for() {
+    // Half of what is sent in a row gets lost, the same block again and again.
+    let small = Guest {
+        ring: 8,
+        service: Duration::from_micros(20),
+        ..Guest::new(Kind::Firmware)
+    };
+    let figures = figures(&World::gigabit(13, 100 * MIB, vec![small]));
+    assert!(figures.time < 6.0, "{}", figures.time);
+    assert!(figures.sent < 2.0, "{}", figures.sent);
+}
+
+#[test]
 fn late_joiners_are_served_by_the_carousel() {
     let joiner = |number: u32| Guest {
         begins: Duration::from_millis(40) * number,

@@ -106,7 +106,7 @@ impl Session {
             }
             self.tell(SessionEvent::ClientJoined(from));
         }
-        let asked = match self.clients.heard(from, now) {
+        let asked = match self.clients.heard(from, nack, &self.sent, now) {
             None => return,
             Some(Horizon::Asked(serial)) => serial,
             Some(Horizon::Spoke(moment)) => self.sent.since(moment),
@@ -180,7 +180,14 @@ impl Session {
             fresh.union_with(&std::mem::take(&mut repairs));
         }
         if share_parity && !client.is_unmoved() {
-            self.repair.replace(&mut repairs, nack, asked, &self.demand);
+            // What was sent before it first spoke it may have heard but for a few blocks, too.
+            let mut both = repairs;
+            both.union_with(&fresh);
+            self.repair.replace(&mut both, nack, asked, &self.demand);
+            repairs = both.clone();
+            repairs.subtract(&fresh);
+            fresh = both;
+            fresh.subtract(&repairs);
         }
         self.demand.repair(&repairs);
         self.demand.add(&fresh);

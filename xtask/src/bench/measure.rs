@@ -63,6 +63,8 @@ pub(super) struct Run {
     pub(super) sent: u64,
     /// CPU time of the server's processes.
     pub(super) cpu: f64,
+    /// CPU time of all clients together; of those that end when they have the file.
+    pub(super) client_cpu: Option<f64>,
     /// Part of the run in which somebody waited for a processor: the nearer to 1, the more was the
     /// machine measured.
     pub(super) cpu_short: Option<f64>,
@@ -141,6 +143,7 @@ fn attempt(setup: &Setup, room: &Room, row: &Row, dir: &Path) -> Result<Outcome>
         // Just started, on its way into the namespace.
         First::Clients(_) => Duration::ZERO,
     };
+    let ended_before = procfs::cpu_of_ended();
     let (short_before, watched_from) = (procfs::cpu_short(), now());
     let watched = watch(setup, room, row, &mut clients, pid, start)?;
     let cpu_short = procfs::cpu_short()
@@ -149,6 +152,11 @@ fn attempt(setup: &Setup, room: &Room, row: &Row, dir: &Path) -> Result<Outcome>
             let short = after.saturating_sub(before).as_secs_f64();
             short / now().duration_since(watched_from).as_secs_f64().max(1e-6)
         });
+    let client_cpu = (setup.done == Done::Exit).then(|| {
+        procfs::cpu_of_ended()
+            .saturating_sub(ended_before)
+            .as_secs_f64()
+    });
     let cpu = cpu(pid)?.saturating_sub(cpu_before);
     let sent = room.sent()?.saturating_sub(before);
     Ok(match watched {
@@ -157,6 +165,7 @@ fn attempt(setup: &Setup, room: &Room, row: &Row, dir: &Path) -> Result<Outcome>
             from_start: last.as_secs_f64(),
             sent,
             cpu: cpu.as_secs_f64(),
+            client_cpu,
             cpu_short,
             clients: clients.iter().filter_map(Held::seconds).collect(),
         }),

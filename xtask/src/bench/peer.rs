@@ -140,7 +140,9 @@ pub(super) struct Place<'a> {
 
 /// Everyone who takes part in `row`, the house first.
 pub(super) fn contestants(row: &Row, peers: &[Peer]) -> Vec<Contestant> {
-    let slam = std::iter::once(System::Slamboot).chain(peers.iter().cloned().map(System::Peer));
+    // Other SLAM servers wait for nobody.
+    let peers = peers.iter().filter(|_| !row.gathers);
+    let slam = std::iter::once(System::Slamboot).chain(peers.cloned().map(System::Peer));
     let slam = slam.flat_map(|system| {
         row.kinds.iter().map(move |&client| Contestant {
             system: system.clone(),
@@ -284,7 +286,12 @@ impl System {
                 .arg("serve")
                 .arg(place.file)
                 .args(["--interface", INTERFACE, "--no-http", "--max-rate"])
-                .arg(format!("{rate} Mbit/s")),
+                .arg(format!("{rate} Mbit/s"))
+                .args(if row.gathers {
+                    vec!["--min-clients".to_owned(), row.clients.to_string()]
+                } else {
+                    Vec::new()
+                }),
             System::Peer(peer) => Cmd::new(&peer.program).arg(place.file),
             System::Udpcast => Cmd::new("udp-sender")
                 .args(["--nokbd", "--no-progress", "--full-duplex"])

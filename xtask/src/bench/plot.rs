@@ -172,6 +172,7 @@ fn panel(row: &RowReport) -> Group {
         ),
         Figure::Sent => "bytes the server sent, in multiples of the file".to_owned(),
         Figure::Cpu => "server's CPU time in seconds per GiB sent".to_owned(),
+        Figure::ClientCpu => "clients' CPU time in seconds per GiB received".to_owned(),
     };
     let mut group = Group::new()
         .add(
@@ -215,10 +216,10 @@ fn bar(group: Group, row: &RowReport, standing: &Standing, y: f64) -> Group {
             .set("fill", FAINT)
             .set("font-style", "italic")
     });
-    let Some(figures) = &standing.figures else {
+    let figures = standing.figures.as_ref();
+    let Some(spread) = figures.and_then(|figures| figures.get(row.row.figure)) else {
         return group.add(remark.unwrap_or_else(|| text("not measured", AXIS + ONE + 10.0, base)));
     };
-    let spread = figures.get(row.row.figure);
     let x = |times: f64| AXIS + times.min(LONGEST) * ONE;
     let mut group = group.add(
         Rectangle::new()
@@ -243,8 +244,11 @@ fn bar(group: Group, row: &RowReport, standing: &Standing, y: f64) -> Group {
     let end = x(spread.max.max(spread.median)) + 8.0;
     let number = text(format!("{}×", short(spread.median)), end, base);
     let seconds = match row.row.figure {
-        Figure::Time => format!("{:.2} s", figures.seconds.median),
-        Figure::Sent | Figure::Cpu => String::new(),
+        Figure::Time => {
+            let seconds = figures.map_or(0.0, |figures| figures.seconds.median);
+            format!("{seconds:.2} s")
+        }
+        Figure::Sent | Figure::Cpu | Figure::ClientCpu => String::new(),
     };
     let rest = [Some(seconds), standing.remark()].into_iter().flatten();
     let rest: Vec<String> = rest.filter(|part| !part.is_empty()).collect();

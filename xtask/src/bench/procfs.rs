@@ -2,6 +2,7 @@
 //! What the kernel tells of processes and their networks in /proc.
 
 use std::fs;
+use std::ops::Range;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -20,16 +21,23 @@ pub(super) fn cpu(first: Pid, others: &[Pid]) -> Duration {
     Duration::from_secs_f64(stats.sum::<u64>() as f64 / per_second as f64)
 }
 
-/// `proc_pid_stat(5)`: utime, stime, and those of children that have ended; fields 14 to 17, counted
-/// from 1, the name in parentheses being the second.
+/// CPU time of all programs that this one has started and seen end.
+pub(super) fn cpu_of_ended() -> Duration {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let per_second = rustix::param::clock_ticks_per_second();
+    Duration::from_secs_f64(sum(&text, 13..15).unwrap_or(0) as f64 / per_second as f64)
+}
+
 fn ticks(stat: &str) -> Option<u64> {
+    sum(stat, 11..15)
+}
+
+/// `proc_pid_stat(5)`: utime, stime, and those of children that have ended are fields 14 to 17, counted
+/// from 1, the name in parentheses being the second; the first one after that is number 0 here.
+fn sum(stat: &str, fields: Range<usize>) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    fields
-        .get(11..15)?
-        .iter()
-        .map(|n| n.parse::<u64>().ok())
-        .sum()
+    let all: Vec<&str> = after_name.split_whitespace().collect();
+    all.get(fields)?.iter().map(|n| n.parse::<u64>().ok()).sum()
 }
 
 /// Whether some socket in this table is bound to `port`.
@@ -76,6 +84,7 @@ mod tests {
     fn cpu_time_of_a_name_with_spaces() {
         let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 80 0 0 0 7 5 20 10 20 0 1 0 999 0";
         assert_eq!(ticks(stat), Some(42));
+        assert_eq!(sum(stat, 13..15), Some(30));
         assert_eq!(ticks("42 (x) S 1"), None);
     }
 

@@ -60,6 +60,7 @@ pub(super) struct Figures {
     /// CPU seconds for a GiB on the wire.
     pub(super) cpu: Spread,
     /// Part of the run in which somebody waited for a processor, where the kernel tells.
+    pub(super) client_cpu: Option<Spread>,
     pub(super) cpu_short: Option<Spread>,
     /// The slowest client's own seconds.
     pub(super) slowest: Spread,
@@ -93,23 +94,29 @@ impl Figures {
     fn of(runs: &[&Run], row: &Row) -> Option<Figures> {
         let over = |figure: &dyn Fn(&Run) -> f64| Spread::of(runs.iter().map(|run| figure(run)));
         let bound = row.bound().as_secs_f64();
+        let received = row.bytes as f64 * row.clients as f64;
         Some(Figures {
             seconds: over(&|run| run.seconds)?,
             from_start: over(&|run| run.from_start)?,
             time: over(&|run| run.seconds / bound)?,
             sent: over(&|run| run.sent as f64 / row.bytes as f64)?,
             cpu: over(&|run| run.cpu * GIB / run.sent.max(1) as f64)?,
+            client_cpu: Spread::of(
+                runs.iter()
+                    .filter_map(|run| Some(run.client_cpu? * GIB / received)),
+            ),
             cpu_short: Spread::of(runs.iter().filter_map(|run| run.cpu_short)),
             slowest: over(&|run| run.clients.iter().copied().fold(0.0, f64::max))?,
         })
     }
 
-    pub(super) fn get(&self, figure: Figure) -> Spread {
-        match figure {
+    pub(super) fn get(&self, figure: Figure) -> Option<Spread> {
+        Some(match figure {
             Figure::Time => self.time,
             Figure::Sent => self.sent,
             Figure::Cpu => self.cpu,
-        }
+            Figure::ClientCpu => return self.client_cpu,
+        })
     }
 }
 
@@ -196,10 +203,11 @@ impl RowReport {
         let line = |goal: &Goal| {
             let standing = self.house(goal.client)?;
             let unit = goal.figure.unit();
-            let verdict = match &standing.figures {
+            let figures = standing.figures.as_ref();
+            let verdict = match figures.and_then(|figures| figures.get(goal.figure)) {
                 None => "nothing measured".to_owned(),
-                Some(figures) => {
-                    let found = figures.get(goal.figure).median;
+                Some(spread) => {
+                    let found = spread.median;
                     let verdict = if found <= goal.at_most {
                         "reached"
                     } else {
@@ -216,7 +224,7 @@ impl RowReport {
         self.row.goals.iter().filter_map(line).collect()
     }
 
-    fn table(&self) -> Table<10> {
+    fn table(&self) -> Table<11> {
         let mut table = Table::new([
             "server → clients",
             "seconds",
@@ -225,6 +233,7 @@ impl RowReport {
             "× slamboot",
             "× file sent",
             "CPU s/GiB",
+            "client",
             "from start",
             "CPU short",
             "remark",
@@ -243,6 +252,11 @@ impl RowReport {
                     .unwrap_or_default(),
                 figure(&|f| format!("{:.2}", f.sent.median)),
                 figure(&|f| format!("{:.2}", f.cpu.median)),
+                figure(&|f| {
+                    f.client_cpu
+                        .map(|cpu| format!("{:.2}", cpu.median))
+                        .unwrap_or_default()
+                }),
                 figure(&|f| format!("{:.2}", f.from_start.median)),
                 figure(&|f| match f.cpu_short {
                     Some(part) => format!("{:.0} %", part.median * 100.0),
@@ -325,6 +339,7 @@ pub(super) mod tests {
             from_start: seconds + 1.0,
             sent,
             cpu: sent as f64 / GIB / 2.0,
+            client_cpu: Some(1.0),
             cpu_short: Some(0.25),
             clients: vec![seconds / 2.0, seconds],
         })

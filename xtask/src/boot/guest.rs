@@ -17,6 +17,8 @@ use super::progress::Proof;
 /// What memdisk, iPXE and a guest that only reads need beside the image, generously.
 const MEMORY_BESIDE_MIB: u64 = 320;
 const LEAST_MEMORY_MIB: u64 = 512;
+/// No cable limits anybody here, nor does anything limit HTTP: what a machine takes is to be found.
+const NO_CABLE: &str = "10 Gbit/s";
 /// A stock 32-bit iPXE takes no file beyond 2^29 - 1 bytes; slamboot's client does.
 const STOCK_LIMIT: u64 = (1 << 29) - 1;
 
@@ -169,11 +171,12 @@ impl Guest {
         }
         let mut site = Table::new();
         site.insert("server".into(), server.into());
+        let mut slam = Table::new();
+        slam.insert("max_rate".into(), text(NO_CABLE));
         if self.bytes > STOCK_LIMIT {
-            let mut slam = Table::new();
             slam.insert("stock_clients".into(), false.into());
-            site.insert("slam".into(), slam.into());
         }
+        site.insert("slam".into(), slam.into());
         site.insert("image".into(), toml::Value::Array(vec![image.into()]));
         site.to_string()
     }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How far sending runs ahead of what the only client of a session has answered for.
+//!
+//! A rate alone is blind for as long as an answer takes: a machine whose processor is needed
+//! elsewhere for a few milliseconds, as a virtual one's often is, would find everything lost that
+//! its ring and the queues before it could not hold. So what has left and is not answered for is
+//! bounded, as by TCP's window; the client's answers are the clock then. Where there are more
+//! clients, none of them may hold up the others, and the rate alone counts.
+
+use std::time::Duration;
+
+use slam_client::Timestamp;
+
+/// What is under way at most: 370 KB, 3 ms at 1 Gbit/s; a tap device queues 1,000 packets, and
+/// receive windows of TCP under iPXE are of this size.
+const LEAST: u64 = 256;
+/// Over long ways, what leaves in so many round trips.
+pub(crate) const ROUND_TRIPS: u32 = 2;
+/// A client that does not answer is sent something so often: a stock client gives up for want of
+/// multicast, not of questions.
+const TRICKLE: Duration = Duration::from_millis(100);
+
+/// What is under way to the only client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Blocks that left after what it last answered for.
+    under_way: u64,
+    most: u64,
+}
+
+impl Window {
+    /// `under_way` blocks are; `round_trips` blocks leave in [`ROUND_TRIPS`].
+    pub(crate) fn new(under_way: u64, round_trips: u64) -> Self {
+        Window {
+            under_way,
+            most: round_trips.max(LEAST),
+        }
+    }
+
+    /// How many blocks may leave in one batch; 0: none before it has answered.
+    pub(crate) fn batch(&self) -> u64 {
+        self.most.saturating_sub(self.under_way).min(self.most / 4)
+    }
+
+    /// Whether nothing may leave before it has answered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.under_way >= self.most
+    }
+
+    /// Whether it is to be asked: the answer comes while the other half leaves.
+    pub(crate) fn wants_answer(&self) -> bool {
+        self.under_way >= self.most / 2
+    }
+
+    /// Until when nothing leaves, the last batch having left at `last`.
+    pub(crate) fn holds_until(&self, last: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let until = last? + TRICKLE;
+        (self.is_full() && now < until).then_some(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_window_is_sent_while_the_other_is_asked_for() {
+        let at = |under_way| Window::new(under_way, 10);
+        assert!(!at(127).wants_answer() && at(128).wants_answer());
+        assert_eq!(
+            [at(0).batch(), at(250).batch(), at(300).batch()],
+            [64, 6, 0]
+        );
+        assert!(!at(255).is_full() && at(256).is_full());
+        assert!(!Window::new(500, 1000).is_full());
+    }
+
+    #[test]
+    fn a_full_one_holds_for_a_while_only() {
+        let ms = |ms| Timestamp::from_start(Duration::from_millis(ms));
+        let (full, open) = (Window::new(256, 0), Window::new(255, 0));
+        assert_eq!(full.holds_until(Some(ms(5)), ms(6)), Some(ms(105)));
+        assert_eq!(full.holds_until(Some(ms(5)), ms(105)), None);
+        assert_eq!(full.holds_until(None, ms(6)), None);
+        assert_eq!(open.holds_until(Some(ms(5)), ms(6)), None);
+    }
+}
