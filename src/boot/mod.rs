@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The services around the transfers: how a client gets its boot loader, script and memdisk.
+//! Boot services: which client gets what, and how it gets it.
 
+pub mod arch;
 mod body;
+pub mod dhcp;
 pub mod http;
+pub mod plan;
+pub mod tftp;
