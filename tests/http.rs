@@ -7,8 +7,9 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use site::{Image, Site, Transfer};
-use slamboot::boot::http::{HttpError, HttpServer, HttpStand, Loader};
+use site::{Site, Transfer};
+use slamboot::boot::http::{HttpError, HttpServer, HttpStand};
+use slamboot::boot::script::{Loader, Shows};
 use slamboot::net::{Content, Shelf};
 use tempfile::TempDir;
 
@@ -41,7 +42,15 @@ struct Room {
     folder: TempDir,
 }
 
-fn script(loader: Loader, _site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
+fn script(
+    loader: Loader,
+    _site: &Site,
+    shows: &Shows<'_>,
+    server: Ipv4Addr,
+) -> Result<String, String> {
+    let Shows::Image(image) = shows else {
+        return Ok(format!("#!ipxe\necho {shows:?} from {server}\n"));
+    };
     match (image.name.as_str(), loader) {
         ("broken", _) => Err("args of broken cannot stand in a script".to_owned()),
         (name, Loader::Gpxe) => Ok(format!("#!gpxe\necho {name} from {server}\n")),
@@ -84,7 +93,8 @@ path = \"gone.img\"
             site: site.clone(),
         };
         let room = Room {
-            server: HttpServer::start(&[stand], &shelf, script).unwrap(),
+            server: HttpServer::start(&[stand], &shelf, script, &Arc::default(), &Arc::default())
+                .unwrap(),
             shelf,
             site,
             disk,
@@ -432,7 +442,8 @@ fn a_taken_port_is_explained() {
         site: Site::default(),
     };
     let shelf = Arc::new(Shelf::default());
-    let error = HttpServer::start(&[stand], &shelf, script).unwrap_err();
+    let error =
+        HttpServer::start(&[stand], &shelf, script, &Arc::default(), &Arc::default()).unwrap_err();
     assert!(matches!(error, HttpError::PortTaken { .. }));
     assert_eq!(
         error.to_string(),

@@ -2,7 +2,6 @@
 //! The boot services, and which client gets what.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,8 +14,6 @@ pub const DEFAULT_DHCP_PORT: u16 = 67;
 pub const DEFAULT_PXE_PORT: u16 = 4011;
 /// Where TFTP requests arrive (RFC 1350, section 4).
 pub const DEFAULT_TFTP_PORT: u16 = 69;
-/// Where HTTPS is served, given a certificate.
-pub const DEFAULT_HTTPS_PORT: u16 = 8443;
 
 /// `[dhcp]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,21 +62,8 @@ pub struct Tftp {
 /// `[http]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
-    /// HTTPS besides, where there is a certificate.
-    pub tls: Option<Tls>,
     /// Connections at one time; more are taken when others have ended.
     pub max_connections: u32,
-}
-
-/// HTTPS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Chain of certificates, PEM, the server's first.
-    pub certificate: PathBuf,
-    /// Private key, PEM.
-    pub key: PathBuf,
-    /// TCP port.
-    pub port: u16,
 }
 
 /// `[boot]`: what is booted when no rule names the client.
@@ -210,7 +194,6 @@ impl Default for Tftp {
 impl Default for Http {
     fn default() -> Self {
         Http {
-            tls: None,
             max_connections: 1024,
         }
     }

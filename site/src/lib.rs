@@ -19,8 +19,8 @@ mod transfer;
 pub use ipnet::IpNet;
 
 pub use boot::{
-    Arch, Boot, DEFAULT_DHCP_PORT, DEFAULT_HTTPS_PORT, DEFAULT_PXE_PORT, DEFAULT_TFTP_PORT, Dhcp,
-    DhcpMode, Group, Host, Http, Menu, Tftp, Tls,
+    Arch, Boot, DEFAULT_DHCP_PORT, DEFAULT_PXE_PORT, DEFAULT_TFTP_PORT, Dhcp, DhcpMode, Group,
+    Host, Http, Menu, Tftp,
 };
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};

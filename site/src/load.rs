@@ -84,7 +84,7 @@ fn validate(raw: RawSite, folder: &Path, places: &mut Places) -> Result<Site, Lo
         slam: slam(raw.slam, &defaults.slam, places)?,
         dhcp: load_boot::dhcp(raw.dhcp)?,
         tftp: load_boot::tftp(raw.tftp)?,
-        http: load_boot::http(raw.http, folder)?,
+        http: load_boot::http(raw.http)?,
         firmware: firmware(raw.firmware, defaults.firmware)?,
         menu: load_boot::menu(&raw.boot)?,
         hosts: Vec::new(),
@@ -430,7 +430,7 @@ pub(crate) fn filled(key: &str, text: Spanned<String>) -> Result<String, Located
     Ok(text.into_inner())
 }
 
-pub(crate) fn file(
+fn file(
     key: &str,
     text: Option<Spanned<String>>,
     folder: &Path,

@@ -3,16 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::boot::{
-    Arch, Boot, DEFAULT_HTTPS_PORT, Dhcp, DhcpMode, Group, Host, Http, Menu, Tftp, Tls,
-};
+use crate::boot::{Arch, Boot, Dhcp, DhcpMode, Group, Host, Http, Menu, Tftp};
 use crate::error::{Complaint, nearest};
-use crate::load::{Located, Span, file, filled, ipv4, networks, number};
+use crate::load::{Located, Span, filled, ipv4, networks, number};
 use crate::mac::{Mac, MacPattern};
 use crate::raw::{Names, RawBoot, RawDhcp, RawGroup, RawHost, RawHttp, RawTftp};
 use crate::site::Image;
@@ -107,35 +104,7 @@ pub(crate) fn tftp(raw: RawTftp) -> Result<Tftp, Located> {
     })
 }
 
-pub(crate) fn http(raw: RawHttp, folder: &Path) -> Result<Http, Located> {
-    let default = Http::default();
-    let span = |text: &Option<Spanned<String>>| text.as_ref().map(Spanned::span);
-    let (certificate, key) = (span(&raw.certificate), span(&raw.key));
-    let port_span = raw.https_port.as_ref().map(Spanned::span);
-    let port = number("[http] https_port", raw.https_port, 1..=u16::MAX, "")?;
-    let tls = match (
-        file("[http] certificate", raw.certificate, folder)?,
-        file("[http] key", raw.key, folder)?,
-    ) {
-        (Some(certificate), Some(key)) => Some(Tls {
-            certificate,
-            key,
-            port: port.unwrap_or(DEFAULT_HTTPS_PORT),
-        }),
-        (None, None) => match port_span {
-            None => None,
-            Some(span) => {
-                let complaint = Complaint::new("[http] https_port without a certificate")
-                    .expected("certificate = \"FILE\" and key = \"FILE\" beside it, both PEM");
-                return Err((complaint, span));
-            }
-        },
-        _ => {
-            let complaint = Complaint::new("[http]: a certificate and its key go together")
-                .expected("certificate = \"FILE\" and key = \"FILE\", both PEM");
-            return Err((complaint, certificate.or(key).unwrap_or(0..0)));
-        }
-    };
+pub(crate) fn http(raw: RawHttp) -> Result<Http, Located> {
     let connections = number(
         "[http] max_connections",
         raw.max_connections,
@@ -143,8 +112,7 @@ pub(crate) fn http(raw: RawHttp, folder: &Path) -> Result<Http, Located> {
         "",
     )?;
     Ok(Http {
-        tls,
-        max_connections: connections.unwrap_or(default.max_connections),
+        max_connections: connections.unwrap_or(Http::default().max_connections),
     })
 }
 
@@ -179,9 +147,10 @@ pub(crate) fn hosts(raw: Vec<Spanned<RawHost>>, images: &[Image]) -> Result<Vec<
                 let complaint = Complaint::new("[[host]] mac: not an Ethernet address")
                     .expected("such as \"52:54:00:12:34:56\", or a list of them")
                     .found(format!("{:?}", text.get_ref()));
-                let complaint = match text.get_ref().contains('*') {
-                    true => complaint.help("patterns stand in [[group]]"),
-                    false => complaint,
+                let complaint = if text.get_ref().contains('*') {
+                    complaint.help("patterns stand in [[group]]")
+                } else {
+                    complaint
                 };
                 (complaint, text.span())
             })?;
@@ -208,7 +177,7 @@ pub(crate) fn hosts(raw: Vec<Spanned<RawHost>>, images: &[Image]) -> Result<Vec<
         let twice = |what: String, first: &str, span: Span| {
             let complaint = Complaint::new(format!("[[host]] {what}: named twice"))
                 .expected("each in one [[host]]")
-                .found(format!("{} has it, too", first));
+                .found(format!("{first} has it, too"));
             (complaint, span)
         };
         for (mac, span) in macs {

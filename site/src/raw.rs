@@ -149,9 +149,6 @@ pub(crate) struct RawTftp {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawHttp {
-    pub(crate) certificate: Text,
-    pub(crate) key: Text,
-    pub(crate) https_port: Number,
     pub(crate) max_connections: Number,
 }
 
@@ -267,10 +264,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("[tftp]", &["port"]),
-    (
-        "[http]",
-        &["certificate", "key", "https_port", "max_connections"],
-    ),
+    ("[http]", &["max_connections"]),
     ("[boot]", &["default", "menu", "timeout"]),
     (
         "[[image]]",

@@ -5,3 +5,5 @@ pub mod lease;
 pub mod message;
 pub mod pool;
 pub mod proxy;
+pub mod server;
+pub mod socket;

@@ -2,8 +2,13 @@
 //! Boot services: which client gets what, and how it gets it.
 
 pub mod arch;
+pub mod assign;
 mod body;
 pub mod dhcp;
+mod guarded;
 pub mod http;
+pub mod neighbour;
 pub mod plan;
+pub mod roms;
+pub mod script;
 pub mod tftp;

@@ -7,4 +7,5 @@
 //! the time-out it asks for; tftpd serves a directory, with a thread for each client.
 
 pub mod packet;
+pub mod server;
 pub mod transfer;

@@ -52,7 +52,7 @@ pub enum LeaseFileError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct File {
+struct Stored {
     /// Counted up when older programs cannot read it any more.
     version: u32,
     leases: Vec<Entry>,
@@ -147,7 +147,7 @@ impl Leases {
             expires: lease.expires.as_secs(),
             name: lease.name.clone(),
         };
-        let file = File {
+        let file = Stored {
             version: VERSION,
             leases: self.iter().map(entry).collect(),
         };
@@ -157,7 +157,7 @@ impl Leases {
 
     /// Reads such a file.
     pub fn from_text(text: &str) -> Result<Leases, LeaseFileError> {
-        let file: File = serde_json::from_str(text)?;
+        let file: Stored = serde_json::from_str(text)?;
         let mut leases = Leases::default();
         for (index, entry) in file.leases.into_iter().enumerate() {
             let wrong = |what: String| LeaseFileError::Entry {

@@ -174,7 +174,7 @@ impl Request {
         }
     }
 
-    /// PXE_BOOT_ITEM: the boot server and layer that were chosen (PXE 2.1, table 2-1, option 43.71).
+    /// `PXE_BOOT_ITEM`: the boot server and layer that were chosen (PXE 2.1, table 2-1, option 43.71).
     pub fn boot_item(&self) -> Option<Vec<u8>> {
         match self.message.opts().get(OptionCode::VendorExtensions) {
             Some(DhcpOption::VendorExtensions(options)) => {
@@ -327,7 +327,7 @@ impl Reply {
     }
 
     /// PXE options (43): `boot_item` is the choice that is answered; without one the client is
-    /// told to look for no further boot servers (PXE_DISCOVERY_CONTROL, bit 3: "just use the boot
+    /// told to look for no further boot servers (`PXE_DISCOVERY_CONTROL`, bit 3: "just use the boot
     /// file name").
     #[must_use]
     pub fn pxe(self, boot_item: Option<&[u8]>) -> Reply {
@@ -519,7 +519,7 @@ pub(super) mod tests {
         let read = v4::Message::decode(&mut Decoder::new(&sent)).unwrap();
         assert_eq!(read.xid(), 0x1234_5678);
         assert_eq!(read.siaddr(), SERVER);
-        assert_eq!(read.fname(), Some(b"undionly.kpxe".as_slice()));
+        assert_eq!(read.fname(), Some(b"undionly.kpxe\0".as_slice()));
         let raw = |code| raw_option(&sent[FIXED..], code);
         assert_eq!(raw(82).unwrap(), relay);
         assert_eq!(raw(97).unwrap(), (0..17).collect::<Vec<u8>>());

@@ -38,8 +38,6 @@ pub struct Network {
     pub dns: Vec<Ipv4Addr>,
     /// How long an address is leased.
     pub lease_time: Duration,
-    /// Whether clients that no rule names get no address.
-    pub strict: bool,
 }
 
 /// What is to be done.
@@ -173,7 +171,7 @@ impl Pool {
             return vec![Act::Tell(Told::Relayed { relay })];
         }
         let at = self.network.server;
-        if self.network.strict && !plan.allows(mac, at, request.arch().known()) {
+        if !plan.allows(mac, at, request.arch().known()) {
             let why = Silence::Stranger;
             let client = request.client();
             return client
@@ -549,7 +547,6 @@ mod tests {
             router: Some(at(254)),
             dns: vec![at(253)],
             lease_time: Duration::from_hours(1),
-            strict: false,
         }
     }
 
@@ -561,7 +558,7 @@ mod tests {
 
     impl Lab {
         fn new(last: u8, text: &str) -> Lab {
-            let (plan, now) = (plan(text), Duration::from_secs(1_800_000_000));
+            let (plan, now) = (plan(text), Duration::from_hours(500_000));
             let pool = Pool::new(network(last), Leases::default(), &plan, now);
             Lab { pool, plan, now }
         }
@@ -626,7 +623,7 @@ mod tests {
         let acts = lab.settle();
         let offer = &replies(&acts)[0];
         assert_eq!(offer.yiaddr(), at(100));
-        assert_eq!(offer.fname(), Some(b"undionly.kpxe".as_slice()));
+        assert_eq!(offer.fname(), Some(b"undionly.kpxe\0".as_slice()));
         for (code, option) in [
             (
                 OptionCode::SubnetMask,
@@ -828,7 +825,6 @@ mod tests {
     fn strict_leases_nothing_to_strangers() {
         let rules = "[dhcp]\nstrict = true\n[[host]]\nmac = \"52:54:00:00:00:01\"\n";
         let mut lab = Lab::new(199, rules);
-        lab.pool.network.strict = true;
         assert_eq!(lab.discover(2), None);
         assert_eq!(lab.discover(1), Some(at(100)));
         let stranger = request(MessageType::Discover, mac(2), &[class("PXEClient")]);

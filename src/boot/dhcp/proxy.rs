@@ -165,7 +165,11 @@ mod tests {
 
     fn file(message: &v4::Message) -> Option<String> {
         let name = message.fname()?;
-        Some(String::from_utf8_lossy(name).into_owned())
+        Some(
+            String::from_utf8_lossy(name)
+                .trim_end_matches('\0')
+                .to_owned(),
+        )
     }
 
     #[test]
