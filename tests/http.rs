@@ -454,3 +454,38 @@ fn a_taken_port_is_explained() {
         )
     );
 }
+
+/// Nobody takes all connections, and who leaves makes room.
+#[test]
+fn connections_of_one_address_are_bounded() {
+    let room = Room::new();
+    let mut open: Vec<TcpStream> = (0..256).map(|_| room.connect()).collect();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let mut beyond = room.connect();
+        let _ = beyond.set_read_timeout(Some(Duration::from_secs(20)));
+        let _ = beyond.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut byte = [0];
+        refused += usize::from(!matches!(beyond.read(&mut byte), Ok(1)));
+    }
+    assert_eq!(refused, 20);
+    // Those that are there are served, however long they wait.
+    let first = &mut open[0];
+    first
+        .write_all(b"GET /memdisk HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut said = String::new();
+    first.read_to_string(&mut said).unwrap();
+    assert!(said.ends_with("memdisk"), "{said}");
+    drop(open);
+    for _ in 0..200 {
+        let mut again = room.connect();
+        let _ = again.write_all(b"GET /memdisk HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut said = String::new();
+        if again.read_to_string(&mut said).is_ok() && said.ends_with("memdisk") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("no room was made");
+}

@@ -149,6 +149,7 @@ impl Assignments {
 /// Writes beside, then renames.
 pub(super) fn write_beside(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_data()?;
@@ -263,8 +264,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let assignments = Assignments::open(dir.path().join("a.json")).unwrap();
         assignments.set(&site(), PC, image(false)).unwrap();
+        // Something else is where the file's directory was.
+        let place = dir.path().to_owned();
         drop(dir);
+        std::fs::write(&place, "").unwrap();
         assert!(assignments.clear(PC).is_err());
+        std::fs::remove_file(&place).unwrap();
         assert_eq!(assignments.get(PC), Some(image(false)));
     }
 }

@@ -4,11 +4,12 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
-use dhcproto::{Decodable as _, Decoder, Encodable as _, Encoder};
+use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
+use dhcproto::{Encodable as _, Encoder};
 use site::DhcpMode;
 
 use super::Finding;
+use crate::boot::dhcp::message::decode;
 use crate::boot::dhcp::socket::{InterfaceSocket, PortError};
 
 const CHECK: &str = "DHCP";
@@ -97,12 +98,11 @@ pub fn ask(interface: &str, index: u32, own: Ipv4Addr) -> Result<Vec<Offer>, Por
 }
 
 fn parse(datagram: &[u8], xid: u32) -> Option<Offer> {
-    // The codec trusts the length of the hardware address.
-    if datagram.len() < 240 || datagram[0] != 2 || datagram[2] != 6 {
+    let message = decode(datagram).ok()?;
+    if message.opcode() != Opcode::BootReply || message.xid() != xid {
         return None;
     }
-    let message = Message::decode(&mut Decoder::new(datagram)).ok()?;
-    if message.xid() != xid || message.opts().msg_type()? != MessageType::Offer {
+    if message.opts().msg_type()? != MessageType::Offer {
         return None;
     }
     let opts = message.opts();

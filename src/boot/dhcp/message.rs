@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use dhcproto::v4::{self, DhcpOption, MessageType, OptionCode, UnknownOption};
+use dhcproto::v4::{self, DhcpOption, MessageType, OptionCode};
 use dhcproto::{Decodable as _, Decoder, Encodable as _, Encoder};
 use site::Mac;
 
@@ -60,20 +60,15 @@ impl Request {
         if datagram.len() > LONGEST {
             return Err(NotRequest::Long);
         }
-        let (Some(fixed), Some(options)) = (datagram.get(..FIXED), datagram.get(FIXED..)) else {
+        let Some((fixed, options)) = datagram.split_at_checked(FIXED) else {
             return Err(NotRequest::Short);
         };
-        if fixed[0] != 1 || fixed[FIXED - 4..] != v4::MAGIC {
+        if fixed[0] != 1 {
             return Err(NotRequest::NotRequest);
-        }
-        // The codec's `chaddr` trusts the length.
-        if fixed[1] != ETHERNET || fixed[2] != 6 {
-            return Err(NotRequest::NotEthernet);
         }
         let mut mac = [0; 6];
         mac.copy_from_slice(&fixed[28..34]);
-        let message =
-            v4::Message::decode(&mut Decoder::new(datagram)).map_err(|_| NotRequest::NoType)?;
+        let message = decode(datagram)?;
         let kind = message.opts().msg_type().ok_or(NotRequest::NoType)?;
         Ok(Request {
             message,
@@ -219,15 +214,10 @@ impl Request {
         if let Some(uuid) = uuid {
             opts.insert(uuid.clone());
         }
-        if let Some(information) = &self.relay_information {
-            opts.insert(DhcpOption::Unknown(UnknownOption::new(
-                OptionCode::RelayAgentInformation,
-                information.clone(),
-            )));
-        }
         Reply {
             message,
             kind,
+            relay_information: self.relay_information.clone(),
             relay: self.relay(),
             ciaddr: self.ciaddr(),
         }
@@ -236,6 +226,54 @@ impl Request {
 
 fn some(address: Ipv4Addr) -> Option<Ipv4Addr> {
     (!address.is_unspecified()).then_some(address)
+}
+
+/// A message of either direction, as far as its options are looked at.
+pub(crate) fn decode(datagram: &[u8]) -> Result<v4::Message, NotRequest> {
+    let Some((fixed, options)) = datagram.split_at_checked(FIXED) else {
+        return Err(NotRequest::Short);
+    };
+    if fixed[FIXED - 4..] != v4::MAGIC {
+        return Err(NotRequest::NotRequest);
+    }
+    // The codec's `chaddr` trusts the length.
+    if fixed[1] != ETHERNET || fixed[2] != 6 {
+        return Err(NotRequest::NotEthernet);
+    }
+    let known = [fixed, &readable(options)].concat();
+    v4::Message::decode(&mut Decoder::new(&known)).map_err(|_| NotRequest::NoType)
+}
+
+/// The options that are looked at, with the lengths that their values have.
+const READ: &[(u8, std::ops::RangeInclusive<usize>)] = &[
+    (43, 1..=255),  // vendor options
+    (50, 4..=4),    // requested address
+    (53, 1..=1),    // message type
+    (54, 4..=4),    // server identifier
+    (60, 1..=255),  // vendor class
+    (77, 1..=255),  // user class
+    (93, 2..=254),  // architecture
+    (97, 1..=255),  // machine identifier
+    (67, 1..=255),  // boot file
+    (175, 1..=255), // iPXE
+    (12, 1..=255),  // host name; last, for what is no UTF-8 ends the codec's reading
+];
+
+/// Options without those that nobody asks for, and without malformed ones: the codec panics at some
+/// (dhcproto 0.15.0 asserts the lengths of 152 to 155 in debug builds), and stops at others, losing
+/// what follows.
+fn readable(options: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(options.len());
+    for (code, lengths) in READ {
+        if let Some(value) = raw_option(options, *code)
+            && lengths.contains(&value.len())
+        {
+            kept.extend([*code, value.len() as u8]);
+            kept.extend(value);
+        }
+    }
+    kept.push(255);
+    kept
 }
 
 /// The bytes of an option in a list of options, those of one that was split put together
@@ -264,6 +302,7 @@ fn raw_option(mut options: &[u8], wanted: u8) -> Option<Vec<u8>> {
 pub struct Reply {
     message: v4::Message,
     kind: MessageType,
+    relay_information: Option<Vec<u8>>,
     relay: Option<Ipv4Addr>,
     ciaddr: Option<Ipv4Addr>,
 }
@@ -366,6 +405,15 @@ impl Reply {
         if self.message.encode(&mut Encoder::new(&mut bytes)).is_err() {
             return Vec::new();
         }
+        // The last option (RFC 3046, section 2.1), before the end.
+        if let Some(information) = &self.relay_information {
+            let end = bytes.pop();
+            for part in information.chunks(255) {
+                bytes.extend([82, part.len() as u8]);
+                bytes.extend(part);
+            }
+            bytes.extend(end);
+        }
         if bytes.len() < SHORTEST {
             bytes.resize(SHORTEST, 0);
         }
@@ -375,6 +423,8 @@ impl Reply {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use dhcproto::v4::UnknownOption;
+
     use super::*;
     use crate::boot::arch::{Features, Fetch};
 

@@ -269,4 +269,52 @@ mod tests {
         assert_eq!(offer.giaddr(), Ipv4Addr::new(10, 9, 0, 1));
         assert!(!offer.flags().broadcast());
     }
+
+    /// Whatever comes, nothing panics, and what is answered can be read again.
+    #[test]
+    fn any_datagram() {
+        let seeds: Vec<Vec<u8>> = [0, 7, 16]
+            .into_iter()
+            .flat_map(|arch| {
+                let kinds = [MessageType::Discover, MessageType::Request];
+                kinds.map(|kind| bytes(&pxe(kind, arch)))
+            })
+            .collect();
+        for seed in 0..20_000u64 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut datagram = seeds[random.usize(..seeds.len())].clone();
+            for _ in 0..random.usize(..6) {
+                let at = random.usize(..datagram.len());
+                match random.u8(..4) {
+                    0 => datagram[at] = random.u8(..),
+                    1 => datagram.truncate(at.max(1)),
+                    2 => datagram.insert(at, random.u8(..)),
+                    _ => {
+                        // An option of any length, where the end was.
+                        datagram.pop();
+                        datagram.push(random.u8(..));
+                        let length = random.u8(..);
+                        datagram.push(length);
+                        datagram.extend((0..random.u8(..=length)).map(|_| random.u8(..)));
+                        datagram.push(255);
+                    }
+                }
+            }
+            let Ok(request) = Request::decode(&datagram) else {
+                continue;
+            };
+            for port in [Port::Dhcp, Port::Pxe] {
+                if let Answer::Boot { reply, .. } = answer(&request, port, &plan(), SERVER) {
+                    let sent = reply.encode();
+                    assert!(sent.len() >= 300, "seed {seed}");
+                    let read = v4::Message::decode(&mut Decoder::new(&sent));
+                    assert!(read.is_ok_and(|m| m.xid() == xid(&datagram)), "seed {seed}");
+                }
+            }
+        }
+    }
+
+    fn xid(datagram: &[u8]) -> u32 {
+        u32::from_be_bytes(datagram[4..8].try_into().unwrap())
+    }
 }

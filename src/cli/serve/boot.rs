@@ -299,5 +299,8 @@ fn state_directory(site: &Site) -> anyhow::Result<Option<PathBuf>> {
         (None, None, Some(home)) => PathBuf::from(home).join(".local/state/slamboot"),
         (None, None, None) => return Ok(None),
     };
-    Ok(make(&path).is_ok().then_some(path))
+    // It is made when there is something to keep, but for a user who could not.
+    let now = site.dhcp.mode == DhcpMode::Pool || site.server.user.is_some();
+    let kept = !now || make(&path).is_ok();
+    Ok(kept.then_some(path))
 }
