@@ -30,7 +30,7 @@ fn bios(room: &Room, tap: &Tap) -> anyhow::Result<Machine> {
         .join(Nic::E1000.stock_rom());
     #[rustfmt::skip]
     let arguments = [
-        "-machine", "pc,graphics=off", "-m", "512",
+        "-machine", "pc,graphics=on", "-m", "512",
         "-device", &format!("e1000,netdev=net,mac={},romfile={}", tap.mac, rom.display()),
     ].map(str::to_owned);
     machine(room, tap, "bios", &arguments)

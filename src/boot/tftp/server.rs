@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use slam_client::Timestamp;
+use socket2::SockRef;
 
 use super::packet::{self, ErrorCode, FromClient, LONGEST_REQUEST, ReadRequest, Refusal};
 use super::transfer::{End, Send, Transfer};
@@ -24,6 +25,8 @@ pub const MOST_TRANSFERS: usize = 1024;
 const MOST_PER_ADDRESS: usize = 16;
 /// Looks so often whether it is to end.
 const TICK: Duration = Duration::from_millis(200);
+/// Receive buffer for requests, in bytes.
+const RECEIVE_BUFFER: usize = 1 << 20;
 /// Requests that are read before transfers go on.
 const AT_ONCE: usize = 64;
 
@@ -144,6 +147,8 @@ impl TftpSockets {
             socket
                 .set_nonblocking(true)
                 .map_err(system("prepare the socket"))?;
+            // Requests of a whole room at once. Best effort: the system may allow less.
+            let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
             Ok((stand, socket))
         });
         Ok(TftpSockets(bound.collect::<Result<_, _>>()?))
