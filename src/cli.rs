@@ -2,6 +2,8 @@
 //! The command line: its verbs, one module each, and how errors are told.
 
 mod bcd;
+mod doctor;
+mod generate;
 mod image;
 mod serve;
 
@@ -23,18 +25,28 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
+    Doctor(doctor::DoctorArgs),
     Image(image::ImageArgs),
     Bcd(bcd::BcdArgs),
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
 }
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
-        Verb::Serve(args) => serve::run(args),
+        Verb::Serve(args) => serve::run(*args),
+        Verb::Doctor(args) => match doctor::run(&args) {
+            Ok(true) => Ok(()),
+            // The findings have said it all.
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => Err(error),
+        },
         Verb::Image(args) => image::run(&args),
         Verb::Bcd(args) => bcd::run(args),
+        Verb::Generate(args) => generate::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

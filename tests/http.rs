@@ -7,8 +7,9 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use site::{Image, Site, Transfer};
-use slamboot::boot::http::{HttpError, HttpServer, HttpStand, Loader};
+use site::{Site, Transfer};
+use slamboot::boot::http::{HttpError, HttpServer, HttpStand};
+use slamboot::boot::script::{Loader, Shows};
 use slamboot::net::{Content, Shelf};
 use tempfile::TempDir;
 
@@ -41,7 +42,15 @@ struct Room {
     folder: TempDir,
 }
 
-fn script(loader: Loader, _site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, String> {
+fn script(
+    loader: Loader,
+    _site: &Site,
+    shows: &Shows<'_>,
+    server: Ipv4Addr,
+) -> Result<String, String> {
+    let Shows::Image(image) = shows else {
+        return Ok(format!("#!ipxe\necho {shows:?} from {server}\n"));
+    };
     match (image.name.as_str(), loader) {
         ("broken", _) => Err("args of broken cannot stand in a script".to_owned()),
         (name, Loader::Gpxe) => Ok(format!("#!gpxe\necho {name} from {server}\n")),
@@ -84,7 +93,8 @@ path = \"gone.img\"
             site: site.clone(),
         };
         let room = Room {
-            server: HttpServer::start(&[stand], &shelf, script).unwrap(),
+            server: HttpServer::start(&[stand], &shelf, script, &Arc::default(), &Arc::default())
+                .unwrap(),
             shelf,
             site,
             disk,
@@ -432,7 +442,8 @@ fn a_taken_port_is_explained() {
         site: Site::default(),
     };
     let shelf = Arc::new(Shelf::default());
-    let error = HttpServer::start(&[stand], &shelf, script).unwrap_err();
+    let error =
+        HttpServer::start(&[stand], &shelf, script, &Arc::default(), &Arc::default()).unwrap_err();
     assert!(matches!(error, HttpError::PortTaken { .. }));
     assert_eq!(
         error.to_string(),
@@ -442,4 +453,39 @@ fn a_taken_port_is_explained() {
              [server]), or do without with --no-http"
         )
     );
+}
+
+/// Nobody takes all connections, and who leaves makes room.
+#[test]
+fn connections_of_one_address_are_bounded() {
+    let room = Room::new();
+    let mut open: Vec<TcpStream> = (0..256).map(|_| room.connect()).collect();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let mut beyond = room.connect();
+        let _ = beyond.set_read_timeout(Some(Duration::from_secs(20)));
+        let _ = beyond.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut byte = [0];
+        refused += usize::from(!matches!(beyond.read(&mut byte), Ok(1)));
+    }
+    assert_eq!(refused, 20);
+    // Those that are there are served, however long they wait.
+    let first = &mut open[0];
+    first
+        .write_all(b"GET /memdisk HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut said = String::new();
+    first.read_to_string(&mut said).unwrap();
+    assert!(said.ends_with("memdisk"), "{said}");
+    drop(open);
+    for _ in 0..200 {
+        let mut again = room.connect();
+        let _ = again.write_all(b"GET /memdisk HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut said = String::new();
+        if again.read_to_string(&mut said).is_ok() && said.ends_with("memdisk") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("no room was made");
 }

@@ -19,6 +19,8 @@ const REMOTE: &str = include_str!("../scripts/remote.ipxe");
 const BOOT: &str = include_str!("../scripts/boot.ipxe");
 const DISK: &str = include_str!("../scripts/disk.ipxe");
 const LINUX: &str = include_str!("../scripts/linux.ipxe");
+const LOCAL: &str = include_str!("../scripts/local.ipxe");
+const MENU: &str = include_str!("../scripts/menu.ipxe");
 const FETCH: &str = include_str!("../scripts/fetch.ipxe");
 const FETCH_HTTP: &str = include_str!("../scripts/fetch-http.ipxe");
 const FETCH_SLAM: &str = include_str!("../scripts/fetch-slam.ipxe");
@@ -140,6 +142,44 @@ pub fn boot(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, Scri
             ("name", &image.name),
             ("server", &server),
             ("image", &lines),
+        ],
+    ))
+}
+
+/// What the server hands out to a machine that boots its own disk: the script ends, and the
+/// firmware goes on to its next boot device.
+pub fn local() -> String {
+    script(LOCAL, &[])
+}
+
+/// What the server at `server` hands out where people may choose among the site's images.
+pub fn menu(site: &Site, server: Ipv4Addr) -> Result<String, ScriptError> {
+    let server = server.to_string();
+    let http = http_prefix(site, &server).ok_or(ScriptError::NoHttp)?;
+    let mut items = Vec::new();
+    for image in &site.images {
+        check_name(&image.name)?;
+        let kind = match image.kind {
+            ImageKind::Disk { .. } => "disk image",
+            ImageKind::Linux { .. } => "Linux",
+        };
+        items.push(format!("item {0} {0} ({kind})", image.name));
+    }
+    let default = site
+        .default_image()
+        .map_or("local", |image| image.name.as_str());
+    let timeout = match site.menu.timeout.as_millis() {
+        0 => String::new(),
+        milliseconds => format!(" --timeout {milliseconds}"),
+    };
+    Ok(script(
+        MENU,
+        &[
+            ("server", &server),
+            ("items", &items.join("\n")),
+            ("default", default),
+            ("timeout", &timeout),
+            ("http", &http),
         ],
     ))
 }
@@ -319,6 +359,27 @@ mod tests {
             ],
             ..Site::default()
         }
+    }
+
+    #[test]
+    fn a_menu_names_every_image_and_waits_as_long_as_it_is_told() {
+        let mut site = site();
+        let server = Ipv4Addr::new(10, 77, 0, 1);
+        let text = menu(&site, server).unwrap();
+        for line in [
+            "item demo demo (disk image)",
+            "item debian debian (Linux)",
+            "choose --default demo --timeout 10000 chosen || goto local",
+            "chain --replace --autofree http://10.77.0.1:8080/boot.ipxe?image=${chosen} || goto failed",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        site.menu.timeout = std::time::Duration::ZERO;
+        site.default_image = 1;
+        let text = menu(&site, server).unwrap();
+        assert!(text.contains("choose --default debian chosen ||"), "{text}");
+        site.server.http_port = None;
+        assert_eq!(menu(&site, server), Err(ScriptError::NoHttp));
     }
 
     #[test]

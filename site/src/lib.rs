@@ -3,10 +3,13 @@
 //!
 //! Firmware scripts, server and image builder all read this, so they cannot disagree.
 
+mod boot;
 mod check;
 mod error;
 mod groups;
 mod load;
+mod load_boot;
+mod mac;
 mod rate;
 mod raw;
 mod site;
@@ -15,9 +18,14 @@ mod transfer;
 
 pub use ipnet::IpNet;
 
+pub use boot::{
+    Arch, Boot, DEFAULT_DHCP_PORT, DEFAULT_PXE_PORT, DEFAULT_TFTP_PORT, Dhcp, DhcpMode, Group,
+    Host, Http, Menu, Tftp,
+};
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};
 pub use groups::{Groups, GroupsError};
+pub use mac::{Mac, MacPattern, NotMac};
 pub use rate::{BitRate, BitRateError};
 pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,

@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use crate::check::Key;
 use crate::error::{Complaint, SiteError, nearest};
+use crate::load_boot;
 use crate::rate::BitRate;
 use crate::raw::{KEYS, Names, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
 use crate::site::{Client, Firmware, Image, ImageKind, Priority, Server, Site, Slam};
@@ -21,9 +22,9 @@ const MAX_CLIENTS: u32 = 4096;
 /// A day, in seconds.
 const MAX_WAIT: u64 = 86_400;
 
-type Span = Range<usize>;
+pub(crate) type Span = Range<usize>;
 /// A mistake and where it stands.
-type Located = (Complaint, Span);
+pub(crate) type Located = (Complaint, Span);
 
 impl Site {
     /// Reads and validates the file at `path`.
@@ -81,7 +82,13 @@ fn validate(raw: RawSite, folder: &Path, places: &mut Places) -> Result<Site, Lo
     let mut site = Site {
         server: server(raw.server, defaults.server, folder, places)?,
         slam: slam(raw.slam, &defaults.slam, places)?,
+        dhcp: load_boot::dhcp(raw.dhcp)?,
+        tftp: load_boot::tftp(raw.tftp)?,
+        http: load_boot::http(raw.http)?,
         firmware: firmware(raw.firmware, defaults.firmware)?,
+        menu: load_boot::menu(&raw.boot)?,
+        hosts: Vec::new(),
+        groups: Vec::new(),
         images: Vec::new(),
         default_image: 0,
     };
@@ -109,6 +116,8 @@ fn validate(raw: RawSite, folder: &Path, places: &mut Places) -> Result<Site, Lo
             (complaint, default.span())
         })?;
     }
+    site.hosts = load_boot::hosts(raw.hosts, &site.images)?;
+    site.groups = load_boot::groups(raw.groups, &site.images)?;
     Ok(site)
 }
 
@@ -145,6 +154,12 @@ fn server(
             Some(port) => Some(port),
         },
         memdisk: file("[server] memdisk", raw.memdisk, folder)?.unwrap_or(default.memdisk),
+        firmware: file("[server] firmware", raw.firmware, folder)?,
+        state: file("[server] state", raw.state, folder)?,
+        user: raw
+            .user
+            .map(|text| filled("[server] user", text))
+            .transpose()?,
     })
 }
 
@@ -182,7 +197,7 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
             .unwrap_or(default.group_port),
         max_rate: rate("[slam] max_rate", raw.max_rate)?.unwrap_or(default.max_rate),
         total_rate: rate("[slam] total_rate", raw.total_rate)?,
-        allowed: networks(raw.allowed)?,
+        allowed: allowed(raw.allowed)?,
         min_clients: number("[slam] min_clients", raw.min_clients, 1..=MAX_CLIENTS, "")?
             .or(default.min_clients),
         max_wait: max_wait.map(Duration::from_secs).or(default.max_wait),
@@ -230,25 +245,34 @@ fn rate(key: &str, text: Option<Spanned<String>>) -> Result<Option<BitRate>, Loc
     .transpose()
 }
 
-/// Networks, cut to their prefixes. None at all would hear nobody.
-fn networks(raw: Option<Spanned<Vec<Spanned<String>>>>) -> Result<Option<Vec<IpNet>>, Located> {
+/// Networks that are heard. None at all would hear nobody.
+fn allowed(raw: Option<Spanned<Vec<Spanned<String>>>>) -> Result<Option<Vec<IpNet>>, Located> {
     let Some(texts) = raw else { return Ok(None) };
     if texts.get_ref().is_empty() {
         let complaint = Complaint::new("[slam] allowed: no network, so that nobody is heard")
             .help("name one, or leave the key out to hear the networks of the interface");
         return Err((complaint, texts.span()));
     }
-    let networks = texts.into_inner().into_iter().map(|text| {
+    networks("[slam] allowed", Some(texts.into_inner())).map(Some)
+}
+
+/// Networks, cut to their prefixes.
+pub(crate) fn networks(
+    key: &str,
+    texts: Option<Vec<Spanned<String>>>,
+) -> Result<Vec<IpNet>, Located> {
+    let texts = texts.unwrap_or_default().into_iter();
+    let networks = texts.map(|text| {
         let network = text.get_ref().parse::<IpNet>();
         network.map(|network| network.trunc()).map_err(|_| {
-            let complaint = Complaint::new("[slam] allowed: not a network")
+            let complaint = Complaint::new(format!("{key}: not a network"))
                 .expected("an address and the length of its prefix, such as \"192.0.2.0/24\" or \"fd00::/64\"")
                 .found(format!("{:?}", text.get_ref()))
                 .help("one host is a network, too: \"192.0.2.7/32\"; everybody is \"0.0.0.0/0\" and \"::/0\"");
             (complaint, text.span())
         })
     });
-    networks.collect::<Result<_, _>>().map(Some)
+    networks.collect()
 }
 
 fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
@@ -375,7 +399,7 @@ fn image(
     })
 }
 
-fn number<T>(
+pub(crate) fn number<T>(
     key: &str,
     value: Option<Spanned<i64>>,
     range: RangeInclusive<T>,
@@ -396,7 +420,7 @@ where
     }
 }
 
-fn ipv4(key: &str, text: &Spanned<String>) -> Result<Ipv4Addr, Located> {
+pub(crate) fn ipv4(key: &str, text: &Spanned<String>) -> Result<Ipv4Addr, Located> {
     text.get_ref().parse().map_err(|_| {
         let complaint = Complaint::new(format!("{key}: not an IPv4 address"))
             .expected("four numbers from 0 to 255, such as \"239.255.1.1\"")
@@ -405,7 +429,7 @@ fn ipv4(key: &str, text: &Spanned<String>) -> Result<Ipv4Addr, Located> {
     })
 }
 
-fn filled(key: &str, text: Spanned<String>) -> Result<String, Located> {
+pub(crate) fn filled(key: &str, text: Spanned<String>) -> Result<String, Located> {
     if text.get_ref().trim().is_empty() {
         let complaint = Complaint::new(format!("{key}: empty"))
             .help("write a value, or leave the key out for its default");
@@ -448,7 +472,12 @@ fn explain_toml(message: &str) -> Complaint {
                 "struct RawServer" => section("[server]"),
                 "struct RawSlam" => section("[slam]"),
                 "struct RawFirmware" => section("[firmware]"),
+                "struct RawDhcp" => section("[dhcp]"),
+                "struct RawTftp" => section("[tftp]"),
+                "struct RawHttp" => section("[http]"),
                 "struct RawBoot" => section("[boot]"),
+                "struct RawHost" => section("[[host]]"),
+                "struct RawGroup" => section("[[group]]"),
                 "struct RawImage" => section("[[image]]"),
                 other => other.to_owned(),
             })

@@ -25,11 +25,21 @@ pub(crate) struct RawSite {
     #[serde(default)]
     pub(crate) slam: RawSlam,
     #[serde(default)]
+    pub(crate) dhcp: RawDhcp,
+    #[serde(default)]
+    pub(crate) tftp: RawTftp,
+    #[serde(default)]
+    pub(crate) http: RawHttp,
+    #[serde(default)]
     pub(crate) firmware: RawFirmware,
     #[serde(default)]
     pub(crate) boot: RawBoot,
     #[serde(default, rename = "image")]
     pub(crate) images: Vec<Spanned<RawImage>>,
+    #[serde(default, rename = "host")]
+    pub(crate) hosts: Vec<Spanned<RawHost>>,
+    #[serde(default, rename = "group")]
+    pub(crate) groups: Vec<Spanned<RawGroup>>,
 }
 
 /// One name, or a list of names.
@@ -91,6 +101,9 @@ pub(crate) struct RawServer {
     pub(crate) address6: Text,
     pub(crate) http_port: Number,
     pub(crate) memdisk: Text,
+    pub(crate) firmware: Text,
+    pub(crate) state: Text,
+    pub(crate) user: Text,
 }
 
 /// `[slam]`
@@ -111,6 +124,57 @@ pub(crate) struct RawSlam {
     pub(crate) stock_clients: Switch,
 }
 
+/// `[dhcp]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawDhcp {
+    pub(crate) mode: Text,
+    pub(crate) port: Number,
+    pub(crate) pxe_port: Number,
+    pub(crate) strict: Switch,
+    pub(crate) pool: Text,
+    pub(crate) lease_time: Number,
+    pub(crate) router: Text,
+    pub(crate) dns: Option<Names>,
+}
+
+/// `[tftp]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTftp {
+    pub(crate) port: Number,
+}
+
+/// `[http]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHttp {
+    pub(crate) max_connections: Number,
+}
+
+/// `[[host]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHost {
+    pub(crate) mac: Option<Names>,
+    pub(crate) name: Text,
+    pub(crate) address: Text,
+    pub(crate) image: Text,
+    pub(crate) boot: Text,
+}
+
+/// `[[group]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawGroup {
+    pub(crate) name: Text,
+    pub(crate) mac: Option<Names>,
+    pub(crate) network: Option<Names>,
+    pub(crate) arch: Option<Names>,
+    pub(crate) image: Text,
+    pub(crate) boot: Text,
+}
+
 /// `[firmware]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +193,8 @@ pub(crate) struct RawFirmware {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawBoot {
     pub(crate) default: Text,
+    pub(crate) menu: Switch,
+    pub(crate) timeout: Number,
 }
 
 /// `[[image]]`: the keys of every kind; which of them belong together is checked later, so that
@@ -147,10 +213,19 @@ pub(crate) struct RawImage {
 
 /// Every section with its keys, to say where a misplaced key belongs. The example file's test
 /// compares it with `docs/slamboot.toml`, and serde's own list with both.
-pub(crate) const KEYS: [(&str, &[&str]); 5] = [
+pub(crate) const KEYS: [(&str, &[&str]); 10] = [
     (
         "[server]",
-        &["interface", "address", "address6", "http_port", "memdisk"],
+        &[
+            "interface",
+            "address",
+            "address6",
+            "http_port",
+            "memdisk",
+            "firmware",
+            "state",
+            "user",
+        ],
     ),
     (
         "[slam]",
@@ -175,11 +250,31 @@ pub(crate) const KEYS: [(&str, &[&str]); 5] = [
             "release", "targets", "client", "igmp", "ipv6", "serial", "retries",
         ],
     ),
-    ("[boot]", &["default"]),
+    (
+        "[dhcp]",
+        &[
+            "mode",
+            "port",
+            "pxe_port",
+            "strict",
+            "pool",
+            "lease_time",
+            "router",
+            "dns",
+        ],
+    ),
+    ("[tftp]", &["port"]),
+    ("[http]", &["max_connections"]),
+    ("[boot]", &["default", "menu", "timeout"]),
     (
         "[[image]]",
         &[
             "name", "kind", "priority", "path", "kernel", "initrd", "args",
         ],
+    ),
+    ("[[host]]", &["mac", "name", "address", "image", "boot"]),
+    (
+        "[[group]]",
+        &["name", "mac", "network", "arch", "image", "boot"],
     ),
 ];

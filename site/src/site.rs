@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::boot::{Dhcp, Group, Host, Http, Menu, Tftp};
 use crate::groups::Groups;
 use crate::rate::BitRate;
 use crate::slow::SlowClients;
@@ -28,8 +29,20 @@ pub struct Site {
     pub server: Server,
     /// How transfers are multicast.
     pub slam: Slam,
+    /// Addresses, and what boots.
+    pub dhcp: Dhcp,
+    /// TFTP.
+    pub tftp: Tftp,
+    /// HTTP, beside `server.http_port`.
+    pub http: Http,
     /// What goes into the ROMs.
     pub firmware: Firmware,
+    /// What is offered to whom no rule names.
+    pub menu: Menu,
+    /// Machines that are known.
+    pub hosts: Vec<Host>,
+    /// Rules for many machines; the first that fits holds.
+    pub groups: Vec<Group>,
     /// What is served, in the order of the file; names are unique.
     pub images: Vec<Image>,
     /// Index into `images` of the one that clients boot when nobody chooses; 0 unless named.
@@ -52,6 +65,13 @@ pub struct Server {
     pub http_port: Option<u16>,
     /// Where memdisk lies on this host (Debian: package syslinux-common).
     pub memdisk: PathBuf,
+    /// Directory of the ROMs that vendor firmware boots; `None`: where `cargo xtask dist` and
+    /// packages put them.
+    pub firmware: Option<PathBuf>,
+    /// Directory for what survives a restart (leases, assignments); `None`: the system's place.
+    pub state: Option<PathBuf>,
+    /// User to become, once ports are bound; `None`: none.
+    pub user: Option<String>,
 }
 
 /// `[slam]`
@@ -193,6 +213,9 @@ impl Default for Site {
                 address6: None,
                 http_port: Some(DEFAULT_HTTP_PORT),
                 memdisk: PathBuf::from("/usr/lib/syslinux/memdisk"),
+                firmware: None,
+                state: None,
+                user: None,
             },
             slam: Slam {
                 port: DEFAULT_SLAM_PORT,
@@ -217,6 +240,12 @@ impl Default for Site {
                 serial: true,
                 retries: 5,
             },
+            dhcp: Dhcp::default(),
+            tftp: Tftp::default(),
+            http: Http::default(),
+            menu: Menu::default(),
+            hosts: Vec::new(),
+            groups: Vec::new(),
             images: Vec::new(),
             default_image: 0,
         }

@@ -31,7 +31,8 @@ fn the_example_names_every_key() {
                     .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             });
         if is_code {
-            text.push_str(code);
+            // A range of addresses goes with one mode only.
+            text.push_str(&code.replace("mode = \"auto\"", "mode = \"pool\""));
             text.push('\n');
         }
     }
@@ -43,7 +44,18 @@ fn the_example_names_every_key() {
         .filter_map(|line| Some(line.split_once(" = ")?.0))
         .collect();
     // An unknown key makes the parser list the known ones: all of them must be in the example.
-    for section in ["[server]", "[slam]", "[firmware]", "[boot]", "[[image]]"] {
+    for section in [
+        "[server]",
+        "[dhcp]",
+        "[tftp]",
+        "[http]",
+        "[slam]",
+        "[firmware]",
+        "[boot]",
+        "[[image]]",
+        "[[host]]",
+        "[[group]]",
+    ] {
         let error = Site::parse(&format!("{section}\nqqq = 1\n"), Path::new("x")).unwrap_err();
         let error = error.to_string();
         let known = error

@@ -13,38 +13,29 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
 use http_range_header::parse_range_header;
 use serde::Deserialize;
-use site::{Image, Site, Transfer};
+use site::{Site, Transfer};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tower_http::services::ServeFile;
 
+use super::assign::Assignments;
 use super::body::ContentBody;
+use super::guarded::{Guarded, Peer};
+use super::roms::RomShelf;
+use super::script::{Asks, ScriptRefusal, Scripts};
+pub use super::script::{BootScript, Loader};
 use crate::net::{Content, Shelf};
 
 /// How long downloads that run may go on after [`HttpServer::stop`].
 const GRACE: Duration = Duration::from_secs(1);
 /// Seconds after which a client asks again for what is not ready.
 const RETRY: u32 = 5;
-
-/// Whom a script is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loader {
-    /// `/boot.ipxe`
-    Ipxe,
-    /// `/boot.gpxe`: iPXE's ancestor.
-    Gpxe,
-}
-
-/// Renders the script that boots an image of a site from the server at an address; the error
-/// says what in the site cannot stand in a script.
-pub type BootScript = fn(Loader, &Site, &Image, Ipv4Addr) -> Result<String, String>;
 
 /// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -93,18 +84,25 @@ pub struct HttpStand {
 pub struct HttpServer {
     addresses: Vec<SocketAddr>,
     sites: Vec<Arc<RwLock<Arc<Site>>>>,
+    scripts: Vec<Arc<Scripts>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl HttpServer {
     /// Listens at each stand and answers from a thread of its own, with the images on `shelf`.
+    ///
+    /// A connection that gets nothing written for a while ends, and there are at most as many as
+    /// the site says, so that slow or idle clients take no room from others for long.
     pub fn start(
         stands: &[HttpStand],
         shelf: &Arc<Shelf>,
         script: BootScript,
+        roms: &Arc<RomShelf>,
+        assignments: &Arc<Assignments>,
     ) -> Result<HttpServer, HttpError> {
         let (mut addresses, mut sites, mut listening) = (Vec::new(), Vec::new(), Vec::new());
+        let mut scripts_of = Vec::new();
         for stand in stands {
             let listener = listen(stand.address)?;
             let local = listener.local_addr().map_err(|source| HttpError::System {
@@ -113,14 +111,21 @@ impl HttpServer {
                 source,
             })?;
             let site = Arc::new(RwLock::new(Arc::new(stand.site.clone())));
-            let shown = Shown {
+            let scripts = Scripts {
                 site: Arc::clone(&site),
                 server: *stand.address.ip(),
-                port: local.port(),
-                script,
+                port: Some(local.port()),
+                render: script,
                 shelf: Arc::clone(shelf),
+                assignments: Arc::clone(assignments),
             };
-            listening.push((listener, routes(shown, &stand.site)));
+            let shown = Shown {
+                scripts: Arc::new(scripts),
+                roms: Arc::clone(roms),
+            };
+            scripts_of.push(Arc::clone(&shown.scripts));
+            let most = stand.site.http.max_connections;
+            listening.push((listener, most, routes(shown, &stand.site)));
             addresses.push(local);
             sites.push(site);
         }
@@ -151,6 +156,7 @@ impl HttpServer {
         Ok(HttpServer {
             addresses,
             sites,
+            scripts: scripts_of,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -159,6 +165,11 @@ impl HttpServer {
     /// Where it listens, in the order of the stands.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The scripts, in the order of the stands, for whoever hands them out another way.
+    pub fn scripts(&self) -> &[Arc<Scripts>] {
+        &self.scripts
     }
 
     /// Shows other sites from now on, in the order of the stands.
@@ -213,20 +224,20 @@ fn listen(address: SocketAddrV4) -> Result<TcpListener, HttpError> {
 }
 
 /// Answers until the other end of `stopped` is dropped.
-async fn answer(listening: Vec<(TcpListener, Router)>, stopped: oneshot::Receiver<()>) {
+async fn answer(listening: Vec<(TcpListener, u32, Router)>, stopped: oneshot::Receiver<()>) {
     let (drain, drained) = watch::channel(());
     let mut servers = JoinSet::new();
-    for (listener, router) in listening {
+    for (listener, most, router) in listening {
         let listener = match tokio::net::TcpListener::from_std(listener) {
-            // iPXE asks for small things one after the other: do not wait to fill a segment.
-            Ok(listener) => listener.tap_io(|stream| drop(stream.set_nodelay(true))),
+            Ok(listener) => Guarded::new(listener, most as usize),
             Err(error) => {
                 eprintln!("error: HTTP: {error}");
                 continue;
             }
         };
         let mut drained = drained.clone();
-        let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        let server = axum::serve(listener, service).with_graceful_shutdown(async move {
             // Ends with an error, as soon as the other end is dropped.
             let _ = drained.changed().await;
         });
@@ -252,16 +263,13 @@ async fn answer(listening: Vec<(TcpListener, Router)>, stopped: oneshot::Receive
 
 /// What scripts and pages are made of.
 struct Shown {
-    site: Arc<RwLock<Arc<Site>>>,
-    server: Ipv4Addr,
-    port: u16,
-    script: BootScript,
-    shelf: Arc<Shelf>,
+    scripts: Arc<Scripts>,
+    roms: Arc<RomShelf>,
 }
 
 impl Shown {
     fn site(&self) -> Arc<Site> {
-        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+        self.scripts.site()
     }
 }
 
@@ -272,6 +280,8 @@ fn routes(shown: Shown, site: &Site) -> Router {
         .route("/", get(index))
         .route("/boot.ipxe", get(boot_ipxe))
         .route("/boot.gpxe", get(boot_gpxe))
+        .route("/menu.ipxe", get(menu))
+        .route("/firmware/{name}", get(rom))
         .route("/images/{*name}", get(image))
         .route_service("/memdisk", memdisk)
         .fallback(not_found)
@@ -284,7 +294,7 @@ async fn image(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(content) = shown.shelf.find(shown.server, &name) else {
+    let Some(content) = shown.scripts.shelf.find(shown.scripts.server, &name) else {
         let site = shown.site();
         if site
             .transfers()
@@ -373,55 +383,84 @@ fn not_ready(name: &str) -> Response {
 #[derive(Deserialize)]
 struct BootQuery {
     image: Option<String>,
+    mac: Option<String>,
 }
 
-async fn boot_ipxe(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuery>) -> Response {
-    boot_script(Loader::Ipxe, &shown, &query)
+async fn boot_ipxe(
+    State(shown): State<Arc<Shown>>,
+    Query(query): Query<BootQuery>,
+    ConnectInfo(Peer(client)): ConnectInfo<Peer>,
+) -> Response {
+    boot_script(Loader::Ipxe, &shown, query, client)
 }
 
-async fn boot_gpxe(State(shown): State<Arc<Shown>>, Query(query): Query<BootQuery>) -> Response {
-    boot_script(Loader::Gpxe, &shown, &query)
+async fn boot_gpxe(
+    State(shown): State<Arc<Shown>>,
+    Query(query): Query<BootQuery>,
+    ConnectInfo(Peer(client)): ConnectInfo<Peer>,
+) -> Response {
+    boot_script(Loader::Gpxe, &shown, query, client)
 }
 
-fn boot_script(loader: Loader, shown: &Shown, query: &BootQuery) -> Response {
-    let site = &*shown.site();
-    let image = match &query.image {
-        None => site.default_image().ok_or_else(|| "no image".to_owned()),
-        Some(name) => match site.find_image(name) {
-            Ok(number) => Ok(&site.images[number]),
-            Err(Some(near)) => Err(format!("no image {name:?}; did you mean {near:?}?")),
-            Err(None) => Err(format!("no image {name:?}; / lists what there is")),
-        },
+async fn menu(State(shown): State<Arc<Shown>>) -> Response {
+    scripted(shown.scripts.menu())
+}
+
+fn boot_script(loader: Loader, shown: &Shown, query: BootQuery, client: SocketAddr) -> Response {
+    let asks = Asks {
+        loader,
+        image: query.image,
+        // A word that is no address is as good as none: the client is known by where it is.
+        mac: query.mac.and_then(|mac| mac.parse().ok()),
+        client: client.ip(),
     };
-    match image {
-        Ok(image) => match (shown.script)(loader, site, image, shown.server) {
-            Ok(_) if !is_ready(shown, site, image) => wait(loader, shown, image),
-            Ok(script) => script.into_response(),
-            Err(text) => (StatusCode::INTERNAL_SERVER_ERROR, text + "\n").into_response(),
-        },
-        Err(text) => (StatusCode::NOT_FOUND, text + "\n").into_response(),
+    scripted(shown.scripts.answer(&asks))
+}
+
+fn scripted(script: Result<String, ScriptRefusal>) -> Response {
+    match script {
+        Ok(script) => script.into_response(),
+        Err(refusal @ ScriptRefusal::NotServed(_)) => {
+            (StatusCode::NOT_FOUND, format!("{refusal}\n")).into_response()
+        }
+        Err(ScriptRefusal::NotReady { image }) => not_ready(&image),
+        Err(refusal @ ScriptRefusal::Unspeakable(_)) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("{refusal}\n")).into_response()
+        }
     }
 }
 
-/// Whether every file of an image is served where the script says.
-fn is_ready(shown: &Shown, site: &Site, image: &Image) -> bool {
-    let transfers = site.transfers();
-    let mut own = transfers.iter().filter(|t| t.image == image.name);
-    own.all(|transfer| shown.shelf.has(shown.server, transfer))
-}
-
-/// A script that asks again: after a change of the configuration an image's file may have to be
-/// digested, and its port may still serve another one, which nobody must take for it.
-fn wait(loader: Loader, shown: &Shown, image: &Image) -> Response {
-    let (name, server, port) = (&image.name, shown.server, shown.port);
-    match loader {
-        Loader::Ipxe => format!(
-            "#!ipxe\necho slamboot: {name} is not served yet, asking again\nsleep {RETRY}\n\
-             chain --replace --autofree http://{server}:{port}/boot.ipxe?image={name}\n"
-        )
-        .into_response(),
-        Loader::Gpxe => not_ready(name),
+/// A boot program, with its digest as the entity tag.
+async fn rom(
+    State(shown): State<Arc<Shown>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(rom) = shown.roms.get(&name) else {
+        return not_found().await;
+    };
+    let etag = format!("\"{}\"", rom.sha256);
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|tags| tags.to_str().ok())
+        .is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == etag));
+    if known {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
     }
+    // UEFI takes what it boots for an EFI program by its type, or by the ending of its name (UEFI
+    // 2.10, section 24.7.2).
+    let kind = match name.rsplit_once('.') {
+        Some((_, "efi")) => "application/efi",
+        _ => "application/octet-stream",
+    };
+    (
+        [
+            (header::ETAG, etag),
+            (header::CONTENT_TYPE, kind.to_owned()),
+        ],
+        rom.bytes.to_vec(),
+    )
+        .into_response()
 }
 
 /// The server's address as the clients of `transfer` write it.
@@ -447,6 +486,18 @@ async fn index(State(shown): State<Arc<Shown>>) -> String {
         );
         row("/boot.gpxe", "the same for gPXE");
     }
+    row("/menu.ipxe", "iPXE script that lets people choose");
+    for rom in shown.roms.iter() {
+        let slam = if rom.slam {
+            "with SLAM"
+        } else {
+            "without SLAM"
+        };
+        row(
+            &format!("/firmware/{}", rom.name),
+            &format!("boot program, {slam}"),
+        );
+    }
     for image in &site.images {
         let path = format!("/boot.ipxe?image={}", image.name);
         row(&path, &format!("iPXE script that boots {}", image.name));
@@ -454,7 +505,7 @@ async fn index(State(shown): State<Arc<Shown>>) -> String {
     for transfer in site.transfers() {
         row(
             &transfer.http_path(),
-            &transfer.uri(told(site, &transfer, shown.server)),
+            &transfer.uri(told(site, &transfer, shown.scripts.server)),
         );
     }
     text

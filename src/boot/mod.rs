@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The services around the transfers: how a client gets its boot loader, script and memdisk.
+//! Boot services: which client gets what, and how it gets it.
 
+pub mod arch;
+pub mod assign;
 mod body;
+pub mod dhcp;
+mod guarded;
 pub mod http;
+pub mod neighbour;
+pub mod plan;
+pub mod roms;
+pub mod script;
+pub mod tftp;

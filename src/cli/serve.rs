@@ -2,11 +2,13 @@
 //! `slamboot serve`: from options and configuration to running servers, and to a clean stop.
 
 mod args;
+mod boot;
 mod print;
 mod reload;
 mod resolve;
 mod stands;
 mod summary;
+mod user;
 
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -16,9 +18,9 @@ use std::time::Instant;
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::boot::Bound;
 use self::print::{DigestProgress, Output};
 use self::reload::Reloader;
-use self::resolve::resolve_site;
 use self::stands::{boot_script, check_scripts, choose_interfaces, site_at};
 use self::summary::summarise;
 use crate::boot::http::{HttpServer, HttpStand};
@@ -27,7 +29,7 @@ use crate::net::{Driver, Plan, Shelf, Stand};
 use crate::observe::Tally;
 
 pub(super) use self::args::ServeArgs;
-pub(super) use self::resolve::image_name;
+pub(super) use self::resolve::{beside, image_name, resolve_site};
 
 /// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again.
 #[expect(
@@ -45,6 +47,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     // A taken port, too, is told before gigabytes are digested.
     check_scripts(&site, &stands)?;
     let shelf = Arc::new(Shelf::default());
+    let bound = Bound::bind(&site, &beside(&args), &chosen)?;
     let http = site
         .server
         .http_port
@@ -54,7 +57,13 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
                 site: site_at(&site, stand),
             };
             let http_stands: Vec<HttpStand> = stands.iter().map(http_stand).collect();
-            HttpServer::start(&http_stands, &shelf, boot_script)
+            HttpServer::start(
+                &http_stands,
+                &shelf,
+                boot_script,
+                &bound.roms,
+                &bound.assignments,
+            )
         })
         .transpose()?;
     // A SIGHUP that comes while files are digested is not the end.
@@ -62,9 +71,12 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))
         .context("cannot listen for signals")?;
     raise_descriptor_limit();
+    if let Some(user) = &site.server.user {
+        user::become_user(user, bound.state())?;
+    }
     let mut progress = DigestProgress::default();
     let plan = Plan::new(&site, &stands);
-    let driver = Driver::open(&plan, shelf, &mut |name, done, total| {
+    let driver = Driver::open(&plan, Arc::clone(&shelf), &mut |name, done, total| {
         progress.show(name, done, total);
     });
     progress.finish();
@@ -79,7 +91,11 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
 
     let served = driver.served();
-    output.line(&summarise(&site, &chosen, &stands, &served, http.as_ref()));
+    let (running, booting) = bound.serve(&site, &stands, &shelf, http.as_ref(), output)?;
+    let summary = summarise(&site, &chosen, &stands, &served, http.as_ref(), booting);
+    output.line(&summary);
+    // systemd, where it is the one that started this: units that come after may.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut reloader = Reloader {
         asked,
         args,
@@ -89,11 +105,12 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let start = Instant::now();
     let mut tally = Tally::default();
-    let mut reload = || reloader.reload(http.as_ref());
+    let mut reload = || reloader.reload(http.as_ref(), &running);
     driver.run(&stop, &mut reload, &mut |event| {
         tally.count(event);
         output.event(event);
     })?;
+    drop(running);
     if let Some(http) = http {
         http.stop();
     }

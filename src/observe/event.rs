@@ -384,7 +384,10 @@ fn timestamp_seconds<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::E
     to.serialize_f64(at.since_start().as_secs_f64())
 }
 
-fn duration_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn duration_seconds<S: Serializer>(
+    duration: &Duration,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.serialize_f64(duration.as_secs_f64())
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -26,6 +26,8 @@ pub struct Summary {
     pub transfers: Vec<SummaryTransfer>,
     /// HTTP, unless it is off.
     pub http: Option<SummaryHttp>,
+    /// What lets machines boot from the network.
+    pub boot: SummaryBoot,
     /// Settings of the transfers, for people.
     #[serde(skip)]
     pub slam: Slam,
@@ -79,6 +81,118 @@ pub struct SummaryHttp {
     pub default_image: String,
     /// memdisk.
     pub memdisk: Memdisk,
+}
+
+/// The boot services.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SummaryBoot {
+    /// DHCP.
+    pub dhcp: SummaryDhcp,
+    /// TFTP: where it answers.
+    pub tftp: Vec<SocketAddr>,
+    /// Why TFTP does not answer, where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_tftp: Option<String>,
+    /// Boot programs that are handed out.
+    pub roms: Vec<SummaryRom>,
+    /// Where they lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<String>,
+}
+
+/// Whether, and how, DHCP answers.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum SummaryDhcp {
+    /// It does not.
+    Off {
+        /// Why.
+        why: String,
+    },
+    /// This host alone is served.
+    #[default]
+    Loopback,
+    /// It tells what boots, beside another server.
+    Proxy {
+        /// UDP ports.
+        ports: [u16; 2],
+    },
+    /// It leases addresses.
+    Pool {
+        /// UDP ports.
+        ports: [u16; 2],
+        /// Addresses of each interface.
+        pools: Vec<String>,
+    },
+}
+
+/// A boot program.
+#[derive(Clone, Debug, Serialize)]
+pub struct SummaryRom {
+    /// For which machines.
+    pub arch: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it was proven to hold SLAM.
+    pub slam: bool,
+}
+
+impl SummaryBoot {
+    fn write(&self, f: &mut fmt::Formatter<'_>, server: Ipv4Addr) -> fmt::Result {
+        match &self.dhcp {
+            SummaryDhcp::Loopback => return Ok(()),
+            SummaryDhcp::Off { why } => {
+                writeln!(f, "  DHCP     off: {why}")?;
+                let names: Vec<String> = self
+                    .roms
+                    .iter()
+                    .map(|rom| format!("{} for {}", rom.name, rom.arch))
+                    .collect();
+                if !names.is_empty() && !self.tftp.is_empty() {
+                    writeln!(
+                        f,
+                        "           let your DHCP server say: next-server {server}, boot file {}",
+                        names.join(", ")
+                    )?;
+                }
+            }
+            SummaryDhcp::Proxy { ports: [main, pxe] } => writeln!(
+                f,
+                "  DHCP     proxy (UDP {main}, {pxe}): your DHCP server gives addresses, this one says what boots"
+            )?,
+            SummaryDhcp::Pool {
+                ports: [main, pxe],
+                pools,
+            } => writeln!(
+                f,
+                "  DHCP     pool (UDP {main}, {pxe}): leases {}",
+                pools.join("; ")
+            )?,
+        }
+        if let Some(why) = &self.no_tftp {
+            writeln!(f, "  TFTP     off: {why}")?;
+        } else {
+            let at: Vec<String> = self.tftp.iter().map(ToString::to_string).collect();
+            writeln!(f, "  TFTP     {}", at.join(", "))?;
+        }
+        let names: Vec<String> = self
+            .roms
+            .iter()
+            .map(|rom| {
+                let slam = if rom.slam { "" } else { " without multicast" };
+                format!("{} for {}{slam}", rom.name, rom.arch)
+            })
+            .collect();
+        match (&self.firmware, names.as_slice()) {
+            (Some(place), [_, ..]) => {
+                writeln!(f, "  ROMs     {} ({place})", names.join(", "))
+            }
+            _ => writeln!(
+                f,
+                "  ROMs     none: machines without a ROM of ours boot nothing; `cargo xtask dist` builds some, [server] firmware = \"DIR\" names them"
+            ),
+        }
+    }
 }
 
 /// Whether memdisk is there.
@@ -186,6 +300,7 @@ impl fmt::Display for Summary {
                 "  HTTP     off: clients need memdisk and a script from elsewhere"
             )?,
         }
+        self.boot.write(f, self.address)?;
         for warning in &self.warnings {
             writeln!(f, "  warning  {warning}")?;
         }
@@ -245,6 +360,7 @@ mod tests {
                     bytes: 26_140,
                 },
             }),
+            boot: SummaryBoot::default(),
             slam: site::Site::default().slam,
             warnings: Vec::new(),
         }

@@ -129,6 +129,11 @@ fn rest(paths: &Paths) -> Result<Vec<Placed>> {
         placed.push(Placed::new(paths, &path, ArtefactKind::Program, &proof)?);
     }
 
+    Cmd::new(paths.dist.join("bin/slamboot"))
+        .arg("generate")
+        .arg(&paths.dist)
+        .read()
+        .context("making man pages and completions")?;
     let slamboot = paths.dist.join("bin/slamboot");
     let image = paths.demo_image();
     place::directory_of(&image)?;

@@ -307,6 +307,16 @@ impl Netlab {
 
     /// The site's DHCP server, which names `boot_file` and us as the next server.
     pub fn dhcp(&self, boot_file: &str, run: &Path) -> Result<Dhcp, LabError> {
+        let boot = format!("--dhcp-boot={boot_file},slamboot,{SERVER}");
+        self.dnsmasq(Some(boot), run)
+    }
+
+    /// A DHCP server that gives addresses and knows nothing of booting.
+    pub fn dhcp_addresses(&self, run: &Path) -> Result<Dhcp, LabError> {
+        self.dnsmasq(None, run)
+    }
+
+    fn dnsmasq(&self, boot: Option<String>, run: &Path) -> Result<Dhcp, LabError> {
         let file = |path: &Path, source| LabError::File {
             path: path.display().to_string(),
             source,
@@ -324,7 +334,7 @@ impl Netlab {
             .args(["--interface=br0", "--bind-interfaces", "--no-ping"])
             .args(["--dhcp-authoritative"])
             .arg("--dhcp-range=10.77.0.10,10.77.0.199,255.255.0.0,1h")
-            .arg(format!("--dhcp-boot={boot_file},slamboot,{SERVER}"))
+            .args(boot)
             // A stock iPXE configures IPv6 besides, and where no router answers its solicitations
             // it gives up only after 16 s (measured): so one answers.
             .args(["--enable-ra", "--dhcp-range=fd77::,ra-only"])

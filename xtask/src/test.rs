@@ -100,7 +100,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
             "\nNOT RUN: the other releases of iPXE, built and booted; `cargo xtask test --thorough` does"
         );
     }
-    for name in ["lab", "boot", "tap"] {
+    for name in ["lab", "boot", "tap", "services"] {
         println!("\n== {name} ==");
         let mut env = vec![("SLAMBOOT_DIST", dist.clone().into_os_string())];
         if thorough {

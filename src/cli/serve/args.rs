@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use clap::Args;
-use site::{BitRate, Groups, IpNet, SlowClients};
+use site::{BitRate, DhcpMode, Groups, IpNet, SlowClients};
 
 /// Serve images by multicast (SLAM), and memdisk and boot scripts by HTTP.
 ///
@@ -13,7 +13,7 @@ use site::{BitRate, Groups, IpNet, SlowClients};
 /// port 10000, group 239.255.1.1:10000. With a configuration (./slamboot.toml, or --config) it
 /// serves the images named there; docs/slamboot.toml is an example with every key. Options given
 /// here override the configuration.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Examples:
   slamboot serve winpe.img --interface eth0     one file, no configuration
@@ -54,6 +54,15 @@ pub(in crate::cli) struct ServeArgs {
     /// Serve no HTTP
     #[arg(long, conflicts_with = "http_port", help_heading = "Network")]
     pub(super) no_http: bool,
+
+    /// What clients learn by DHCP: "proxy" beside another DHCP server, "pool" instead of one, "off",
+    /// or "auto", proxy where that is possible [default: auto]
+    #[arg(long, value_name = "MODE", value_parser = dhcp_mode, help_heading = "Network")]
+    pub(super) dhcp: Option<DhcpMode>,
+
+    /// Serve no TFTP
+    #[arg(long, help_heading = "Network")]
+    pub(super) no_tftp: bool,
 
     /// Server UDP port of the first file; each further one takes the next [default: 10000]
     #[arg(
@@ -136,4 +145,30 @@ pub(in crate::cli) struct ServeArgs {
     /// Print the summary and events as JSON, one object per line
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl ServeArgs {
+    /// As typed with nothing but these.
+    pub(in crate::cli) fn of(
+        files: Vec<PathBuf>,
+        config: Option<PathBuf>,
+        interface: Vec<String>,
+    ) -> ServeArgs {
+        ServeArgs {
+            files,
+            config,
+            interface,
+            ..ServeArgs::default()
+        }
+    }
+}
+
+fn dhcp_mode(text: &str) -> Result<DhcpMode, String> {
+    match text {
+        "auto" => Ok(DhcpMode::Auto),
+        "off" => Ok(DhcpMode::Off),
+        "proxy" => Ok(DhcpMode::Proxy),
+        "pool" => Ok(DhcpMode::Pool),
+        _ => Err("expected auto, off, proxy or pool".to_owned()),
+    }
 }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::observe::Event;
+use crate::observe::{BootEvent, Event};
 
 /// Standard output, for people or for programs. Nobody reading it is no reason to stop serving,
 /// so errors of writing are not errors of the server.
@@ -23,6 +23,14 @@ impl Output {
         match self {
             Output::People => write_line(&what.to_string()),
             Output::Programs => write_json(what),
+        }
+    }
+
+    /// Of the boot services: those of the transfers have a time, since they are measured.
+    pub(super) fn boot(self, event: &BootEvent) {
+        match self {
+            Output::People => write_line(&format!("     boot  {event}")),
+            Output::Programs => write_json(event),
         }
     }
 

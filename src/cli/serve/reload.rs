@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::ServeArgs;
+use super::boot::Running;
 use super::resolve::resolve_site;
 use super::stands::{check_scripts, site_at};
 use crate::boot::http::HttpServer;
@@ -23,7 +24,7 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    pub(super) fn reload(&mut self, http: Option<&HttpServer>) -> Reload {
+    pub(super) fn reload(&mut self, http: Option<&HttpServer>, boot: &Running) -> Reload {
         if !self.asked.swap(false, Ordering::Relaxed) {
             return None;
         }
@@ -31,6 +32,7 @@ impl Reloader {
             if let Some(http) = http {
                 http.show(self.stands.iter().map(|stand| site_at(&self.site, stand)));
             }
+            boot.show(&self.site);
             (plan, later)
         }))
     }
@@ -52,6 +54,25 @@ impl Reloader {
         }
         if old.memdisk != new.memdisk {
             later.push("[server] memdisk".to_owned());
+        }
+        let fixed = [
+            ("[server] firmware, state and user", {
+                let (old, new) = (old, &*new);
+                old.firmware != new.firmware || old.state != new.state || old.user != new.user
+            }),
+            // Whom it answers can change, what it leases cannot.
+            ("[dhcp]", {
+                let same = site::Dhcp {
+                    strict: self.site.dhcp.strict,
+                    ..site.dhcp.clone()
+                };
+                same != self.site.dhcp
+            }),
+            ("[tftp]", self.site.tftp != site.tftp),
+            ("[http]", self.site.http != site.http),
+        ];
+        for (what, _) in fixed.iter().filter(|(_, changed)| *changed) {
+            later.push((*what).to_owned());
         }
         *new = old.clone();
         check_scripts(&site, &self.stands).map_err(told)?;

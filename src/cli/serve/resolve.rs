@@ -6,29 +6,69 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use site::{Image, ImageKind, IpNet, Key, Priority, Site};
+use site::{Boot, DhcpMode, Image, ImageKind, IpNet, Key, Priority, Site};
 
 use super::args::ServeArgs;
 
 /// The configuration that is used when nothing is said.
 const DEFAULT_CONFIG: &str = "slamboot.toml";
 
+/// The configuration where none is named: here, in a workspace's `dist/`, beside this program as
+/// `cargo xtask dist` puts them, or the system's.
+fn default_config() -> Option<PathBuf> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let set = program.parent().and_then(Path::parent);
+    let places = [
+        Some(PathBuf::from(DEFAULT_CONFIG)),
+        Some(Path::new("dist").join(DEFAULT_CONFIG)),
+        set.map(|set| set.join(DEFAULT_CONFIG)),
+        Some(Path::new("/etc/slamboot").join(DEFAULT_CONFIG)),
+    ];
+    places.into_iter().flatten().find(|path| path.exists())
+}
+
+/// The directory that relative places are looked for in: the configuration's.
+pub(in crate::cli) fn beside(args: &ServeArgs) -> PathBuf {
+    let config = match &args.config {
+        Some(config) => Some(config.clone()),
+        None if args.files.is_empty() => default_config(),
+        None => None,
+    };
+    let folder = config.as_deref().and_then(Path::parent);
+    folder.map(Path::to_owned).unwrap_or_default()
+}
+
+/// Rules that name images which are not served any more say nothing.
+fn forget_missing(site: &mut Site) {
+    let names: HashSet<String> = site.images.iter().map(|image| image.name.clone()).collect();
+    let hosts = site.hosts.iter_mut().map(|host| &mut host.boot);
+    let groups = site.groups.iter_mut().map(|group| &mut group.boot);
+    for boot in hosts.chain(groups) {
+        if matches!(boot, Boot::Image(name) if !names.contains(name)) {
+            *boot = Boot::Default;
+        }
+    }
+}
+
 /// Options and configuration, as one validated site.
-pub(super) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
+pub(in crate::cli) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
     let mut site = match (&args.config, args.files.is_empty()) {
         (Some(config), _) => Site::load(config)?,
         (None, false) => Site::default(),
-        (None, true) if Path::new(DEFAULT_CONFIG).exists() => Site::load(DEFAULT_CONFIG)?,
-        (None, true) => bail!(
-            "nothing to serve: no FILE given, and no ./{DEFAULT_CONFIG} here\n  \
+        (None, true) => match default_config() {
+            Some(config) => Site::load(config)?,
+            None => bail!(
+                "nothing to serve: no FILE given, and no ./{DEFAULT_CONFIG} here\n  \
              help: slamboot serve FILE --interface NAME    serves one disk image\n        \
              slamboot serve --config FILE            serves what a configuration names \
              (docs/slamboot.toml is an example)"
-        ),
+            ),
+        },
     };
     if !args.files.is_empty() {
         site.images = images_of(&args.files);
         site.default_image = 0;
+        forget_missing(&mut site);
     }
     if site.images.is_empty() {
         let config = args.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
@@ -48,6 +88,15 @@ pub(super) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
     } else {
         args.http_port.or(server.http_port)
     };
+    if let Some(mode) = args.dhcp {
+        site.dhcp.mode = mode;
+        if mode != DhcpMode::Pool {
+            site.dhcp.pool = None;
+        }
+    }
+    if args.no_tftp {
+        site.tftp.port = None;
+    }
     let slam = &mut site.slam;
     slam.port = args.port.unwrap_or(slam.port);
     slam.group = args.group.unwrap_or(slam.group);

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use anyhow::{anyhow, bail};
-use site::{Image, Site};
+use site::Site;
 
-use crate::boot::http::Loader;
+use crate::boot::script::{Loader, Shows};
 use crate::net::Stand;
 use crate::net::interface::{self, Chosen};
 
@@ -15,12 +15,17 @@ use crate::net::interface::{self, Chosen};
 pub(super) fn boot_script(
     loader: Loader,
     site: &Site,
-    image: &Image,
+    shows: &Shows<'_>,
     server: Ipv4Addr,
 ) -> Result<String, String> {
-    let script = match loader {
-        Loader::Ipxe => firmware::script::boot(site, image, server),
-        Loader::Gpxe => firmware::script::boot_gpxe(site, image, server),
+    let script = match (loader, shows) {
+        (Loader::Ipxe, Shows::Image(image)) => firmware::script::boot(site, image, server),
+        (Loader::Ipxe, Shows::Menu) => firmware::script::menu(site, server),
+        (Loader::Ipxe, Shows::Local) => Ok(firmware::script::local()),
+        (Loader::Gpxe, Shows::Image(image)) => firmware::script::boot_gpxe(site, image, server),
+        (Loader::Gpxe, Shows::Menu | Shows::Local) => {
+            return Err("gPXE knows neither menus nor how to end: give it an image".to_owned());
+        }
     };
     script.map_err(|error| error.to_string())
 }
@@ -97,7 +102,8 @@ pub(super) fn check_scripts(site: &Site, stands: &[Stand]) -> anyhow::Result<()>
     };
     let site = site_at(site, stand);
     for image in &site.images {
-        boot_script(Loader::Ipxe, &site, image, stand.host).map_err(|what| anyhow!(what))?;
+        boot_script(Loader::Ipxe, &site, &Shows::Image(image), stand.host)
+            .map_err(|what| anyhow!(what))?;
     }
     Ok(())
 }

@@ -9,7 +9,9 @@ use site::Site;
 use crate::boot::http::HttpServer;
 use crate::net::interface::{Chosen, Link};
 use crate::net::{Planned, Served, Stand};
-use crate::observe::{Memdisk, Summary, SummaryHttp, SummaryInterface, SummaryTransfer};
+use crate::observe::{
+    Memdisk, Summary, SummaryBoot, SummaryHttp, SummaryInterface, SummaryTransfer,
+};
 
 pub(super) fn summarise(
     site: &Site,
@@ -17,6 +19,7 @@ pub(super) fn summarise(
     stands: &[Stand],
     served: &[Served],
     http: Option<&HttpServer>,
+    boot: SummaryBoot,
 ) -> Summary {
     let addresses = http.map(HttpServer::addresses).unwrap_or_default();
     let interfaces: Vec<SummaryInterface> = stands
@@ -81,6 +84,7 @@ pub(super) fn summarise(
                 memdisk: find_memdisk(&site.server.memdisk),
             }),
         interfaces,
+        boot,
         slam,
         warnings: chosen
             .iter()

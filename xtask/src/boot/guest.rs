@@ -171,6 +171,10 @@ impl Guest {
         }
         let mut site = Table::new();
         site.insert("server".into(), server.into());
+        // Here the lab's DHCP server says what boots; tests/services is where ours does.
+        let mut dhcp = Table::new();
+        dhcp.insert("mode".into(), text("off"));
+        site.insert("dhcp".into(), dhcp.into());
         let mut slam = Table::new();
         slam.insert("max_rate".into(), text(NO_CABLE));
         if self.bytes > STOCK_LIMIT {

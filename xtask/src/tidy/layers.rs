@@ -27,6 +27,12 @@ const CORE: &[&str] = &[
     "src/image/bcd/store.rs",
     "src/boot/arch.rs",
     "src/boot/plan.rs",
+    "src/boot/dhcp/lease.rs",
+    "src/boot/dhcp/message.rs",
+    "src/boot/dhcp/pool.rs",
+    "src/boot/dhcp/proxy.rs",
+    "src/boot/tftp/packet.rs",
+    "src/boot/tftp/transfer.rs",
 ];
 
 /// Words that no file of the core has.

@@ -1,0 +1,897 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A DHCP server with addresses of its own (RFC 2131), for networks that have no other.
+//!
+//! An address that is given for the first time is looked for on the network first (RFC 2131,
+//! section 2.2): the edge makes the kernel ask for it by ARP, which hosts answer that drop pings.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use dhcproto::v4::{DhcpOption, MessageType};
+use site::Mac;
+
+use super::lease::{Lease, Leases, Now};
+use super::message::{Reply, Request};
+use super::proxy;
+use crate::boot::plan::{BootFile, BootPlan, Client, Decision, Silence};
+
+/// How long an offer is kept for the client that it was made to.
+const OFFER: Duration = Duration::from_secs(30);
+/// How long ARP may take on a segment.
+const PROBE: Duration = Duration::from_millis(400);
+/// How long an address is left alone that somebody was found to have.
+const TAKEN: Duration = Duration::from_mins(10);
+
+/// What is leased at one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// This server.
+    pub server: Ipv4Addr,
+    /// The interface's network mask.
+    pub netmask: Ipv4Addr,
+    /// Addresses to lease, first and last; `None`: those of `[[host]]` only.
+    pub range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// The clients' default route.
+    pub router: Option<Ipv4Addr>,
+    /// The clients' name servers.
+    pub dns: Vec<Ipv4Addr>,
+    /// How long an address is leased.
+    pub lease_time: Duration,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Send an answer; where it leases an address, only when that is stored.
+    Send(Reply),
+    /// Look whether somebody has this address, and come back when [`Pool::wakes`] says.
+    Probe(Ipv4Addr),
+    /// Tell people.
+    Tell(Told),
+}
+
+/// What people want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A client boots.
+    Boot {
+        /// Who.
+        client: Client,
+        /// What.
+        file: BootFile,
+    },
+    /// A client is told nothing to boot, or gets no address.
+    Silence {
+        /// Who.
+        client: Client,
+        /// Why.
+        why: Silence,
+    },
+    /// An address was leased; renewals are not told.
+    Leased {
+        /// To whom.
+        mac: Mac,
+        /// Which.
+        address: Ipv4Addr,
+    },
+    /// Every address is leased.
+    Exhausted {
+        /// Who got none.
+        mac: Mac,
+    },
+    /// Somebody has an address of ours without a lease.
+    Taken {
+        /// Which.
+        address: Ipv4Addr,
+    },
+    /// Another DHCP server answers here.
+    Rival {
+        /// Its address.
+        server: Ipv4Addr,
+    },
+    /// A relay agent asks for a network that we have no addresses of.
+    Relayed {
+        /// Its address.
+        relay: Ipv4Addr,
+    },
+}
+
+/// An address that was promised.
+#[derive(Clone, Debug)]
+struct Offer {
+    address: Ipv4Addr,
+    until: Now,
+    /// The request that is answered when nobody was found to have the address.
+    waiting: Option<Box<Request>>,
+}
+
+/// The server of one interface.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    network: Network,
+    leases: Leases,
+    offers: BTreeMap<Mac, Offer>,
+    changed: bool,
+}
+
+impl Pool {
+    /// A pool that knows these leases; those outside its addresses are forgotten.
+    pub fn new(network: Network, leases: Leases, plan: &BootPlan, now: Now) -> Pool {
+        let mut pool = Pool {
+            network,
+            leases,
+            offers: BTreeMap::new(),
+            changed: false,
+        };
+        pool.forget_foreign(plan, now);
+        pool
+    }
+
+    /// Leases by other rules from now on.
+    pub fn change(&mut self, network: Network, plan: &BootPlan, now: Now) {
+        self.network = network;
+        self.offers.clear();
+        self.forget_foreign(plan, now);
+    }
+
+    fn forget_foreign(&mut self, plan: &BootPlan, now: Now) {
+        let range = self.network.range;
+        self.leases
+            .retain(now, |mac, address| match reserved(plan, mac) {
+                Some(own) => own == address,
+                None => in_range(range, address) && reserver(plan, address).is_none(),
+            });
+    }
+
+    /// The leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Whether leases have changed since this was asked last.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// When [`Pool::wake`] is due.
+    pub fn wakes(&self) -> Option<Now> {
+        let waiting = self.offers.values().filter(|offer| offer.waiting.is_some());
+        waiting.map(|offer| offer.until).min()
+    }
+
+    /// Handles a request.
+    pub fn receive(&mut self, request: &Request, plan: &BootPlan, now: Now) -> Vec<Act> {
+        self.offers
+            .retain(|_, offer| offer.until > now || offer.waiting.is_some());
+        let mac = request.mac();
+        if let Some(relay) = request.relay()
+            && !self.is_here(relay)
+        {
+            return vec![Act::Tell(Told::Relayed { relay })];
+        }
+        let at = self.network.server;
+        if !plan.allows(mac, at, request.arch().known()) {
+            let why = Silence::Stranger;
+            let client = request.client();
+            return client
+                .map(|client| Act::Tell(Told::Silence { client, why }))
+                .into_iter()
+                .collect();
+        }
+        match request.kind() {
+            MessageType::Discover => self.discover(request, plan, now),
+            MessageType::Request => self.request(request, plan, now),
+            MessageType::Decline if request.server() == Some(self.network.server) => {
+                self.decline(request, now)
+            }
+            MessageType::Release if request.server() == Some(self.network.server) => {
+                self.leases.release(mac, now);
+                self.changed = true;
+                Vec::new()
+            }
+            MessageType::Inform => {
+                let reply = request.reply(MessageType::Ack, self.network.server);
+                let reply = self.network_options(reply).keeps_ciaddr();
+                self.answer(reply, request, plan)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Goes on with what waited for the network's answers: `taken` says who has an address.
+    pub fn wake(
+        &mut self,
+        plan: &BootPlan,
+        now: Now,
+        taken: impl Fn(Ipv4Addr) -> Option<Mac>,
+    ) -> Vec<Act> {
+        let due: Vec<Mac> = self
+            .offers
+            .iter()
+            .filter(|(_, offer)| offer.waiting.is_some() && offer.until <= now)
+            .map(|(mac, _)| *mac)
+            .collect();
+        let mut acts = Vec::new();
+        for mac in due {
+            let Some(offer) = self.offers.remove(&mac) else {
+                continue;
+            };
+            let Some(request) = offer.waiting else {
+                continue;
+            };
+            // The client itself may still have it, from another system on the same machine.
+            if taken(offer.address).is_some_and(|holder| holder != mac) {
+                self.leases.mark_taken(offer.address, now + TAKEN);
+                self.changed = true;
+                acts.push(Act::Tell(Told::Taken {
+                    address: offer.address,
+                }));
+                acts.extend(self.discover(&request, plan, now));
+            } else {
+                acts.extend(self.offer(&request, offer.address, plan, now));
+            }
+        }
+        acts
+    }
+
+    fn discover(&mut self, request: &Request, plan: &BootPlan, now: Now) -> Vec<Act> {
+        let mac = request.mac();
+        if let Some(offer) = self.offers.get_mut(&mac) {
+            let address = offer.address;
+            if let Some(waiting) = &mut offer.waiting {
+                // It asks again while ARP runs: the newest request is the one to answer.
+                **waiting = request.clone();
+                return Vec::new();
+            }
+            return self.offer(request, address, plan, now);
+        }
+        let Some(address) = self.candidate(request, plan, now) else {
+            return vec![Act::Tell(Told::Exhausted { mac })];
+        };
+        let known = self.leases.of(mac).is_some_and(|lease| {
+            // Who has it now, and whoever was the last to have it, is expected to answer.
+            lease.address == address && lease.expires > now
+        });
+        if known {
+            return self.offer(request, address, plan, now);
+        }
+        self.offers.insert(
+            mac,
+            Offer {
+                address,
+                until: now + PROBE,
+                waiting: Some(Box::new(request.clone())),
+            },
+        );
+        vec![Act::Probe(address)]
+    }
+
+    /// RFC 2131, section 4.3.1: its own address, the one it had, the one it wants, the next free.
+    fn candidate(&self, request: &Request, plan: &BootPlan, now: Now) -> Option<Ipv4Addr> {
+        let mac = request.mac();
+        if let Some(own) = reserved(plan, mac) {
+            return self.leases.is_free(own, mac, now).then_some(own);
+        }
+        let usable = |address: &Ipv4Addr| self.is_usable(*address, mac, plan, now);
+        let before = self.leases.of(mac).map(|lease| lease.address);
+        if let Some(address) = before.filter(usable) {
+            return Some(address);
+        }
+        if let Some(address) = request.requested().filter(usable) {
+            return Some(address);
+        }
+        let (first, last) = self.network.range?;
+        let all = || (u32::from(first)..=u32::from(last)).map(Ipv4Addr::from);
+        // Those that nobody ever had go first: who comes back finds its own.
+        all()
+            .filter(usable)
+            .find(|address| self.leases.holder(*address).is_none())
+            .or_else(|| {
+                let expired = all().filter(usable);
+                expired.min_by_key(|a| self.leases.holder(*a).map(|(_, lease)| lease.expires))
+            })
+    }
+
+    /// Whether `mac`, which has no reservation, may have an address.
+    fn is_usable(&self, address: Ipv4Addr, mac: Mac, plan: &BootPlan, now: Now) -> bool {
+        let offered = self
+            .offers
+            .iter()
+            .any(|(other, offer)| *other != mac && offer.address == address && offer.until > now);
+        in_range(self.network.range, address)
+            && self.is_host(address)
+            && !offered
+            && reserver(plan, address).is_none()
+            && self.leases.is_free(address, mac, now)
+    }
+
+    /// Neither this server, nor its router, nor the network itself or its broadcast.
+    fn is_host(&self, address: Ipv4Addr) -> bool {
+        let mask = u32::from(self.network.netmask);
+        let host = u32::from(address) & !mask;
+        self.is_here(address)
+            && address != self.network.server
+            && Some(address) != self.network.router
+            && (mask >= u32::MAX - 1 || (host != 0 && host != !mask))
+    }
+
+    fn is_here(&self, address: Ipv4Addr) -> bool {
+        let mask = u32::from(self.network.netmask);
+        u32::from(address) & mask == u32::from(self.network.server) & mask
+    }
+
+    fn offer(
+        &mut self,
+        request: &Request,
+        address: Ipv4Addr,
+        plan: &BootPlan,
+        now: Now,
+    ) -> Vec<Act> {
+        self.offers.insert(
+            request.mac(),
+            Offer {
+                address,
+                until: now + OFFER,
+                waiting: None,
+            },
+        );
+        let reply = request
+            .reply(MessageType::Offer, self.network.server)
+            .yours(address);
+        let reply = self.lease_options(self.network_options(reply));
+        self.answer(reply, request, plan)
+    }
+
+    fn request(&mut self, request: &Request, plan: &BootPlan, now: Now) -> Vec<Act> {
+        let mac = request.mac();
+        match request.server() {
+            Some(server) if server != self.network.server => {
+                // It took another's offer.
+                self.offers.remove(&mac);
+                return vec![Act::Tell(Told::Rival { server })];
+            }
+            _ => {}
+        }
+        let selecting = request.server().is_some();
+        let Some(wanted) = request.requested().or(request.ciaddr()) else {
+            return Vec::new();
+        };
+        let offered = self.offers.get(&mac).map(|offer| offer.address);
+        let leased = self.leases.of(mac).map(|lease| lease.address);
+        let own = reserved(plan, mac);
+        let ours = match own {
+            Some(own) => own == wanted && self.leases.is_free(own, mac, now),
+            None => self.is_usable(wanted, mac, plan, now),
+        };
+        let known = offered == Some(wanted) || leased == Some(wanted) || own == Some(wanted);
+        match (known && ours, selecting) {
+            (true, _) => self.lease(request, wanted, plan, now),
+            // Whoever asks without having been here before may belong to another server
+            // (RFC 2131, section 4.3.2: "must remain silent"), unless the network itself is wrong.
+            (false, false) if offered.is_none() && leased.is_none() && self.is_here(wanted) => {
+                Vec::new()
+            }
+            (false, _) => {
+                self.offers.remove(&mac);
+                let nak = request.reply(MessageType::Nak, self.network.server);
+                vec![Act::Send(nak.broadcast())]
+            }
+        }
+    }
+
+    fn lease(
+        &mut self,
+        request: &Request,
+        address: Ipv4Addr,
+        plan: &BootPlan,
+        now: Now,
+    ) -> Vec<Act> {
+        let mac = request.mac();
+        let before = self.leases.of(mac);
+        let renewed = before.is_some_and(|old| old.address == address && old.expires > now);
+        let name = request
+            .host_name()
+            .or_else(|| before.and_then(|old| old.name.clone()));
+        self.offers.remove(&mac);
+        self.leases.put(
+            mac,
+            Lease {
+                address,
+                expires: now + self.network.lease_time,
+                name,
+            },
+        );
+        self.changed = true;
+        let reply = request
+            .reply(MessageType::Ack, self.network.server)
+            .yours(address)
+            .keeps_ciaddr();
+        let reply = self.lease_options(self.network_options(reply));
+        let mut acts = Vec::new();
+        if !renewed {
+            acts.push(Act::Tell(Told::Leased { mac, address }));
+        }
+        // What boots was told with the offer.
+        acts.extend(
+            self.answer(reply, request, plan)
+                .into_iter()
+                .filter(|act| matches!(act, Act::Send(_))),
+        );
+        acts
+    }
+
+    fn decline(&mut self, request: &Request, now: Now) -> Vec<Act> {
+        let mac = request.mac();
+        let Some(address) = request.requested() else {
+            return Vec::new();
+        };
+        // Only what it was given: nobody declines the others' addresses.
+        if self.leases.of(mac).map(|lease| lease.address) != Some(address) {
+            return Vec::new();
+        }
+        self.leases.mark_taken(address, now + TAKEN);
+        self.changed = true;
+        vec![Act::Tell(Told::Taken { address })]
+    }
+
+    fn network_options(&self, reply: Reply) -> Reply {
+        let network = &self.network;
+        let broadcast = Ipv4Addr::from(u32::from(network.server) | !u32::from(network.netmask));
+        let mut reply = reply
+            .option(DhcpOption::SubnetMask(network.netmask))
+            .option(DhcpOption::BroadcastAddr(broadcast));
+        if let Some(router) = network.router {
+            reply = reply.option(DhcpOption::Router(vec![router]));
+        }
+        if !network.dns.is_empty() {
+            reply = reply.option(DhcpOption::DomainNameServer(network.dns.clone()));
+        }
+        reply
+    }
+
+    fn lease_options(&self, reply: Reply) -> Reply {
+        let time = u32::try_from(self.network.lease_time.as_secs()).unwrap_or(u32::MAX);
+        reply
+            .option(DhcpOption::AddressLeaseTime(time))
+            .option(DhcpOption::Renewal(time / 2))
+            .option(DhcpOption::Rebinding(time / 8 * 7))
+    }
+
+    /// With what boots, where the client boots from the network.
+    fn answer(&self, reply: Reply, request: &Request, plan: &BootPlan) -> Vec<Act> {
+        let Some(client) = request.client() else {
+            return vec![Act::Send(reply)];
+        };
+        let server = self.network.server;
+        match plan.decide(&client, server) {
+            Decision::Boot(file) => {
+                let reply = proxy::boots(reply, request, &client, &file, server);
+                vec![Act::Tell(Told::Boot { client, file }), Act::Send(reply)]
+            }
+            Decision::Silence(why) => {
+                vec![Act::Tell(Told::Silence { client, why }), Act::Send(reply)]
+            }
+        }
+    }
+}
+
+fn in_range(range: Option<(Ipv4Addr, Ipv4Addr)>, address: Ipv4Addr) -> bool {
+    range.is_some_and(|(first, last)| (first..=last).contains(&address))
+}
+
+fn reserved(plan: &BootPlan, mac: Mac) -> Option<Ipv4Addr> {
+    plan.rules().host(mac).and_then(|host| host.address)
+}
+
+fn reserver(plan: &BootPlan, address: Ipv4Addr) -> Option<Mac> {
+    let mut all = plan.rules().reservations();
+    all.find(|(_, own)| *own == address).map(|(mac, _)| mac)
+}
+
+/// Addresses to lease where the site names none: the upper half of the interface's network, which
+/// home routers and people leave free for such.
+pub fn default_range(server: Ipv4Addr, netmask: Ipv4Addr) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    let mask = u32::from(netmask);
+    let size = !mask;
+    if size < 7 {
+        return None;
+    }
+    let network = u32::from(server) & mask;
+    let count = (size / 2).min(16_383);
+    let last = network + size - 1;
+    Some((Ipv4Addr::from(last - count + 1), Ipv4Addr::from(last)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use dhcproto::v4::{self, OptionCode};
+    use dhcproto::{Decodable as _, Decoder};
+    use site::{Arch, Site};
+
+    use super::super::message::tests::{bytes, class, request};
+    use super::*;
+    use crate::boot::plan::{Rom, Roms, Services};
+
+    const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+    const RIVAL: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
+
+    fn at(last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, 0, last)
+    }
+
+    fn mac(last: u8) -> [u8; 6] {
+        [0x52, 0x54, 0, 0, 0, last]
+    }
+
+    fn plan(text: &str) -> BootPlan {
+        let site = Site::parse(text, Path::new("slamboot.toml")).unwrap();
+        let rom = Rom {
+            name: "undionly.kpxe".to_owned(),
+            slam: true,
+        };
+        let services = Services {
+            http: Some(8080),
+            tftp: true,
+        };
+        BootPlan::new(&site, Roms::new([(Arch::Bios, rom)]), services)
+    }
+
+    fn network(last: u8) -> Network {
+        Network {
+            server: SERVER,
+            netmask: Ipv4Addr::new(255, 255, 255, 0),
+            range: Some((at(100), at(last))),
+            router: Some(at(254)),
+            dns: vec![at(253)],
+            lease_time: Duration::from_hours(1),
+        }
+    }
+
+    struct Lab {
+        pool: Pool,
+        plan: BootPlan,
+        now: Now,
+    }
+
+    impl Lab {
+        fn new(last: u8, text: &str) -> Lab {
+            let (plan, now) = (plan(text), Duration::from_hours(500_000));
+            let pool = Pool::new(network(last), Leases::default(), &plan, now);
+            Lab { pool, plan, now }
+        }
+
+        fn send(&mut self, message: &v4::Message) -> Vec<Act> {
+            let request = Request::decode(&bytes(message)).unwrap();
+            self.pool.receive(&request, &self.plan, self.now)
+        }
+
+        /// Time goes on until nothing is waited for; nobody has any address.
+        fn settle(&mut self) -> Vec<Act> {
+            let mut acts = Vec::new();
+            while let Some(due) = self.pool.wakes() {
+                self.now = due;
+                acts.extend(self.pool.wake(&self.plan, self.now, |_| None));
+            }
+            acts
+        }
+
+        fn discover(&mut self, last: u8) -> Option<Ipv4Addr> {
+            let mut acts = self.send(&request(MessageType::Discover, mac(last), &[]));
+            acts.extend(self.settle());
+            replies(&acts).first().map(v4::Message::yiaddr)
+        }
+
+        fn select(&mut self, last: u8, address: Ipv4Addr) -> Option<MessageType> {
+            let acts = self.send(&request(
+                MessageType::Request,
+                mac(last),
+                &[
+                    DhcpOption::ServerIdentifier(SERVER),
+                    DhcpOption::RequestedIpAddress(address),
+                ],
+            ));
+            replies(&acts).first()?.opts().msg_type()
+        }
+    }
+
+    fn replies(acts: &[Act]) -> Vec<v4::Message> {
+        let sent = acts.iter().filter_map(|act| match act {
+            Act::Send(reply) => Some(reply.encode()),
+            _ => None,
+        });
+        sent.map(|bytes| v4::Message::decode(&mut Decoder::new(&bytes)).unwrap())
+            .collect()
+    }
+
+    fn told(acts: &[Act]) -> Vec<Told> {
+        let told = acts.iter().filter_map(|act| match act {
+            Act::Tell(told) => Some(told.clone()),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn an_address_is_looked_for_offered_and_leased() {
+        let mut lab = Lab::new(199, "");
+        let message = request(MessageType::Discover, mac(1), &[class("PXEClient")]);
+        let acts = lab.send(&message);
+        assert!(matches!(acts.as_slice(), [Act::Probe(address)] if *address == at(100)));
+        let acts = lab.settle();
+        let offer = &replies(&acts)[0];
+        assert_eq!(offer.yiaddr(), at(100));
+        assert_eq!(offer.fname(), Some(b"undionly.kpxe\0".as_slice()));
+        for (code, option) in [
+            (
+                OptionCode::SubnetMask,
+                DhcpOption::SubnetMask([255, 255, 255, 0].into()),
+            ),
+            (
+                OptionCode::BroadcastAddr,
+                DhcpOption::BroadcastAddr(at(255)),
+            ),
+            (OptionCode::Router, DhcpOption::Router(vec![at(254)])),
+            (
+                OptionCode::DomainNameServer,
+                DhcpOption::DomainNameServer(vec![at(253)]),
+            ),
+            (
+                OptionCode::AddressLeaseTime,
+                DhcpOption::AddressLeaseTime(3600),
+            ),
+        ] {
+            assert_eq!(offer.opts().get(code), Some(&option));
+        }
+        assert!(!lab.pool.take_changed());
+        assert_eq!(lab.select(1, at(100)), Some(MessageType::Ack));
+        assert!(lab.pool.take_changed());
+        // The same machine again, under another client identifier: the same address, at once.
+        let id = DhcpOption::ClientIdentifier(vec![0, 7, 7, 7]);
+        let acts = lab.send(&request(MessageType::Discover, mac(1), &[id]));
+        assert_eq!(replies(&acts)[0].yiaddr(), at(100));
+    }
+
+    #[test]
+    fn fifty_at_once_get_fifty_addresses() {
+        let mut lab = Lab::new(199, "");
+        let mut acts = Vec::new();
+        for last in 1..=50 {
+            acts.extend(lab.send(&request(MessageType::Discover, mac(last), &[])));
+        }
+        assert!(acts.iter().all(|act| matches!(act, Act::Probe(_))));
+        let offers = lab.settle();
+        let offered: std::collections::BTreeSet<_> =
+            replies(&offers).iter().map(v4::Message::yiaddr).collect();
+        assert_eq!(offered.len(), 50);
+    }
+
+    #[test]
+    fn what_somebody_has_is_not_offered() {
+        let mut lab = Lab::new(199, "");
+        lab.send(&request(MessageType::Discover, mac(1), &[]));
+        lab.now = lab.pool.wakes().unwrap();
+        let holder = Mac::new(mac(77));
+        let found = |address| (address == at(100)).then_some(holder);
+        let acts = lab.pool.wake(&lab.plan, lab.now, found);
+        assert_eq!(told(&acts), [Told::Taken { address: at(100) }]);
+        assert!(matches!(acts[1], Act::Probe(address) if address == at(101)));
+        // The client itself answers: that is no conflict.
+        lab.now = lab.pool.wakes().unwrap();
+        let acts = lab
+            .pool
+            .wake(&lab.plan, lab.now, |_| Some(Mac::new(mac(1))));
+        assert_eq!(replies(&acts)[0].yiaddr(), at(101));
+    }
+
+    #[test]
+    fn what_is_declined_is_left_alone() {
+        let mut lab = Lab::new(199, "");
+        assert_eq!(lab.discover(1), Some(at(100)));
+        lab.select(1, at(100));
+        // Only the holder can decline it.
+        let decline = |last| {
+            let options = [
+                DhcpOption::ServerIdentifier(SERVER),
+                DhcpOption::RequestedIpAddress(at(100)),
+            ];
+            request(MessageType::Decline, mac(last), &options)
+        };
+        assert!(lab.send(&decline(2)).is_empty());
+        let acts = lab.send(&decline(1));
+        assert_eq!(told(&acts), [Told::Taken { address: at(100) }]);
+        assert_eq!(lab.discover(1), Some(at(101)));
+        lab.now += TAKEN;
+        assert_eq!(lab.discover(3), Some(at(100)));
+    }
+
+    #[test]
+    fn an_empty_pool_says_so_and_takes_the_longest_expired() {
+        let mut lab = Lab::new(101, "");
+        for last in [1, 2] {
+            let address = lab.discover(last).unwrap();
+            assert_eq!(lab.select(last, address), Some(MessageType::Ack));
+            lab.now += Duration::from_mins(1);
+        }
+        let acts = lab.send(&request(MessageType::Discover, mac(3), &[]));
+        let mac3 = Mac::new(mac(3));
+        assert_eq!(told(&acts), [Told::Exhausted { mac: mac3 }]);
+        lab.now += Duration::from_hours(1);
+        assert_eq!(lab.discover(3), Some(at(100)));
+        assert_eq!(lab.discover(2), Some(at(101)));
+    }
+
+    #[test]
+    fn an_offer_that_nobody_took_is_free_again() {
+        let mut lab = Lab::new(100, "");
+        assert_eq!(lab.discover(1), Some(at(100)));
+        assert_eq!(lab.discover(2), None);
+        lab.now += OFFER;
+        assert_eq!(lab.discover(2), Some(at(100)));
+        assert_eq!(lab.select(1, at(100)), Some(MessageType::Nak));
+    }
+
+    #[test]
+    fn reservations_are_kept_for_their_hosts() {
+        let rules = "[[host]]\nmac = \"52:54:00:00:00:01\"\naddress = \"10.77.0.100\"\n\
+                     [[host]]\nmac = \"52:54:00:00:00:02\"\naddress = \"10.77.0.9\"\n";
+        let mut lab = Lab::new(199, rules);
+        assert_eq!(lab.discover(3), Some(at(101)));
+        assert_eq!(lab.discover(1), Some(at(100)));
+        assert_eq!(lab.discover(2), Some(at(9)));
+        assert_eq!(lab.select(2, at(9)), Some(MessageType::Ack));
+        assert_eq!(lab.select(2, at(150)), Some(MessageType::Nak));
+        assert_eq!(lab.select(4, at(9)), Some(MessageType::Nak));
+    }
+
+    #[test]
+    fn renewing_and_coming_back() {
+        let mut lab = Lab::new(199, "");
+        lab.discover(1);
+        lab.select(1, at(100));
+        lab.now += Duration::from_mins(30);
+        let mut renew = request(MessageType::Request, mac(1), &[]);
+        renew.set_ciaddr(at(100));
+        let acts = lab.send(&renew);
+        assert_eq!(replies(&acts)[0].opts().msg_type(), Some(MessageType::Ack));
+        assert_eq!(told(&acts), []);
+        let expires = lab.pool.leases().of(Mac::new(mac(1))).unwrap().expires;
+        assert_eq!(expires, lab.now + Duration::from_hours(1));
+        let reboot = |last, address| {
+            request(
+                MessageType::Request,
+                mac(last),
+                &[DhcpOption::RequestedIpAddress(address)],
+            )
+        };
+        let kind = |acts: Vec<Act>| replies(&acts).first().and_then(|r| r.opts().msg_type());
+        assert_eq!(kind(lab.send(&reboot(1, at(100)))), Some(MessageType::Ack));
+        // Another's address; one of another network; somebody that we do not know.
+        assert_eq!(kind(lab.send(&reboot(1, at(101)))), Some(MessageType::Nak));
+        let foreign = Ipv4Addr::new(192, 168, 1, 5);
+        assert_eq!(kind(lab.send(&reboot(2, foreign))), Some(MessageType::Nak));
+        assert_eq!(kind(lab.send(&reboot(2, at(120)))), None);
+    }
+
+    #[test]
+    fn a_released_address_comes_back_to_its_client() {
+        let mut lab = Lab::new(199, "");
+        lab.discover(1);
+        lab.select(1, at(100));
+        let id = DhcpOption::ServerIdentifier(SERVER);
+        lab.send(&request(MessageType::Release, mac(1), &[id]));
+        assert!(
+            lab.pool
+                .leases()
+                .is_free(at(100), Mac::new(mac(9)), lab.now)
+        );
+        assert_eq!(lab.discover(2), Some(at(101)));
+        assert_eq!(lab.discover(1), Some(at(100)));
+    }
+
+    #[test]
+    fn a_restart_forgets_nothing_that_still_fits() {
+        let mut lab = Lab::new(199, "");
+        for last in [1, 2] {
+            let address = lab.discover(last).unwrap();
+            lab.select(last, address);
+        }
+        let text = lab.pool.leases().to_text();
+        let read = Leases::from_text(&text).unwrap();
+        let pool = Pool::new(network(199), read.clone(), &lab.plan, lab.now);
+        assert_eq!(pool.leases().iter().count(), 2);
+        let fewer = Pool::new(network(100), read.clone(), &lab.plan, lab.now);
+        assert_eq!(fewer.leases().iter().count(), 1);
+        let reserved = plan("[[host]]\nmac = \"52:54:00:00:00:09\"\naddress = \"10.77.0.100\"\n");
+        let moved = Pool::new(network(199), read, &reserved, lab.now);
+        assert_eq!(moved.leases().iter().count(), 1);
+    }
+
+    #[test]
+    fn a_rival_and_a_relay_are_told() {
+        let mut lab = Lab::new(199, "");
+        let other = DhcpOption::ServerIdentifier(RIVAL);
+        let acts = lab.send(&request(MessageType::Request, mac(1), &[other]));
+        assert_eq!(told(&acts), [Told::Rival { server: RIVAL }]);
+        let mut relayed = request(MessageType::Discover, mac(1), &[]);
+        relayed.set_giaddr([10, 9, 0, 1]);
+        let relay = Ipv4Addr::new(10, 9, 0, 1);
+        assert_eq!(told(&lab.send(&relayed)), [Told::Relayed { relay }]);
+    }
+
+    #[test]
+    fn strict_leases_nothing_to_strangers() {
+        let rules = "[dhcp]\nstrict = true\n[[host]]\nmac = \"52:54:00:00:00:01\"\n";
+        let mut lab = Lab::new(199, rules);
+        assert_eq!(lab.discover(2), None);
+        assert_eq!(lab.discover(1), Some(at(100)));
+        let stranger = request(MessageType::Discover, mac(2), &[class("PXEClient")]);
+        let acts = lab.send(&stranger);
+        assert!(matches!(
+            told(&acts)[..],
+            [Told::Silence {
+                why: Silence::Stranger,
+                ..
+            }]
+        ));
+        assert!(replies(&acts).is_empty());
+    }
+
+    #[test]
+    fn the_default_range_is_the_upper_half() {
+        let range = |mask: [u8; 4]| default_range(SERVER, mask.into());
+        assert_eq!(range([255, 255, 255, 0]), Some((at(128), at(254))));
+        assert_eq!(range([255, 255, 255, 248]), Some((at(4), at(6))));
+        assert_eq!(range([255, 255, 255, 252]), None);
+        let (first, last) = range([255, 255, 0, 0]).unwrap();
+        assert_eq!(last, Ipv4Addr::new(10, 77, 255, 254));
+        assert_eq!(u32::from(last) - u32::from(first) + 1, 16_383);
+    }
+
+    /// Whatever clients send, no two of them hold one address, and memory stays within the pool.
+    #[test]
+    fn any_order_of_messages() {
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut lab = Lab::new(110, "");
+            for _ in 0..200 {
+                let kinds = [
+                    MessageType::Discover,
+                    MessageType::Request,
+                    MessageType::Decline,
+                    MessageType::Release,
+                    MessageType::Inform,
+                ];
+                let kind = kinds[random.usize(..kinds.len())];
+                let mut message = request(kind, mac(random.u8(1..30)), &[]);
+                if random.bool() {
+                    let server = if random.u8(..8) == 0 { RIVAL } else { SERVER };
+                    let id = DhcpOption::ServerIdentifier(server);
+                    message.opts_mut().insert(id);
+                }
+                if random.bool() {
+                    let wanted = DhcpOption::RequestedIpAddress(at(random.u8(95..115)));
+                    message.opts_mut().insert(wanted);
+                }
+                if random.u8(..4) == 0 {
+                    message.set_ciaddr(at(random.u8(95..115)));
+                }
+                lab.send(&message);
+                if random.bool() {
+                    lab.settle();
+                }
+                lab.now += Duration::from_secs(random.u64(..120));
+                let leases = lab.pool.leases();
+                let held: Vec<_> = leases.iter().map(|(_, lease)| lease.address).collect();
+                let mut once = held.clone();
+                once.sort_unstable();
+                once.dedup();
+                assert_eq!(held.len(), once.len(), "seed {seed}");
+                assert!(held.iter().all(|a| in_range(lab.pool.network.range, *a)));
+                assert!(lab.pool.offers.len() <= 30, "seed {seed}");
+            }
+        }
+    }
+}

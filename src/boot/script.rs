@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which script a client gets: by its assignment, its rule, or what the site offers to all.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use site::{Boot, Image, Mac, Site};
+
+use super::assign::Assignments;
+use super::neighbour;
+use super::plan::Rules;
+use crate::net::Shelf;
+
+/// Seconds after which a client asks again for what is not ready.
+pub(super) const RETRY: u32 = 5;
+
+/// Whom a script is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loader {
+    /// `/boot.ipxe`
+    Ipxe,
+    /// `/boot.gpxe`: iPXE's ancestor.
+    Gpxe,
+}
+
+/// Renders the script that boots an image of a site from the server at an address, or the menu of
+/// its images where no image is given; the error says what in the site cannot stand in a script.
+pub type BootScript = fn(Loader, &Site, &Shows<'_>, Ipv4Addr) -> Result<String, String>;
+
+/// What a script is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows<'a> {
+    /// It boots an image.
+    Image(&'a Image),
+    /// It lets people choose.
+    Menu,
+    /// It leaves the machine to its own disk.
+    Local,
+}
+
+/// A client that asks for its script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asks {
+    /// Which language it speaks.
+    pub loader: Loader,
+    /// The image that it names itself, after somebody has chosen it.
+    pub image: Option<String>,
+    /// Its card, if it said so.
+    pub mac: Option<Mac>,
+    /// Its address.
+    pub client: IpAddr,
+}
+
+/// Why there is no script.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptRefusal {
+    /// No such image, or none at all.
+    #[error("{0}")]
+    NotServed(String),
+    /// The image is not served yet, and the loader cannot wait.
+    #[error("{image} is not served yet")]
+    NotReady {
+        /// Which.
+        image: String,
+    },
+    /// Something in the site cannot stand in a script.
+    #[error("{0}")]
+    Unspeakable(String),
+}
+
+/// The scripts of one interface.
+#[derive(Debug)]
+pub struct Scripts {
+    pub(super) site: Arc<RwLock<Arc<Site>>>,
+    pub(super) server: Ipv4Addr,
+    pub(super) port: Option<u16>,
+    pub(super) render: BootScript,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) assignments: Arc<Assignments>,
+}
+
+impl Scripts {
+    /// Those of a server that serves no HTTP.
+    pub fn without_http(
+        site: Site,
+        server: Ipv4Addr,
+        render: BootScript,
+        shelf: &Arc<Shelf>,
+        assignments: &Arc<Assignments>,
+    ) -> Scripts {
+        Scripts {
+            site: Arc::new(RwLock::new(Arc::new(site))),
+            server,
+            port: None,
+            render,
+            shelf: Arc::clone(shelf),
+            assignments: Arc::clone(assignments),
+        }
+    }
+
+    /// The site as clients see it now.
+    pub fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The menu, for whoever asks for it.
+    pub fn menu(&self) -> Result<String, ScriptRefusal> {
+        self.render(Loader::Ipxe, &self.site(), &Shows::Menu)
+    }
+
+    /// The script for a client.
+    pub fn answer(&self, asks: &Asks) -> Result<String, ScriptRefusal> {
+        let site = &*self.site();
+        let named = |name: &str| match site.find_image(name) {
+            Ok(number) => Ok(&site.images[number]),
+            Err(Some(near)) => Err(ScriptRefusal::NotServed(format!(
+                "no image {name:?}; did you mean {near:?}?"
+            ))),
+            Err(None) => Err(ScriptRefusal::NotServed(format!(
+                "no image {name:?}; / lists what there is"
+            ))),
+        };
+        let boot = match &asks.image {
+            Some(name) => Boot::Image(name.clone()),
+            None => self.boot(site, asks),
+        };
+        let shows = match &boot {
+            Boot::Image(name) => Shows::Image(named(name)?),
+            Boot::Local => Shows::Local,
+            Boot::Menu => Shows::Menu,
+            Boot::Default if site.menu.shown && asks.loader == Loader::Ipxe => Shows::Menu,
+            Boot::Default => Shows::Image(
+                site.default_image()
+                    .ok_or_else(|| ScriptRefusal::NotServed("no image".to_owned()))?,
+            ),
+        };
+        let script = self.render(asks.loader, site, &shows)?;
+        match shows {
+            Shows::Image(image) if !self.is_ready(site, image) => self.wait(asks.loader, image),
+            _ => Ok(script),
+        }
+    }
+
+    /// What a client that names no image boots.
+    fn boot(&self, site: &Site, asks: &Asks) -> Boot {
+        let at = match asks.client {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(_) => self.server,
+        };
+        let Some(mac) = asks.mac.or_else(|| neighbour::find(at)) else {
+            return Boot::Default;
+        };
+        if let Some(boot) = self.assignments.take(mac) {
+            // An image that the configuration no longer has is not what anybody meant.
+            match &boot {
+                Boot::Image(name) if site.find_image(name).is_err() => {}
+                _ => return boot,
+            }
+        }
+        let rules = Rules::of(site);
+        let rule = rules.find(mac, at, None);
+        rule.map_or(Boot::Default, |rule| rule.boot().clone())
+    }
+
+    fn render(
+        &self,
+        loader: Loader,
+        site: &Site,
+        shows: &Shows<'_>,
+    ) -> Result<String, ScriptRefusal> {
+        (self.render)(loader, site, shows, self.server).map_err(ScriptRefusal::Unspeakable)
+    }
+
+    /// Whether every file of an image is served where the script says.
+    fn is_ready(&self, site: &Site, image: &Image) -> bool {
+        let transfers = site.transfers();
+        let mut own = transfers.iter().filter(|t| t.image == image.name);
+        own.all(|transfer| self.shelf.has(self.server, transfer))
+    }
+
+    /// A script that asks again: after a change of the configuration an image's file may have to be
+    /// digested, and its port may still serve another one, which nobody must take for it.
+    fn wait(&self, loader: Loader, image: &Image) -> Result<String, ScriptRefusal> {
+        let (name, server) = (&image.name, self.server);
+        match (loader, self.port) {
+            (Loader::Ipxe, Some(port)) => Ok(format!(
+                "#!ipxe\necho slamboot: {name} is not served yet, asking again\nsleep {RETRY}\n\
+                 chain --replace --autofree http://{server}:{port}/boot.ipxe?image={name}\n"
+            )),
+            _ => Err(ScriptRefusal::NotReady {
+                image: name.clone(),
+            }),
+        }
+    }
+}

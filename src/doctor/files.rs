@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether what is to be served is there, can be read, and is what it should be.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::SystemTime;
+
+use site::{Image, ImageKind, Site};
+
+use super::Finding;
+use crate::boot::roms::RomShelf;
+use crate::observe::Bytes;
+
+/// Looks at images, memdisk, boot programs and the clock.
+pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut newest: Option<(SystemTime, String)> = None;
+    for image in &site.images {
+        for path in paths(image) {
+            findings.push(file("image", &image.name, path));
+            let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
+            if let Some(modified) = modified
+                && newest.as_ref().is_none_or(|(other, _)| modified > *other)
+            {
+                newest = Some((modified, path.display().to_string()));
+            }
+        }
+    }
+    if site.images.is_empty() {
+        findings.push(Finding::problem(
+            "image",
+            "none is named",
+            "slamboot image demo -o demo.img makes one to begin with; then: slamboot serve demo.img",
+        ));
+    }
+    let disks = |image: &Image| matches!(image.kind, ImageKind::Disk { .. });
+    if site.images.iter().any(disks) {
+        let memdisk = &site.server.memdisk;
+        findings.push(match std::fs::read(memdisk) {
+            Ok(bytes) if bytes.len() > 4096 => {
+                Finding::ok("memdisk", memdisk.display().to_string())
+            }
+            Ok(_) => Finding::problem(
+                "memdisk",
+                format!("{} is no memdisk", memdisk.display()),
+                "apt-get install syslinux-common, and name it: [server] memdisk = \"FILE\"",
+            ),
+            Err(error) => Finding::problem(
+                "memdisk",
+                format!("{}: {error}: disk images will not boot", memdisk.display()),
+                "apt-get install syslinux-common, or name it: [server] memdisk = \"FILE\"",
+            ),
+        });
+    }
+    roms(site, beside, &mut findings);
+    // A clock that is behind what was written cannot be right; certificates and leases go by it.
+    match newest {
+        Some((modified, path)) if modified > now => findings.push(Finding::warning(
+            "clock",
+            format!("{path} is from the future: the clock is wrong"),
+            "timedatectl set-ntp true",
+        )),
+        _ => findings.push(Finding::ok("clock", "not behind any image")),
+    }
+    findings
+}
+
+fn paths(image: &Image) -> Vec<&Path> {
+    match &image.kind {
+        ImageKind::Disk { path } => vec![path],
+        ImageKind::Linux { kernel, initrd, .. } => {
+            let initrd = initrd.iter().map(AsRef::as_ref);
+            std::iter::once(kernel.as_path()).chain(initrd).collect()
+        }
+    }
+}
+
+fn file(check: &'static str, name: &str, path: &Path) -> Finding {
+    let shown = path.display();
+    let opened = File::open(path).and_then(|file| file.metadata());
+    match opened {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Finding::problem(
+            check,
+            format!("{name}: {shown} is empty"),
+            "build it again; no client completes an empty file",
+        ),
+        Ok(metadata) if metadata.is_dir() => Finding::problem(
+            check,
+            format!("{name}: {shown} is a directory"),
+            "name the file in it",
+        ),
+        Ok(metadata) => Finding::ok(check, format!("{name}: {shown}, {}", Bytes(metadata.len()))),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Finding::problem(
+            check,
+            format!("{name}: {shown} cannot be read by this user"),
+            format!("chmod a+r {shown} (and a+x for each directory above it)"),
+        ),
+        Err(error) => Finding::problem(
+            check,
+            format!("{name}: {shown}: {error}"),
+            "correct the path in slamboot.toml, or put the file there",
+        ),
+    }
+}
+
+fn roms(site: &Site, beside: &Path, findings: &mut Vec<Finding>) {
+    const CHECK: &str = "ROMs";
+    const BUILD: &str = "cargo xtask dist builds them, with SLAM proven in each";
+    let shelf = match RomShelf::find(site.server.firmware.as_deref(), beside) {
+        Ok(shelf) => shelf,
+        Err(error) => {
+            findings.push(Finding::problem(CHECK, error.to_string(), BUILD));
+            return;
+        }
+    };
+    let place = shelf
+        .directory()
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
+    let roms = shelf.roms();
+    if roms.is_empty() {
+        findings.push(Finding::warning(
+            CHECK,
+            "none at hand: only machines whose card carries a ROM of ours boot",
+            BUILD,
+        ));
+    }
+    for (arch, rom) in roms.iter() {
+        let what = format!("{} for {arch} in {place}", rom.name);
+        findings.push(if rom.slam {
+            Finding::ok(CHECK, format!("{what}, SLAM proven"))
+        } else {
+            Finding::warning(CHECK, format!("{what} has no multicast"), BUILD)
+        });
+    }
+    for (name, why) in shelf.skipped() {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("{place}/{name}: {why}"),
+            BUILD,
+        ));
+    }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the boot services did, for people (one line each) and for programs (one JSON object each).
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Serialize;
+use site::Mac;
+
+use crate::boot::arch::{ClientArch, Program};
+use crate::boot::plan::{BootFile, Silence};
+
+use super::event::{Bytes, duration_seconds};
+
+/// Something that a boot service did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum BootEvent {
+    /// A client was told what to boot.
+    BootOffered {
+        /// Its card.
+        mac: Card,
+        /// Processor and firmware.
+        arch: ClientArch,
+        /// What asked.
+        program: Program,
+        /// What it boots.
+        file: BootFile,
+    },
+    /// A client that boots from the network was told nothing.
+    BootSilent {
+        /// Its card.
+        mac: Card,
+        /// Processor and firmware.
+        arch: ClientArch,
+        /// What asked.
+        program: Program,
+        /// Why.
+        why: Silence,
+    },
+    /// A client was given its script.
+    ScriptServed {
+        /// Its card, where it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mac: Option<Card>,
+        /// Its address.
+        client: Ipv4Addr,
+        /// What it boots.
+        boots: String,
+    },
+    /// An address was leased.
+    AddressLeased {
+        /// To whom.
+        mac: Card,
+        /// Which.
+        address: Ipv4Addr,
+    },
+    /// Every address is leased.
+    PoolExhausted {
+        /// Who got none.
+        mac: Card,
+    },
+    /// Somebody has an address of the pool without a lease.
+    AddressTaken {
+        /// Which.
+        address: Ipv4Addr,
+    },
+    /// Another DHCP server leases addresses here, beside our pool.
+    RivalDhcp {
+        /// Its address.
+        server: Ipv4Addr,
+    },
+    /// A relay agent asked for a network that we have no addresses of.
+    RelayRefused {
+        /// Its address.
+        relay: Ipv4Addr,
+    },
+    /// A file went out by TFTP.
+    TftpSent {
+        /// To whom.
+        client: SocketAddr,
+        /// Which.
+        file: String,
+        /// Its length.
+        bytes: u64,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "duration_seconds")]
+        took: Duration,
+    },
+    /// A TFTP transfer that came to nothing.
+    TftpFailed {
+        /// To whom.
+        client: SocketAddr,
+        /// Which.
+        file: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Something that boot services need could not be done.
+    BootServiceFailed {
+        /// What, and what to do.
+        what: String,
+    },
+}
+
+/// A card's address as programs read it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Card(pub Mac);
+
+impl fmt::Debug for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Card {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl fmt::Display for BootEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BootEvent::BootOffered {
+                mac,
+                arch,
+                program,
+                file,
+            } => write!(f, "{mac}: {program} on {arch} boots {}", file.name()),
+            BootEvent::BootSilent {
+                mac,
+                arch,
+                program,
+                why,
+            } => write!(f, "{mac}: {program} on {arch} is told nothing: {why}"),
+            BootEvent::ScriptServed { mac, client, boots } => match mac {
+                Some(mac) => write!(f, "{mac}, {client}: gets the script for {boots}"),
+                None => write!(f, "{client}: gets the script for {boots}"),
+            },
+            BootEvent::AddressLeased { mac, address } => {
+                write!(f, "{mac}: leases {address}")
+            }
+            BootEvent::PoolExhausted { mac } => write!(
+                f,
+                "{mac}: gets no address, all are leased; make [dhcp] pool larger, or lease_time shorter"
+            ),
+            BootEvent::AddressTaken { address } => write!(
+                f,
+                "{address} is in use without a lease, and left alone for 10 minutes; keep [dhcp] pool clear of addresses that are given by hand"
+            ),
+            BootEvent::RivalDhcp { server } => write!(
+                f,
+                "another DHCP server, {server}, leases addresses on this network: clients get now its, now ours; switch it off, or set mode = \"proxy\" under [dhcp]"
+            ),
+            BootEvent::RelayRefused { relay } => write!(
+                f,
+                "relay agent {relay} asks for addresses of its network, and the pool has none; serve it by another DHCP server, with mode = \"proxy\" here"
+            ),
+            BootEvent::TftpSent {
+                client,
+                file,
+                bytes,
+                took,
+            } => write!(
+                f,
+                "{client}: got {file} by TFTP, {} in {:.1} s",
+                Bytes(*bytes),
+                took.as_secs_f64()
+            ),
+            BootEvent::TftpFailed { client, file, why } => {
+                write!(f, "{client}: did not get {file} by TFTP: {why}")
+            }
+            BootEvent::BootServiceFailed { what } => f.write_str(what),
+        }
+    }
+}

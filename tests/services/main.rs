@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The boot services of `slamboot serve`, with real clients in namespaces of their own: firmware in
+//! QEMU from power-on, crowds of DHCP and TFTP clients, a rival server.
+
+mod crowd;
+mod doctor;
+mod machines;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use support::{Outcome, paths, trial};
+use xtask::cmd::Running;
+use xtask::console::Console;
+use xtask::host::Need;
+use xtask::netlab::{INTERFACE, Namespace, Netlab};
+
+/// Longer than a server takes to start on two slow cores.
+const SOON: Duration = Duration::from_secs(60);
+
+type Test = fn() -> Outcome;
+
+fn main() -> ExitCode {
+    let lab = support::lacking(&[]);
+    let boot = support::lacking(&[Need::Boot, Need::Serve, Need::Prebuilt]).or_else(no_roms);
+    let guest = support::lacking(&[Need::Boot, Need::Serve, Need::Guest]).or_else(no_roms);
+    let in_lab: [(&str, Test); 6] = [
+        ("fifty_dhcp_clients_at_once", crowd::fifty_dhcp_clients),
+        ("leases_survive_a_restart", crowd::leases_survive_a_restart),
+        (
+            "an_address_in_use_is_not_leased",
+            crowd::an_address_in_use_is_not_leased,
+        ),
+        ("two_hundred_tftp_transfers", crowd::two_hundred_tftp),
+        ("tftp_serves_names_not_paths", crowd::tftp_serves_names),
+        ("a_rival_is_told", crowd::a_rival_is_told),
+    ];
+    let of_doctor: [(&str, Test); 6] = [
+        ("doctor_finds_nothing_where_nothing_is", doctor::all_is_well),
+        ("doctor_finds_that_nobody_gives_addresses", doctor::no_dhcp),
+        (
+            "doctor_finds_another_boot_server",
+            doctor::another_boot_server,
+        ),
+        ("doctor_finds_a_taken_port", doctor::a_taken_port),
+        ("doctor_finds_a_firewall", doctor::a_firewall),
+        (
+            "doctor_finds_a_querier_and_files",
+            doctor::a_querier_and_files,
+        ),
+    ];
+    let in_bios: [(&str, Test); 3] = [
+        (
+            "bios_stock_ipxe_is_chained_into_ours_beside_dnsmasq",
+            machines::bios_beside_dnsmasq,
+        ),
+        ("bios_boots_from_our_own_pool", machines::bios_from_our_pool),
+        ("bios_gets_its_own_image_once", machines::bios_by_rule),
+    ];
+    let in_uefi: [(&str, Test); 3] = [
+        ("uefi_pxe_beside_dnsmasq", machines::uefi_pxe_beside_dnsmasq),
+        (
+            "uefi_pxe_from_our_own_pool",
+            machines::uefi_pxe_from_our_pool,
+        ),
+        ("uefi_http_boot_beside_dnsmasq", machines::uefi_http_boot),
+    ];
+    let mut trials = Vec::new();
+    for (tests, skip) in [
+        (&in_lab[..], &lab),
+        (&of_doctor[..], &lab),
+        (&in_bios[..], &boot),
+        (&in_uefi[..], &guest),
+    ] {
+        trials.extend(
+            tests
+                .iter()
+                .map(|(name, test)| trial(name, skip.clone(), *test)),
+        );
+    }
+    support::run(trials, 1)
+}
+
+/// Why there is no firmware of ours to hand out, if there is none.
+fn no_roms() -> Option<String> {
+    let roms = ["undionly.kpxe", "snponly.efi"];
+    let built = roms
+        .iter()
+        .all(|rom| paths().dist_firmware().join(rom).exists());
+    (!built).then(|| "no ROMs with SLAM were built (cargo xtask dist)".to_owned())
+}
+
+/// A lab with a server's place, and a directory for its files.
+struct Room {
+    lab: Netlab,
+    dir: tempfile::TempDir,
+}
+
+impl Room {
+    fn new() -> anyhow::Result<Room> {
+        Ok(Room {
+            lab: Netlab::new()?,
+            dir: tempfile::tempdir()?,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `slamboot serve` with this configuration, whose state lies in the room's directory.
+    fn serve(&self, name: &str, config: &str) -> anyhow::Result<Served> {
+        let file = self.path(&format!("{name}.toml"));
+        let server = format!(
+            "[server]\ninterface = \"{INTERFACE}\"\nfirmware = \"{}\"\nstate = \"{}\"\n",
+            firmware(self.dir.path()).display(),
+            self.path("state").display()
+        );
+        fs::write(&file, format!("{server}{config}"))?;
+        serve(
+            self.lab.server(),
+            self.dir.path(),
+            name,
+            &["--config", &file.display().to_string()],
+        )
+    }
+}
+
+/// The ROMs that were built; where there are none, an empty directory.
+fn firmware(room: &Path) -> PathBuf {
+    let built = paths().dist_firmware();
+    if built.exists() {
+        return built;
+    }
+    let none = room.join("firmware");
+    let _ = fs::create_dir_all(&none);
+    none
+}
+
+fn serve(place: &Namespace, dir: &Path, name: &str, arguments: &[&str]) -> anyhow::Result<Served> {
+    let console = Console::open(name, &dir.join(format!("{name}.log")))?;
+    let (out, err) = (console.pipe("out")?, console.pipe("err")?);
+    let running = place
+        .cmd(env!("CARGO_BIN_EXE_slamboot"))
+        .arg("serve")
+        .args(arguments)
+        .spawn_into(out, err)?;
+    console.wait_for("Waiting for clients", SOON)?;
+    Ok(Served { running, console })
+}
+
+struct Served {
+    running: Running,
+    console: Console,
+}
+
+/// A disk of the demo, and the configuration that serves it.
+fn demo(room: &Room) -> anyhow::Result<String> {
+    let disk = room.path("demo.img");
+    xtask::cmd::Cmd::new(env!("CARGO_BIN_EXE_slamboot"))
+        .args(["image", "demo", "--output"])
+        .arg(&disk)
+        .read()?;
+    Ok(format!(
+        "[[image]]\nname = \"demo\"\nkind = \"disk\"\npath = \"{}\"\n",
+        disk.display()
+    ))
+}
+
+/// A small image, where what it holds does not matter.
+fn small(room: &Room) -> anyhow::Result<String> {
+    let path = room.path("small.img");
+    let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+    fs::write(&path, bytes)?;
+    Ok(format!(
+        "[[image]]\nname = \"small\"\nkind = \"disk\"\npath = \"{}\"\n",
+        path.display()
+    ))
+}
