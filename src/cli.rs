@@ -3,6 +3,7 @@
 
 mod bcd;
 mod image;
+mod rom;
 mod serve;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ enum Verb {
     Serve(serve::ServeArgs),
     Image(image::ImageArgs),
     Bcd(bcd::BcdArgs),
+    Rom(rom::RomArgs),
 }
 
 /// Runs the command with the arguments of this process.
@@ -35,6 +37,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args),
         Verb::Image(args) => image::run(&args),
         Verb::Bcd(args) => bcd::run(args),
+        Verb::Rom(args) => rom::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
