@@ -12,6 +12,7 @@ pub mod demo;
 pub mod facts;
 pub mod fat;
 pub mod geometry;
+pub mod late;
 pub mod mbr;
 pub mod plan;
 pub mod regf;

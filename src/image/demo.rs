@@ -2,6 +2,7 @@
 //! The demo: a disk that, when booted, reads itself back and says whether every byte arrived.
 
 use super::facts::DiskFacts;
+use super::late::Late;
 use super::source::Filler;
 use super::spec::{Attributes, DiskPath, DiskSize, FileSpec, ImageSpec, SourceSpec};
 
@@ -40,7 +41,7 @@ pub fn spec(size: DiskSize, fill: Option<&str>) -> ImageSpec {
                 system: true,
                 read_only: false,
             },
-            source: SourceSpec::Demo,
+            source: SourceSpec::Late(Late::Demo),
         },
         FileSpec {
             path: path("\\Read me.txt"),

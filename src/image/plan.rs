@@ -3,7 +3,6 @@
 
 use sha2::{Digest, Sha256};
 
-use super::demo;
 use super::facts::{DiskFacts, Identity};
 use super::fat::{
     BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, FatContent, FatError, FatFile, FatGeometry,
@@ -141,7 +140,7 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
                 bytes: match &file.source {
                     Source::Data(data) => FileLength::Bytes(data.bytes()),
                     Source::Fill(_) => FileLength::Rest,
-                    Source::Demo => FileLength::Bytes(demo::BYTES),
+                    Source::Late(late) => FileLength::Bytes(late.bytes()),
                 },
             })
             .collect(),
@@ -178,7 +177,7 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
             data: match file.source {
                 Source::Data(data) => data,
                 Source::Fill(filler) => Data::Filler { filler, bytes },
-                Source::Demo => Data::Bytes(demo::render(&facts)),
+                Source::Late(late) => Data::Bytes(late.render(&facts)),
             },
         })
         .collect();
@@ -351,7 +350,7 @@ fn identity(spec: &ImageSpec, disk: Cylinders, sources: &[SourceFile]) -> Identi
         let (kind, bytes, fingerprint) = match &file.source {
             Source::Data(data) => (0u8, data.bytes(), data.fingerprint()),
             Source::Fill(filler) => (1, 0, filler.fingerprint()),
-            Source::Demo => (2, demo::BYTES, demo::fingerprint()),
+            Source::Late(late) => (2, late.bytes(), late.fingerprint()),
         };
         hasher.update([kind]);
         hasher.update(bytes.to_le_bytes());

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::late::Late;
 use super::size::ByteSize;
 
 /// A disk image: one active partition with one volume, and the file that its boot sector starts.
@@ -55,8 +56,8 @@ pub enum SourceSpec {
         /// The name.
         seed: String,
     },
-    /// The demo's second stage, completed once the disk is laid out.
-    Demo,
+    /// A file that is completed once the disk is laid out.
+    Late(Late),
 }
 
 /// FAT and NTFS attributes that a builder may want to set.

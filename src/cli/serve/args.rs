@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The options of `slamboot serve`.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::Args;
+use site::{BitRate, Groups, IpNet, SlowClients};
+
+/// Serve images by multicast (SLAM), and memdisk and boot scripts by HTTP.
+///
+/// Without any configuration, `slamboot serve FILE` serves one file as mini-slamd would: server
+/// port 10000, group 239.255.1.1:10000. With a configuration (./slamboot.toml, or --config) it
+/// serves the images named there; docs/slamboot.toml is an example with every key. Options given
+/// here override the configuration.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  slamboot serve winpe.img --interface eth0     one file, no configuration
+  slamboot serve                                what ./slamboot.toml names
+  slamboot serve --config room.toml --json      events as JSON, one object per line
+  slamboot serve lab.img --min-clients 30 --max-wait 120
+                                                start when 30 PCs are there, or after 2 minutes
+
+SIGHUP reads the configuration again; what is under way goes on as it began.
+
+Exit codes: 0 stopped by SIGINT or SIGTERM, 1 failed, 2 wrong options.")]
+pub(in crate::cli) struct ServeArgs {
+    /// Disk images to serve, instead of those in the configuration
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+
+    /// Configuration [default: ./slamboot.toml, if it exists and no FILE is given]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Network interface to serve on; again for each further one [default: the only one that can]
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    pub(super) interface: Vec<String>,
+
+    /// Address of the interface that clients are told [default: its first]
+    #[arg(long, value_name = "IPV4", help_heading = "Network")]
+    pub(super) address: Option<Ipv4Addr>,
+
+    /// TCP port for memdisk, scripts and downloads by HTTP [default: 8080]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Network"
+    )]
+    pub(super) http_port: Option<u16>,
+
+    /// Serve no HTTP
+    #[arg(long, conflicts_with = "http_port", help_heading = "Network")]
+    pub(super) no_http: bool,
+
+    /// Server UDP port of the first file; each further one takes the next [default: 10000]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "SLAM"
+    )]
+    pub(super) port: Option<u16>,
+
+    /// Multicast group of the first file, IPv4, IPv6 or one of each with a comma between; each
+    /// further file takes the next [default: 239.255.1.1]
+    #[arg(long, value_name = "GROUP", help_heading = "SLAM")]
+    pub(super) group: Option<Groups>,
+
+    /// UDP port of the first group [default: 10000]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "SLAM"
+    )]
+    pub(super) group_port: Option<u16>,
+
+    /// Ceiling of what is sent for one file, such as "900 Mbit/s" [default: 900 Mbit/s]
+    #[arg(long, value_name = "RATE", help_heading = "SLAM")]
+    pub(super) max_rate: Option<BitRate>,
+
+    /// Ceiling of what all files together may take, shared by priority [default: none]
+    #[arg(long, value_name = "RATE", help_heading = "SLAM")]
+    pub(super) total_rate: Option<BitRate>,
+
+    /// Network whose clients are heard, such as 192.0.2.0/24; again for each further one [default:
+    /// those of the interface; everybody with a TTL above 1]
+    #[arg(long, value_name = "NETWORK", help_heading = "SLAM")]
+    pub(super) allowed: Vec<IpNet>,
+
+    /// Begin to send when so many clients are there [default: at once]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=4096),
+        help_heading = "Rooms"
+    )]
+    pub(super) min_clients: Option<u32>,
+
+    /// Begin to send so long after the first client came, even if not all are there [default: 60
+    /// with --min-clients]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u32).range(0..=86_400),
+        help_heading = "Rooms"
+    )]
+    pub(super) max_wait: Option<u32>,
+
+    /// What becomes of clients slower than their room: "none", "drop below 50 Mbit/s", "cap at the
+    /// slowest" [default: none]
+    #[arg(long, value_name = "POLICY", help_heading = "Rooms")]
+    pub(super) slow_clients: Option<SlowClients>,
+
+    /// Bytes in one block [default: 1451]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(site::MAX_BLOCK_SIZE)),
+        help_heading = "SLAM"
+    )]
+    pub(super) block_size: Option<u16>,
+
+    /// Multicast time to live, or hop limit; 1 stays on the network segment [default: 1]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(1..),
+        help_heading = "SLAM"
+    )]
+    pub(super) ttl: Option<u8>,
+
+    /// Print the summary and events as JSON, one object per line
+    #[arg(long)]
+    pub(super) json: bool,
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! SIGHUP: the configuration, read again while rooms are served.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::args::ServeArgs;
+use super::resolve::resolve_site;
+use super::stands::{check_scripts, site_at};
+use crate::boot::http::HttpServer;
+use crate::net::interface::Chosen;
+use crate::net::{Plan, Reload, Stand};
+use site::Site;
+
+/// Reads the configuration again whenever SIGHUP came.
+pub(super) struct Reloader {
+    pub(super) asked: Arc<AtomicBool>,
+    pub(super) args: ServeArgs,
+    /// The configuration in force.
+    pub(super) site: Site,
+    pub(super) stands: Vec<Stand>,
+    pub(super) chosen: Vec<Chosen>,
+}
+
+impl Reloader {
+    pub(super) fn reload(&mut self, http: Option<&HttpServer>) -> Reload {
+        if !self.asked.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.read().map(|(plan, later)| {
+            if let Some(http) = http {
+                http.show(self.stands.iter().map(|stand| site_at(&self.site, stand)));
+            }
+            (plan, later)
+        }))
+    }
+
+    fn read(&mut self) -> Result<(Plan, Vec<String>), String> {
+        let told = |error: anyhow::Error| format!("{error:#}");
+        let mut site = resolve_site(&self.args).map_err(told)?;
+        // What is bound at the start stays as it was.
+        let mut later = Vec::new();
+        let (old, new) = (&self.site.server, &mut site.server);
+        if old.interfaces != new.interfaces || old.address != new.address {
+            later.push("[server] interface and address".to_owned());
+        }
+        if old.address6 != new.address6 {
+            later.push("[server] address6".to_owned());
+        }
+        if old.http_port != new.http_port {
+            later.push("[server] http_port".to_owned());
+        }
+        if old.memdisk != new.memdisk {
+            later.push("[server] memdisk".to_owned());
+        }
+        *new = old.clone();
+        check_scripts(&site, &self.stands).map_err(told)?;
+        let mut stands = self.stands.clone();
+        for (stand, chosen) in stands.iter_mut().zip(&self.chosen) {
+            let (slam, wanted) = (&site.slam, site.slam.block_size);
+            let fits = chosen.smaller_block(wanted, slam.group);
+            stand.block_size = match fits {
+                Some(fits) if wanted == site::DEFAULT_BLOCK_SIZE => fits,
+                _ => wanted,
+            };
+            let checked = chosen.check_mtu(stand.block_size, slam.group);
+            checked.map_err(|error| error.to_string())?;
+            stand.host6 = match slam.group.v6() {
+                Some(_) => {
+                    let wanted = site
+                        .server
+                        .address6
+                        .filter(|a| chosen.addresses6.contains(a));
+                    Some(chosen.address6(wanted).map_err(|error| error.to_string())?)
+                }
+                None => None,
+            };
+        }
+        let plan = Plan::new(&site, &stands);
+        self.site = site;
+        self.stands = stands;
+        Ok((plan, later))
+    }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a client's NACK makes a session do: whom to admit, what to repair, how far to send ahead.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use site::SlowClients;
+use slam_client::Timestamp;
+use slam_client::wire::Nack;
+
+use super::super::ahead::{Context, STOCK_GAP, Want};
+use super::super::clients::{Horizon, MAX_CLIENTS};
+use super::super::policy;
+use super::super::repair::Repair;
+use super::super::sent::Sent;
+use super::{Rejection, Session, SessionEvent};
+
+/// How often a client is asked while blocks are sent: often enough to find the rate quickly and
+/// to have more ready before what is to be sent runs out.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// All clients of a large room together are asked no more often than once for so many blocks.
+const BLOCKS_PER_QUESTION: u64 = 40;
+/// Blocks are ready for so many intervals.
+const WINDOW: u32 = 2;
+/// A client that has just joined heard what was sent so shortly before.
+const JOINING: Duration = Duration::from_millis(5);
+/// Longer than a first NACK waits in our socket while its client hears blocks already.
+const QUEUED: Duration = Duration::from_millis(400);
+
+impl Session {
+    /// Judges a client by what it holds; whether it was dropped.
+    fn judge(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) -> bool {
+        if !matches!(self.slow_clients, SlowClients::DropBelow(_)) {
+            return false;
+        }
+        let size = u64::from(self.header.block_size().get());
+        let (count, total) = (self.header.block_count(), self.header.total_bytes());
+        let held = policy::held(nack, count, size).min(total);
+        let sent = self.totals.sent_bytes;
+        let Some(client) = self.clients.get_mut(from) else {
+            return false;
+        };
+        let Some(stretch) = client.progress.note(held, total, sent, now) else {
+            return false;
+        };
+        let best = self.clients.best_goodput(from);
+        if !policy::drops(self.slow_clients, stretch, best) {
+            return false;
+        }
+        if let Some(left) = self.clients.remove(from) {
+            self.totals.dropped += 1;
+            while self.dropped.len() >= MAX_CLIENTS {
+                self.dropped.pop_first();
+            }
+            self.dropped.insert(from, true);
+            self.tell(SessionEvent::ClientDropped {
+                client: from,
+                after: now.since(left.joined),
+                goodput: left.progress.goodput(),
+            });
+            self.end_if_alone(now);
+        }
+        true
+    }
+
+    pub(super) fn handle_nack(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) {
+        let count = self.header.block_count();
+        let first = nack.missing().runs().next().map(|run| run.start);
+        if !self.clients.contains(from) {
+            if let Some(found) = first.filter(|&first| first >= count) {
+                // A client of an earlier, longer content must learn of the new header; a stranger
+                // costs us nothing.
+                self.reject(from, Rejection::PastTheEnd { found, count });
+                return;
+            }
+            if let Some(untold) = self.dropped.get_mut(&from) {
+                // It did not hear that.
+                *untold = true;
+                self.reject(from, Rejection::Dropped);
+                return;
+            }
+            if self.clients.len() >= MAX_CLIENTS {
+                self.reject(from, Rejection::TooManyClients);
+                return;
+            }
+            if self.active_since.is_none() {
+                self.active_since = Some(now);
+                self.sent = Sent::of(count);
+                self.repair = Repair::of(count);
+                let begins = if self.room.enter(now) {
+                    SessionEvent::Started
+                } else {
+                    SessionEvent::Waiting(self.room.start())
+                };
+                self.tell(begins);
+            }
+            let since = self.sent.since(now - JOINING);
+            self.clients.add(from, since, now);
+            // Whoever asks for block 0 and names no other knows no header: it holds nothing.
+            if nack.extent() == 1
+                && let Some(client) = self.clients.get_mut(from)
+            {
+                let heard = self.sent.since(now - QUEUED);
+                let heard = self.sent.blocks_between(heard, self.sent.next());
+                client.deaf_to = Some(self.totals.sent_blocks - heard);
+            }
+            self.tell(SessionEvent::ClientJoined(from));
+        }
+        let asked = match self.clients.heard(from, now) {
+            None => return,
+            Some(Horizon::Asked(serial)) => serial,
+            Some(Horizon::Spoke(moment)) => self.sent.since(moment),
+        };
+        if self.room.is_waiting() {
+            let last_sent = first.and_then(|first| self.sent.last(first));
+            self.clients
+                .served(from, first, last_sent, asked, Duration::ZERO, now);
+            return;
+        }
+        if self.judge(from, nack, now) {
+            return;
+        }
+        let present = self.clients.len();
+        self.clients.note_parity(from, nack.takes_parity());
+        let share_parity = self.clients.share_parity();
+        let Some(client) = self.clients.get_mut(from) else {
+            return;
+        };
+        client.lists |= nack.missing().run_count() > 1 || nack.missing().len() > STOCK_GAP;
+        client
+            .evidence
+            .start_at(self.rate.epoch().max(client.since));
+        let mut verdict = None;
+        if let Some((sample, until)) = self.sent.sample(nack, client.evidence.until, asked, count) {
+            client.evidence.until = until;
+            verdict = client.evidence.add(sample, self.rate.is_rising());
+        }
+        if let Some(lost) = verdict {
+            let cap = self.slow_clients == SlowClients::Cap;
+            let all_judged = !cap || self.clients.all_judged_since(self.rate.epoch());
+            self.rate.vote(lost, present, self.sent.next(), all_judged);
+        }
+        let Some(client) = self.clients.get_mut(from) else {
+            return;
+        };
+        let rate = self.rate.rate();
+        let interval = self
+            .pacer
+            .time_for(BLOCKS_PER_QUESTION * present as u64, rate)
+            .max(INTERVAL);
+        let round_trip = client.round_trip();
+        let window = self.pacer.blocks_in(rate, (interval + round_trip) * WINDOW);
+        // While nothing else is sent, half a round trip of blocks that it may hold costs what
+        // asking would; but the link is everybody's.
+        let worth_a_question = if self.demand.is_empty() {
+            self.pacer.blocks_in(rate, round_trip / 2) / present as u64
+        } else {
+            0
+        };
+        let Want {
+            mut repairs,
+            mut fresh,
+        } = client.ahead.want(
+            nack,
+            &Context {
+                sent: &self.sent,
+                demand: &self.demand,
+                joined: client.since,
+                asked,
+                count,
+                window,
+                worth_a_question,
+            },
+        );
+        let followed = client.ahead.is_followed(count);
+        client.note_list(first, nack.missing().len());
+        let is_full = client.lists && nack.missing().run_count() > 1 && nack.extent() < count;
+        if is_full && present > 1 && self.slow_clients != SlowClients::Cap {
+            // It misses more than fits a list: the others do not wait for all that.
+            fresh.union_with(&std::mem::take(&mut repairs));
+        }
+        if share_parity && !client.is_unmoved() {
+            self.repair.replace(&mut repairs, nack, asked, &self.demand);
+        }
+        self.demand.repair(&repairs);
+        self.demand.add(&fresh);
+        let again = if !repairs.is_empty() && !client.lists {
+            // As soon as that is sent: of what lies beyond, it has said nothing yet.
+            Duration::ZERO
+        } else if followed {
+            // Before what is ready for it is sent.
+            let half = self.pacer.time_for(self.demand.len() / 2, rate);
+            half.min(interval)
+        } else {
+            interval
+        };
+        let last_sent = first.and_then(|first| self.sent.last(first));
+        self.clients
+            .served(from, first, last_sent, asked, again, now);
+    }
+}
