@@ -232,9 +232,10 @@ fn program_lines(text: &mut String, program: &Program) {
         &format!("{} bytes in memory{blocks}", program.unpacked),
     );
     line(text, "SLAM", &program.slam.to_string());
-    let membership = match program.membership {
-        true => "reports its groups (IGMP)",
-        false => "none: switches that snoop keep multicast from it",
+    let membership = if program.membership {
+        "reports its groups (IGMP)"
+    } else {
+        "none: switches that snoop keep multicast from it"
     };
     line(text, "membership", membership);
     for (name, words) in [

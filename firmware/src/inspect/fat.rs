@@ -98,7 +98,7 @@ impl<'a> Fat<'a> {
         };
         let mut directories = vec![(String::new(), root)];
         let mut files = Vec::new();
-        let mut room = largest;
+        let mut left = largest;
         let mut seen = 0;
         while let Some((path, directory)) = directories.pop() {
             seen += 1;
@@ -119,10 +119,10 @@ impl<'a> Fat<'a> {
                     if seen + directories.len() < MOST_DIRECTORIES {
                         directories.push((path, self.chain(first, MOST_ENTRIES * ENTRY)));
                     }
-                } else if size <= room {
+                } else if size <= left {
                     let mut content = self.chain(first, size);
                     content.truncate(size);
-                    room -= content.len();
+                    left -= content.len();
                     files.push((path, content));
                 }
             }
@@ -155,7 +155,7 @@ impl<'a> Fat<'a> {
         match self.width {
             Width::Twelve => {
                 let both = word(index + index / 2)?;
-                Some(if index % 2 == 0 {
+                Some(if index.is_multiple_of(2) {
                     both & 0xfff
                 } else {
                     both >> 4

@@ -330,13 +330,13 @@ mod tests {
     #[test]
     fn each_fault_is_told_with_its_line() {
         for (script, wanted) in [
-            ("echo x\n", r#"1 Magic"#),
+            ("echo x\n", "1 Magic"),
             ("#!ipxe\nvcreate net0\n", r#"2 Command("vcreate")"#),
             ("#!ipxe\necho a && vcreate x\n", r#"2 Command("vcreate")"#),
             ("#!ipxe\ngoto nowhere\n", r#"2 Label("nowhere")"#),
             ("#!ipxe\n:a\n:a\n", r#"3 Twice("a")"#),
             ("#!ipxe\necho ${servr}\n", r#"2 Variable("servr")"#),
-            ("#!ipxe\necho ${ip\n", r#"2 Unclosed"#),
+            ("#!ipxe\necho ${ip\n", "2 Unclosed"),
         ] {
             assert_eq!(faults(script), [wanted], "{script}");
         }

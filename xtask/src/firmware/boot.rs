@@ -64,7 +64,7 @@ pub(super) fn boot(file: &Bootable<'_>, paths: &Paths) -> Result<Outcome> {
     let _running: Running = machine.spawn_into(out, err)?;
     let mut cursor = 0;
     let awaited = "the Features: line of iPXE's banner";
-    let line = console.wait(&mut cursor, Deadline::after(LIMIT), &awaited, |line| {
+    let line = console.wait(&mut cursor, Deadline::after(LIMIT), awaited, |line| {
         let said = line.text.split_once(FEATURES)?.1;
         // A line that is still being written has fewer words; lines come whole.
         Some(
@@ -152,9 +152,10 @@ fn arguments(target: &Target, file: &Path, run: &Path) -> Result<Result<Cmd, Str
                 &format!("if=floppy,format=raw,readonly=on,file={path}"),
             ])
             .args(["-boot", "a"]),
-        "hd" | "usb" if target.platform() == Platform::EfiArm64 => machine.args(virtio(&path)),
+        "hd" | "usb" | "iso" if target.platform() == Platform::EfiArm64 => {
+            machine.args(virtio(&path))
+        }
         "hd" | "usb" => machine.args(["-drive", &format!("format=raw,snapshot=on,file={path}")]),
-        "iso" if target.platform() == Platform::EfiArm64 => machine.args(virtio(&path)),
         "iso" => machine.args(["-cdrom", &path]).args(["-boot", "d"]),
         "pxe" | "kpxe" | "kkpxe" => {
             let Some(roms) = host::prebuilt_roms() else {

@@ -60,7 +60,7 @@ fn choose_where(
 ) -> Result<Choice> {
     let parse = |name: &str| Ok::<_, anyhow::Error>(Target::parse(name)?);
     let mut targets = Vec::new();
-    let named: Vec<&str> = if !arguments.targets.is_empty() {
+    let chosen: Vec<&str> = if !arguments.targets.is_empty() {
         arguments.targets.iter().map(String::as_str).collect()
     } else if !arguments.sets.is_empty() {
         Vec::new()
@@ -69,16 +69,16 @@ fn choose_where(
     } else {
         pins.targets().collect()
     };
-    for name in named {
+    for name in chosen {
         targets.push(parse(name)?);
     }
     let mut left_out = Vec::new();
     for set in &arguments.sets {
-        let names = match site.firmware.sets.get(set) {
-            Some(names) => names,
+        let within = match site.firmware.sets.get(set) {
+            Some(own) => own,
             None => pins.set(set)?,
         };
-        for name in names {
+        for name in within {
             let target = parse(name).with_context(|| format!("set {set}"))?;
             match lacking(&target) {
                 None => targets.push(target),

@@ -157,12 +157,10 @@ pub fn prepare(
             tree.insert(&path, plain(&header.text))?;
         }
         archive::write_dir(&tree, &root)?;
-        // Not older than the makefiles: see `settle_configuration`.
+        // Written once more, so that it is not older than the makefiles: see `settle_configuration`.
         let named = root.join("src").join(NAMED_H);
-        if let Ok(header) = fs::File::options().write(true).open(&named) {
-            header
-                .set_modified(std::time::SystemTime::now())
-                .with_context(|| format!("cannot prepare {}", named.display()))?;
+        if let Ok(text) = fs::read(&named) {
+            fs::write(&named, text).with_context(|| format!("cannot write {}", named.display()))?;
         }
     }
     let path = root.join("src").join(SCRIPT);
