@@ -5,6 +5,7 @@ mod bcd;
 mod doctor;
 mod generate;
 mod image;
+mod rom;
 mod serve;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     Image(image::ImageArgs),
     Bcd(bcd::BcdArgs),
+    Rom(rom::RomArgs),
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
 }
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
         },
         Verb::Image(args) => image::run(&args),
         Verb::Bcd(args) => bcd::run(args),
+        Verb::Rom(args) => rom::run(&args),
         Verb::Generate(args) => generate::run(&args),
     };
     match result {

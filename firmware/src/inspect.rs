@@ -1,31 +1,40 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Proof from the finished file: what a ROM, kernel image, boot program or EFI binary can do, read
-//! from its own bytes and not from what the build was asked for.
+//! Proof from the finished file: what a ROM, kernel image, boot program, EFI binary or disk can do,
+//! read from its own bytes and not from what the build was asked for.
 
+mod efi;
 pub mod elf;
+mod fat;
+mod iso;
 mod lkrn;
 mod nrv2b;
 mod payload;
 mod pe;
+mod program;
 pub mod rom;
 mod tables;
 
 use std::fmt;
 
+pub use efi::EfiError;
 pub use lkrn::LkrnError;
 pub use pe::PeError;
+pub use program::Program;
 pub use rom::{Image as RomImage, RomError};
-pub use tables::Script;
+pub use tables::{Driver, Script};
 use tables::{Memory, Word};
 
-/// Files above this are no iPXE: the largest, a USB stick's image, is far below.
+/// Files above this are no iPXE: the largest, an ISO for several machines, is far below.
 const FILE_LIMIT: usize = 64 << 20;
+/// Files within a disk that are read, and how deep file systems may lie in each other.
+const MOST_FILES: usize = 16;
+const DEEPEST: usize = 2;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// PCI option ROM.
+    /// PCI or ISA option ROM, for BIOS, EFI or both.
     Rom,
     /// Linux kernel image (`.lkrn`).
     Lkrn,
@@ -35,6 +44,10 @@ pub enum Kind {
     Efi,
     /// Linked, not packed.
     Elf,
+    /// A disk that a BIOS or an EFI firmware starts (`.dsk`, `.hd`, `.usb`).
+    Disk,
+    /// ISO 9660 (`.iso`).
+    Iso,
 }
 
 impl fmt::Display for Kind {
@@ -45,6 +58,8 @@ impl fmt::Display for Kind {
             Kind::BootProgram => "PXE boot program",
             Kind::Efi => "EFI binary",
             Kind::Elf => "ELF program",
+            Kind::Disk => "disk image",
+            Kind::Iso => "ISO image",
         })
     }
 }
@@ -105,24 +120,51 @@ pub struct Report {
     pub kind: Kind,
     /// Its size.
     pub bytes: usize,
-    /// Size of the program in memory, unpacked.
-    pub unpacked: usize,
-    /// Packed blocks whose checksum is right; 0 for EFI and ELF, which are not packed, and for gPXE,
-    /// whose blocks have none.
-    pub blocks: usize,
-    /// URI schemes that it opens.
-    pub protocols: Vec<String>,
-    /// Its `Features:` line.
-    pub features: Vec<String>,
-    /// Multicast.
-    pub slam: ProtocolSupport,
-    /// Whether it speaks for its groups (IGMP, MLD): it has the command `mcleave`, and the IP
-    /// protocol by its name, without which the command would only seem to work.
-    pub membership: bool,
-    /// The embedded script.
-    pub script: Option<Script>,
-    /// Images of an option ROM.
-    pub rom: Vec<RomImage>,
+    /// The machine's architecture that it is for: `i386`, `x86_64`, `arm64`.
+    pub arch: &'static str,
+    /// The iPXE in it; where there are several (a ROM for BIOS and EFI, an ISO for both), the first
+    /// without multicast, so that the whole is worth as much as its weakest part.
+    #[serde(flatten)]
+    pub program: Program,
+    /// What the file is made of: images of an option ROM, files in a disk.
+    pub images: Vec<Part>,
+}
+
+/// A part of a file.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case", tag = "part")]
+pub enum Part {
+    /// An image of an option ROM.
+    RomImage {
+        /// Its headers.
+        #[serde(flatten)]
+        image: RomImage,
+        /// Whether the iPXE in it has SLAM; absent where it is a rest of another image.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        slam: Option<ProtocolSupport>,
+    },
+    /// A file in a disk's file system.
+    File {
+        /// Its path there.
+        path: String,
+        /// What it is.
+        report: Box<Report>,
+    },
+    /// An entry of an ISO's boot catalogue.
+    Boot {
+        /// Which firmware starts it.
+        firmware: &'static str,
+    },
+}
+
+impl Report {
+    /// The images of an option ROM.
+    pub fn rom_images(&self) -> impl Iterator<Item = &RomImage> {
+        self.images.iter().filter_map(|part| match part {
+            Part::RomImage { image, .. } => Some(image),
+            _ => None,
+        })
+    }
 }
 
 /// Why a file cannot be judged.
@@ -147,6 +189,14 @@ pub enum InspectError {
         /// Its size.
         bytes: usize,
     },
+    /// A program that is whole and is none of iPXE's.
+    #[error(
+        "a {kind} without iPXE's tables: it opens no URI and has no command: no iPXE, or a damaged one"
+    )]
+    NotIpxe {
+        /// What it is.
+        kind: Kind,
+    },
     /// An option ROM with a wrong header.
     #[error(transparent)]
     Rom(#[from] RomError),
@@ -159,13 +209,38 @@ pub enum InspectError {
     /// An ELF file with wrong headers.
     #[error(transparent)]
     Elf(#[from] elf::ElfError),
-    /// An EFI image compressed within an option ROM.
-    #[error("an option ROM with nothing but a compressed EFI image, which is not read yet")]
-    CompressedEfi,
+    /// A packed EFI image in an option ROM.
+    #[error(transparent)]
+    Efi(#[from] EfiError),
+    /// A file system in which every file that could be one is none.
+    #[error("{}{kind} without an iPXE in it{}", article(*.kind), listed(.tried))]
+    NoFile {
+        /// What it is.
+        kind: Kind,
+        /// What was looked at, and what was wrong with each.
+        tried: Vec<(String, String)>,
+    },
+}
+
+fn article(kind: Kind) -> &'static str {
+    if kind == Kind::Iso { "an " } else { "a " }
+}
+
+fn listed(tried: &[(String, String)]) -> String {
+    use fmt::Write as _;
+    let mut text = String::new();
+    for (path, why) in tried {
+        let _ = write!(text, "\n  {path}: {why}");
+    }
+    text
 }
 
 /// Reads a finished file; never more than it needs, on any input.
 pub fn inspect(file: &[u8]) -> Result<Report, InspectError> {
+    look(file, DEEPEST)
+}
+
+fn look(file: &[u8], depth: usize) -> Result<Report, InspectError> {
     if file.is_empty() {
         return Err(InspectError::Empty);
     }
@@ -173,7 +248,7 @@ pub fn inspect(file: &[u8]) -> Result<Report, InspectError> {
         return Err(InspectError::TooLarge { bytes: file.len() });
     }
     if file.starts_with(b"\x7fELF") {
-        return Ok(elf_report(file, &elf::read(file)?));
+        return elf_report(file, &elf::read(file)?);
     }
     // A kernel image may carry an MZ header (EFI stub); iPXE's has its packed blocks either way.
     if lkrn::is(file) {
@@ -181,24 +256,126 @@ pub fn inspect(file: &[u8]) -> Result<Report, InspectError> {
         return packed(file, Kind::Lkrn, Vec::new());
     }
     if file.starts_with(b"MZ") {
-        let laid = pe::lay_out(file)?;
-        let memory = Memory {
-            bytes: &laid.bytes,
-            word: laid.word,
-        };
-        return Ok(report(file, Kind::Efi, &memory, 0, Vec::new()));
+        let (program, arch) = efi_program(file)?;
+        return report(file, Kind::Efi, arch, program, Vec::new());
     }
     if file.starts_with(&[0x55, 0xaa]) {
-        let images = rom::read(file)?;
-        if images.iter().all(|image| image.code == rom::Code::Efi) {
-            return Err(InspectError::CompressedEfi);
-        }
-        return packed(file, Kind::Rom, images);
+        return option_rom(file);
+    }
+    if iso::is(file) {
+        let within = iso::files(file)
+            .into_iter()
+            .map(|(name, content)| (format!("/{name}"), content.to_vec()));
+        let boots = iso::boots(file);
+        return files(file, Kind::Iso, within.collect(), &boots, depth);
+    }
+    if let Some(volume) = fat::Fat::read(file) {
+        return files(file, Kind::Disk, volume.files(FILE_LIMIT), &[], depth);
+    }
+    // A boot sector, or partition table.
+    if file.get(0x1fe..0x200) == Some(&[0x55, 0xaa]) {
+        return packed(file, Kind::Disk, Vec::new());
     }
     packed(file, Kind::BootProgram, Vec::new())
 }
 
-fn packed(file: &[u8], kind: Kind, rom: Vec<RomImage>) -> Result<Report, InspectError> {
+fn efi_program(file: &[u8]) -> Result<(Program, &'static str), InspectError> {
+    let laid = pe::lay_out(file)?;
+    let memory = Memory {
+        bytes: &laid.bytes,
+        word: laid.word,
+        base: laid.base,
+    };
+    Ok((Program::read(&memory, 0), laid.arch))
+}
+
+/// The iPXE that the BIOS images hold, and the one in each EFI image.
+fn option_rom(file: &[u8]) -> Result<Report, InspectError> {
+    let images = rom::read(file)?;
+    let mut programs = Vec::new();
+    let mut parts = Vec::new();
+    for image in images {
+        let mut slam = None;
+        let whole = &file[image.offset..image.offset + image.bytes];
+        if let Some(efi) = image.efi {
+            let binary = whole.get(efi.at..).unwrap_or_default();
+            let unpacked = efi
+                .compressed
+                .then(|| efi::unpack(binary, image.offset + efi.at));
+            let unpacked = unpacked.transpose()?;
+            let found = efi_program(unpacked.as_deref().unwrap_or(binary))?;
+            slam = Some(found.0.slam.clone());
+            programs.push(found);
+        } else if matches!(image.code, rom::Code::Bios | rom::Code::Isa) {
+            // An .mrom's payload lies in the image behind it.
+            let found = packed_program(&file[image.offset..], Kind::Rom)?;
+            slam = Some(found.slam.clone());
+            programs.push((found, I386));
+        }
+        parts.push(Part::RomImage { image, slam });
+    }
+    let Some((program, arch)) = weakest(programs) else {
+        return Err(InspectError::NoPayload {
+            kind: Kind::Rom,
+            bytes: file.len(),
+        });
+    };
+    report(file, Kind::Rom, arch, program, parts)
+}
+
+/// Whatever iPXE lies in the files of a disk.
+fn files(
+    file: &[u8],
+    kind: Kind,
+    within: Vec<(String, Vec<u8>)>,
+    boots: &[&'static str],
+    depth: usize,
+) -> Result<Report, InspectError> {
+    let mut tried = Vec::new();
+    let mut programs = Vec::new();
+    let boot = |firmware: &&'static str| Part::Boot { firmware };
+    let mut parts: Vec<Part> = boots.iter().map(boot).collect();
+    // A kernel, an EFI binary, or a file system within; nothing else is started as iPXE. Boot
+    // loaders' own files (isolinux.bin, ldlinux.c32) are none of them.
+    let starts = |content: &[u8]| {
+        lkrn::is(content)
+            || content.starts_with(b"MZ")
+            || (depth > 0 && fat::Fat::read(content).is_some())
+    };
+    let candidates = within.into_iter().filter(|(_, content)| starts(content));
+    for (path, content) in candidates.take(MOST_FILES) {
+        match look(&content, depth.saturating_sub(1)) {
+            Ok(report) => {
+                programs.push((report.program.clone(), report.arch));
+                let report = Box::new(report);
+                parts.push(Part::File { path, report });
+            }
+            Err(error) => tried.push((path, error.to_string())),
+        }
+    }
+    match weakest(programs) {
+        // One that is damaged spoils the whole: somebody's machine would start that one.
+        Some((program, arch)) if tried.is_empty() => report(file, kind, arch, program, parts),
+        _ => Err(InspectError::NoFile { kind, tried }),
+    }
+}
+
+/// The first without multicast, else the first.
+fn weakest(mut programs: Vec<(Program, &'static str)>) -> Option<(Program, &'static str)> {
+    let weak = programs
+        .iter()
+        .position(|(program, _)| !program.slam.works());
+    (!programs.is_empty()).then(|| programs.swap_remove(weak.unwrap_or(0)))
+}
+
+const I386: &str = "i386";
+
+fn packed(file: &[u8], kind: Kind, images: Vec<Part>) -> Result<Report, InspectError> {
+    let program = packed_program(file, kind)?;
+    report(file, kind, I386, program, images)
+}
+
+fn packed_program(file: &[u8], kind: Kind) -> Result<Program, InspectError> {
     let (bytes, blocks) = largest_block(file).ok_or(InspectError::NoPayload {
         kind,
         bytes: file.len(),
@@ -206,8 +383,9 @@ fn packed(file: &[u8], kind: Kind, rom: Vec<RomImage>) -> Result<Report, Inspect
     let memory = Memory {
         bytes: &bytes,
         word: Word::Four,
+        base: 0,
     };
-    Ok(report(file, kind, &memory, blocks, rom))
+    Ok(Program::read(&memory, blocks))
 }
 
 /// The largest packed block of a BIOS image, unpacked: `.textdata`.
@@ -229,56 +407,43 @@ fn largest_block(file: &[u8]) -> Option<(Vec<u8>, usize)> {
 fn report(
     file: &[u8],
     kind: Kind,
-    memory: &Memory<'_>,
-    blocks: usize,
-    rom: Vec<RomImage>,
-) -> Report {
-    let (openers, features) = (memory.openers(), memory.features());
-    let entry = |table: &tables::Names, name: &str| {
-        table
-            .iter()
-            .find(|(_, found)| found == name)
-            .map(|(at, _)| *at)
-    };
-    let slam = match (entry(&openers, "x-slam"), entry(&features, "SLAM")) {
-        (Some(opener), Some(feature)) => ProtocolSupport::Registered {
-            opener,
-            feature,
-            announced: memory.announces_slam(),
-        },
-        _ if memory.has_string("x-slam") || memory.has_string("SLAM") => ProtocolSupport::Mentioned,
-        _ => ProtocolSupport::Absent,
-    };
-    let names = |table: tables::Names| table.into_iter().map(|(_, name)| name).collect();
-    Report {
+    arch: &'static str,
+    program: Program,
+    images: Vec<Part>,
+) -> Result<Report, InspectError> {
+    if program.protocols.is_empty() && program.commands.is_empty() {
+        return Err(InspectError::NotIpxe { kind });
+    }
+    Ok(Report {
         kind,
         bytes: file.len(),
-        unpacked: memory.bytes.len(),
-        blocks,
-        protocols: names(openers),
-        features: names(features),
-        membership: memory.has_string("mcleave") && memory.has_string("IGMP"),
-        slam,
-        script: memory.script(),
-        rom,
-    }
+        arch,
+        program,
+        images,
+    })
 }
 
-fn elf_report(file: &[u8], linked: &elf::Linked) -> Report {
-    let empty = Memory {
-        bytes: linked.textdata.as_deref().unwrap_or_default(),
-        word: Word::Four,
+fn elf_report(file: &[u8], linked: &elf::Linked) -> Result<Report, InspectError> {
+    // A link before packing has its program in one section; a finished one (Linux builds) is laid
+    // out as a loader would.
+    let (base, bytes) = match &linked.textdata {
+        Some(textdata) => (0, textdata.clone()),
+        None => elf::lay_out(file).unwrap_or_default(),
     };
-    let mut report = report(file, Kind::Elf, &empty, 0, Vec::new());
-    report.slam = if linked.slam {
+    let memory = Memory {
+        bytes: &bytes,
+        word: if linked.wide { Word::Eight } else { Word::Four },
+        base,
+    };
+    let mut program = Program::read(&memory, 0);
+    program.slam = if linked.slam {
         ProtocolSupport::Linked
     } else {
         ProtocolSupport::Absent
     };
-    // A program whose pointers a loader fills in has no tables to follow: symbols say it.
     if linked.textdata.is_none() {
-        report.membership = linked.membership;
-        report.script.clone_from(&linked.script);
+        program.membership = linked.membership;
+        program.script.clone_from(&linked.script);
     }
-    report
+    report(file, Kind::Elf, linked.arch, program, Vec::new())
 }

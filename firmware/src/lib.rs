@@ -3,6 +3,7 @@
 //!
 //! Nothing here starts a program: `xtask` fetches, builds and packages what this crate decides.
 
+pub mod cards;
 pub mod config;
 pub mod core;
 #[rustfmt::skip]

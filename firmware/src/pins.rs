@@ -18,6 +18,8 @@ pub struct Pins {
     pub upstream: String,
     releases: BTreeMap<String, Release>,
     targets: BTreeMap<String, u64>,
+    #[serde(default)]
+    sets: BTreeMap<String, Vec<String>>,
 }
 
 /// One pinned release.
@@ -126,6 +128,16 @@ pub enum PinsError {
         /// What is.
         found: String,
     },
+    /// No set has this name.
+    #[error(
+        "no set of targets named {found:?}: expected one of {known}, or one of [firmware.sets] in slamboot.toml"
+    )]
+    NoSet {
+        /// The name.
+        found: String,
+        /// All names.
+        known: String,
+    },
     /// Nobody pinned this.
     #[error("no iPXE release named {found:?} is pinned; firmware/ipxe.toml knows: {known}")]
     Unknown {
@@ -179,6 +191,21 @@ impl Pins {
         self.targets.keys().map(String::as_str)
     }
 
+    /// The set of targets named `name`.
+    pub fn set(&self, name: &str) -> Result<&[String], PinsError> {
+        let set = self.sets.get(name).map(Vec::as_slice);
+        set.ok_or_else(|| PinsError::NoSet {
+            found: name.to_owned(),
+            known: self.sets.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// All sets.
+    pub fn sets(&self) -> impl Iterator<Item = (&str, &[String])> {
+        let sets = self.sets.iter();
+        sets.map(|(name, targets)| (name.as_str(), targets.as_slice()))
+    }
+
     /// How many bytes `target` may have, where somebody decided.
     pub fn ceiling(&self, target: &str) -> Option<u64> {
         self.targets.get(target).copied()
@@ -196,6 +223,22 @@ mod tests {
         assert!(pins.release("head").is_ok());
         for target in pins.targets() {
             crate::target::Target::parse(target).unwrap();
+        }
+        for (name, targets) in pins.sets() {
+            for target in targets {
+                let parsed = crate::target::Target::parse(target).unwrap();
+                assert_eq!(parsed.name(), target, "{name}");
+            }
+        }
+        for (name, _) in pins.sets() {
+            let all = pins.set("all").unwrap();
+            assert!(
+                pins.set(name)
+                    .unwrap()
+                    .iter()
+                    .all(|target| all.contains(target)),
+                "{name}"
+            );
         }
     }
 

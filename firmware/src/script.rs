@@ -7,8 +7,11 @@
 //! `slamboot: rom up`, `slamboot: fetch NAME over PROTOCOL`, `slamboot: fetched NAME over
 //! PROTOCOL` and `slamboot: boot IMAGE` from the console.
 
+mod check;
+
 use std::net::Ipv4Addr;
 
+pub use check::{Fault, FaultKind, Faults, check, used};
 use site::{Image, ImageKind, Site, Transfer, TransferPart};
 
 const GPXE: &str = include_str!("../scripts/embedded.gpxe");

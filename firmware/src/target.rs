@@ -6,13 +6,16 @@ use std::fmt;
 
 use site::Client;
 
+use crate::cards::Cards;
 use crate::inspect::Kind;
-use crate::pins::{ExplicitGroups, Release};
+use crate::pins::{Dialect, ExplicitGroups, Release};
 
 /// One thing to build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     name: String,
+    stem: String,
+    ending: &'static str,
     platform: Platform,
     kind: Kind,
 }
@@ -24,21 +27,48 @@ pub enum Platform {
     Bios,
     /// `bin-x86_64-efi`: x86-64, UEFI.
     EfiX64,
+    /// `bin-arm64-efi`: arm64, UEFI.
+    EfiArm64,
     /// `bin-x86_64-linux`: x86-64, a program on Linux, for tests with many clients.
     LinuxX64,
 }
 
 impl Platform {
     /// All of them.
-    pub const ALL: [Platform; 3] = [Platform::Bios, Platform::EfiX64, Platform::LinuxX64];
+    pub const ALL: [Platform; 4] = [
+        Platform::Bios,
+        Platform::EfiX64,
+        Platform::EfiArm64,
+        Platform::LinuxX64,
+    ];
 
     /// iPXE's BIN directory, relative to `src/`.
     pub fn bin(self) -> &'static str {
         match self {
             Platform::Bios => "bin",
             Platform::EfiX64 => "bin-x86_64-efi",
+            Platform::EfiArm64 => "bin-arm64-efi",
             Platform::LinuxX64 => "bin-x86_64-linux",
         }
+    }
+
+    /// What stands between stem and ending in short names, where the ending alone does not say it.
+    fn suffix(self) -> &'static str {
+        match self {
+            Platform::EfiX64 => "-efi",
+            Platform::EfiArm64 => "-arm64",
+            Platform::Bios | Platform::LinuxX64 => "",
+        }
+    }
+
+    /// The prefix of the compiler's name, where it is none for this machine.
+    pub fn cross(self) -> Option<&'static str> {
+        (self == Platform::EfiArm64).then_some("aarch64-linux-gnu-")
+    }
+
+    /// Whether UEFI starts it.
+    pub fn efi(self) -> bool {
+        matches!(self, Platform::EfiX64 | Platform::EfiArm64)
     }
 }
 
@@ -47,59 +77,123 @@ impl fmt::Display for Platform {
         f.write_str(match self {
             Platform::Bios => "BIOS, i386",
             Platform::EfiX64 => "UEFI, x86-64",
+            Platform::EfiArm64 => "UEFI, arm64",
             Platform::LinuxX64 => "Linux, x86-64",
         })
     }
 }
 
-/// Endings that are built, with what they make.
-const ENDINGS: [(&str, Platform, Kind); 9] = [
-    ("lkrn", Platform::Bios, Kind::Lkrn),
-    ("kpxe", Platform::Bios, Kind::BootProgram),
-    ("kkpxe", Platform::Bios, Kind::BootProgram),
-    ("pxe", Platform::Bios, Kind::BootProgram),
-    ("rom", Platform::Bios, Kind::Rom),
-    ("pcirom", Platform::Bios, Kind::Rom),
-    ("mrom", Platform::Bios, Kind::Rom),
-    ("efi", Platform::EfiX64, Kind::Efi),
-    ("linux", Platform::LinuxX64, Kind::Elf),
+const BIOS: &[Platform] = &[Platform::Bios];
+const UEFI: &[Platform] = &[Platform::EfiX64, Platform::EfiArm64];
+const MEDIA: &[Platform] = &[Platform::Bios, Platform::EfiX64, Platform::EfiArm64];
+
+/// Endings that are built, where each can run (the first unless a name says otherwise), and what
+/// they make.
+const ENDINGS: [(&str, &[Platform], Kind); 14] = [
+    ("lkrn", BIOS, Kind::Lkrn),
+    ("kpxe", BIOS, Kind::BootProgram),
+    ("kkpxe", BIOS, Kind::BootProgram),
+    ("pxe", BIOS, Kind::BootProgram),
+    ("rom", BIOS, Kind::Rom),
+    ("pcirom", BIOS, Kind::Rom),
+    ("isarom", BIOS, Kind::Rom),
+    ("mrom", BIOS, Kind::Rom),
+    ("dsk", BIOS, Kind::Disk),
+    ("hd", BIOS, Kind::Disk),
+    ("usb", MEDIA, Kind::Disk),
+    ("iso", MEDIA, Kind::Iso),
+    ("efi", UEFI, Kind::Efi),
+    ("efirom", UEFI, Kind::Rom),
 ];
+const LINUX: (&str, &[Platform], Kind) = ("linux", &[Platform::LinuxX64], Kind::Elf);
+
+/// A BIOS copies an option ROM into memory as a whole; its header counts 512-byte units in one byte.
+/// An `.mrom` is exempt: only its first 4 KiB are copied.
+pub const ROM_LIMIT: usize = 255 * 512;
 
 /// A name that no target has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no firmware target {found:?}: expected a name such as undionly.kpxe or 8086100e.mrom, ending in one of {}",
-    ENDINGS.map(|(ending, ..)| ending).join(", ")
+    "no firmware target {found:?}: expected a name such as undionly.kpxe, 8086100e.mrom, ipxe-efi.iso or snponly-arm64.efi, ending in one of {}, linux{}",
+    ENDINGS.map(|(ending, ..)| ending).join(", "),
+    if *.secure_boot { "\nhelp: iPXE's official Secure Boot builds (bin-*-sb) take no SLAM: its source is not among what may be signed; sign for a key of your own instead: --sbsign KEY CERT" } else { "" }
 )]
 pub struct TargetError {
     found: String,
+    secure_boot: bool,
+}
+
+/// A target that cannot be, whatever the compiler says: found before make starts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{target}: {why}\nhelp: {help}")]
+pub struct Misfit {
+    /// The target's name.
+    pub target: String,
+    /// Why it cannot be built, or could not work.
+    pub why: String,
+    /// What to do instead.
+    pub help: String,
 }
 
 impl Target {
-    /// Reads a short name.
+    /// Reads a short name, or iPXE's own (`bin-x86_64-efi/ipxe.iso`).
     pub fn parse(name: &str) -> Result<Target, TargetError> {
         let wrong = || TargetError {
             found: name.to_owned(),
+            secure_boot: name.contains("-sb/"),
         };
-        let (stem, ending) = name.split_once('.').ok_or_else(wrong)?;
+        let (bin, file) = match name.rsplit_once('/') {
+            Some((bin, file)) => (Some(bin), file),
+            None => (None, name),
+        };
+        let (stem, ending) = file.split_once('.').ok_or_else(wrong)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let (ending, platforms, kind) = ENDINGS
+            .into_iter()
+            .chain([LINUX])
+            .find(|(known, ..)| *known == ending)
+            .ok_or_else(wrong)?;
+        let (stem, platform) = match bin {
+            Some(bin) => {
+                let platform = platforms.iter().find(|platform| platform.bin() == bin);
+                (stem, *platform.ok_or_else(wrong)?)
+            }
+            None => platforms
+                .iter()
+                .filter(|platform| !platform.suffix().is_empty())
+                .find_map(|platform| Some((stem.strip_suffix(platform.suffix())?, *platform)))
+                .unwrap_or((stem, platforms[0])),
+        };
         if stem.is_empty() || stem.starts_with('-') || !stem.chars().all(plain) {
             return Err(wrong());
         }
-        let (_, platform, kind) = ENDINGS
-            .into_iter()
-            .find(|(known, ..)| *known == ending)
-            .ok_or_else(wrong)?;
+        let suffix = if platform == platforms[0] {
+            ""
+        } else {
+            platform.suffix()
+        };
         Ok(Target {
-            name: name.to_owned(),
+            name: format!("{stem}{suffix}.{ending}"),
+            stem: stem.to_owned(),
+            ending,
             platform,
             kind,
         })
     }
 
-    /// The short name, which is the file's name, too.
+    /// The short name, which is the file's name in `dist/`, too.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What is in it: a card, a driver, or `ipxe` for all.
+    pub fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    /// Its format, by iPXE's name.
+    pub fn ending(&self) -> &'static str {
+        self.ending
     }
 
     /// Where it runs.
@@ -114,17 +208,134 @@ impl Target {
 
     /// What make is asked for: the finished file, relative to `src/`.
     pub fn path(&self) -> String {
-        format!("{}/{}", self.platform.bin(), self.name)
+        format!("{}/{}.{}", self.platform.bin(), self.stem, self.ending)
     }
 
-    /// The card that an option ROM is for: `8086100e` is vendor 8086, device 100e.
+    /// The card that an option ROM is for: `8086100e` is vendor 8086, device 100e. An `.isarom` has no
+    /// place to name it in.
     pub fn pci(&self) -> Option<(u16, u16)> {
-        let (stem, _) = self.name.split_once('.')?;
-        if self.kind != Kind::Rom || stem.len() != 8 {
+        self.id()
+            .filter(|_| self.kind == Kind::Rom && self.ending != "isarom")
+    }
+
+    /// The card that its name begins with; several are joined by `--`.
+    fn id(&self) -> Option<(u16, u16)> {
+        let first = self.stem.split("--").next()?;
+        if first.len() != 8 {
             return None;
         }
-        let id = |range| u16::from_str_radix(stem.get(range)?, 16).ok();
+        let id = |range| u16::from_str_radix(first.get(range)?, 16).ok();
         Some((id(0..4)?, id(4..8)?))
+    }
+
+    /// How large it may be at most for what it is.
+    pub fn limit(&self) -> Option<usize> {
+        matches!(self.ending, "rom" | "pcirom" | "isarom").then_some(ROM_LIMIT)
+    }
+
+    /// What is known to be impossible, said before minutes of compiling.
+    pub fn check(&self, release: &Release, cards: &Cards) -> Result<(), Misfit> {
+        let misfit = |why: String, help: &str| {
+            Err(Misfit {
+                target: self.name.clone(),
+                why,
+                help: help.to_owned(),
+            })
+        };
+        let efi = self.platform.efi();
+        if self.limit().is_some() && self.stem == "ipxe" {
+            return misfit(
+                format!(
+                    "a .{} holds at most {ROM_LIMIT} bytes (255 units of 512), and all of iPXE's drivers together take about three times that",
+                    self.ending
+                ),
+                "name the card (cargo xtask firmware --list), or build ipxe.mrom, of which the BIOS copies the first 4 KiB only",
+            );
+        }
+        if self.kind == Kind::Rom && matches!(self.stem.as_str(), "undionly" | "snponly") {
+            return misfit(
+                format!(
+                    "{} drives the card through the vendor's own boot ROM, so it cannot be the card's ROM",
+                    self.stem
+                ),
+                "name the card: VVVVDDDD.mrom; --list shows those that iPXE drives by itself",
+            );
+        }
+        if self.ending == "efirom" && self.stem == "ipxe" {
+            return misfit(
+                "an option ROM names its card, and a firmware ignores one that names none"
+                    .to_owned(),
+                "name the card: VVVVDDDD.efirom (cargo xtask firmware --list)",
+            );
+        }
+        match (self.stem.as_str(), efi) {
+            ("undionly", true) => {
+                return misfit(
+                    "UNDI is the BIOS's network interface; UEFI has another, SNP".to_owned(),
+                    "build snponly.efi",
+                );
+            }
+            ("snponly" | "snp" | "mnponly", false) => {
+                return misfit(
+                    "SNP is UEFI's network interface; the BIOS has another, UNDI".to_owned(),
+                    "build undionly.kpxe",
+                );
+            }
+            _ => {}
+        }
+        if release.dialect == Dialect::Gpxe
+            && (efi || matches!(self.ending, "mrom" | "pcirom" | "isarom" | "linux"))
+        {
+            return misfit(
+                format!("gPXE cannot make a .{}", self.ending),
+                "name a .rom, .kpxe, .pxe, .lkrn or .dsk, or another --release",
+            );
+        }
+        self.check_cards(cards)
+    }
+
+    /// Every part of the stem is a card or driver of this release.
+    fn check_cards(&self, cards: &Cards) -> Result<(), Misfit> {
+        const GENERIC: [&str; 6] = ["ipxe", "undionly", "snponly", "mnponly", "undi", "snp"];
+        if GENERIC.contains(&self.stem.as_str()) || cards.all().is_empty() {
+            return Ok(());
+        }
+        for part in self.stem.split("--") {
+            let id = Target {
+                stem: part.to_owned(),
+                ..self.clone()
+            };
+            let known = cards.knows(part)
+                || id
+                    .id()
+                    .is_some_and(|(vendor, device)| cards.pci(vendor, device).is_some());
+            if known {
+                continue;
+            }
+            let (why, help) = match id.id() {
+                Some((vendor, device)) => (
+                    format!("iPXE drives no card {vendor:04x}:{device:04x}"),
+                    match cards.of_vendor(vendor) {
+                        0 => format!(
+                            "it drives none of vendor {vendor:04x}; the vendor's own boot ROM may chainload undionly.kpxe or snponly.efi"
+                        ),
+                        n => format!(
+                            "cargo xtask firmware --list {vendor:04x} shows the {n} of this vendor; lspci -nn names what a machine has"
+                        ),
+                    },
+                ),
+                None => (
+                    format!("iPXE has no driver or card {part:?}"),
+                    "cargo xtask firmware --list shows all".to_owned(),
+                ),
+            };
+            return Err(Misfit {
+                target: self.name.clone(),
+                why,
+                help,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -152,6 +363,8 @@ pub fn make_arguments(
         arguments.push("CFLAGS_slam=-Dsock_aton=slam_sock_aton".to_owned());
     }
     arguments.extend(release.make.iter().cloned());
+    let cross = targets.first().and_then(|target| target.platform.cross());
+    arguments.extend(cross.map(|prefix| format!("CROSS={prefix}")));
     arguments.extend(targets.iter().map(|target| target.path()));
     arguments
 }
@@ -186,6 +399,98 @@ mod tests {
         ] {
             let error = Target::parse(name).unwrap_err().to_string();
             assert!(error.contains(&format!("{name:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn machines_are_told_apart_by_name() {
+        for (name, canonical, path, kind) in [
+            ("ipxe.iso", "ipxe.iso", "bin/ipxe.iso", Kind::Iso),
+            (
+                "ipxe-efi.iso",
+                "ipxe-efi.iso",
+                "bin-x86_64-efi/ipxe.iso",
+                Kind::Iso,
+            ),
+            (
+                "bin-x86_64-efi/ipxe.usb",
+                "ipxe-efi.usb",
+                "bin-x86_64-efi/ipxe.usb",
+                Kind::Disk,
+            ),
+            (
+                "ipxe-arm64.efi",
+                "ipxe-arm64.efi",
+                "bin-arm64-efi/ipxe.efi",
+                Kind::Efi,
+            ),
+            ("bin/ipxe.usb", "ipxe.usb", "bin/ipxe.usb", Kind::Disk),
+            (
+                "8086100e.efirom",
+                "8086100e.efirom",
+                "bin-x86_64-efi/8086100e.efirom",
+                Kind::Rom,
+            ),
+            (
+                "ipxe-efi.efi",
+                "ipxe.efi",
+                "bin-x86_64-efi/ipxe.efi",
+                Kind::Efi,
+            ),
+        ] {
+            let target = Target::parse(name).unwrap();
+            assert_eq!(
+                (target.name(), target.path(), target.kind()),
+                (canonical, path.to_owned(), kind)
+            );
+            assert_eq!(Target::parse(target.name()).unwrap(), target);
+            assert_eq!(Target::parse(&target.path()).unwrap(), target);
+        }
+        let signed = Target::parse("bin-x86_64-efi-sb/ipxe.efi").unwrap_err();
+        assert!(signed.to_string().contains("--sbsign"), "{signed}");
+        assert!(Target::parse("bin/ipxe.efi").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_is_said_before_make_starts() {
+        let pins = Pins::builtin().unwrap();
+        let mut tree = crate::tree::Tree::default();
+        let driver = "PCI_ROM(0x8086, 0x100e, \"82540em\", \"82540EM\", 0),\n";
+        let file = crate::tree::File::Plain(driver.as_bytes().to_vec());
+        tree.insert("src/drivers/net/intel.c", file).unwrap();
+        let cards = Cards::read(&tree);
+        let check = |name: &str, release: &str| {
+            let target = Target::parse(name).unwrap();
+            target.check(pins.release(release).unwrap(), &cards)
+        };
+        for name in [
+            "8086100e.rom",
+            "82540em.mrom",
+            "intel.kpxe",
+            "ipxe.mrom",
+            "undionly.kpxe",
+            "8086100e--intel.mrom",
+        ] {
+            check(name, "v2.0.0").unwrap();
+        }
+        for (name, release, part) in [
+            ("ipxe.rom", "v2.0.0", "130560 bytes"),
+            ("ipxe.isarom", "v2.0.0", "ipxe.mrom"),
+            ("undionly.mrom", "v2.0.0", "vendor's own boot ROM"),
+            ("ipxe.efirom", "v2.0.0", "names its card"),
+            ("undionly.efi", "v2.0.0", "snponly.efi"),
+            ("snponly.kpxe", "v2.0.0", "undionly.kpxe"),
+            ("80861234.mrom", "v2.0.0", "--list 8086 shows the 1 "),
+            ("ffff1234.mrom", "v2.0.0", "none of vendor ffff"),
+            ("nothing.mrom", "v2.0.0", "no driver or card \"nothing\""),
+            ("8086100e--nothing.mrom", "v2.0.0", "nothing"),
+            ("8086100e.mrom", "gpxe", "gPXE cannot"),
+        ] {
+            let error = check(name, release).unwrap_err().to_string();
+            assert!(
+                error.contains(part) && error.starts_with(name) && error.contains("help:"),
+                "{error}"
+            );
         }
     }
 

@@ -6,7 +6,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use firmware::inspect::{InspectError, Kind, ProtocolSupport, RomError, inspect, rom};
+use firmware::inspect::{
+    EfiError, InspectError, Kind, Part, ProtocolSupport, RomError, inspect, rom,
+};
 use firmware::manifest::{ArtefactKind, Manifest};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -28,8 +30,6 @@ fn files_in(directory: &str) -> Vec<PathBuf> {
 fn prebuilt() -> Vec<PathBuf> {
     let mut files = files_in("/usr/lib/ipxe");
     files.extend(files_in("/usr/lib/ipxe/qemu"));
-    // A disk image that holds a file system that holds iPXE: no iPXE by itself.
-    files.retain(|path| path.extension().is_some_and(|ending| ending != "iso"));
     files
 }
 
@@ -52,17 +52,30 @@ fn prebuilt_images_hold_no_slam() {
     for path in files {
         let report = inspect(&std::fs::read(&path).unwrap())
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert_eq!(report.slam, ProtocolSupport::Absent, "{}", path.display());
-        assert!(!report.membership, "{}", path.display());
+        assert_eq!(
+            report.program.slam,
+            ProtocolSupport::Absent,
+            "{}",
+            path.display()
+        );
+        assert!(!report.program.membership, "{}", path.display());
         for expected in ["http", "tftp"] {
-            let found = report.protocols.iter().any(|protocol| protocol == expected);
-            assert!(found, "{}: {:?}", path.display(), report.protocols);
+            let found = report
+                .program
+                .protocols
+                .iter()
+                .any(|protocol| protocol == expected);
+            assert!(found, "{}: {:?}", path.display(), report.program.protocols);
         }
         for expected in ["DNS", "HTTP", "TFTP", "Menu"] {
-            let found = report.features.iter().any(|feature| feature == expected);
-            assert!(found, "{}: {:?}", path.display(), report.features);
+            let found = report
+                .program
+                .features
+                .iter()
+                .any(|feature| feature == expected);
+            assert!(found, "{}: {:?}", path.display(), report.program.features);
         }
-        assert_eq!(report.script, None, "{}", path.display());
+        assert_eq!(report.program.script, None, "{}", path.display());
     }
 }
 
@@ -77,8 +90,8 @@ fn a_prebuilt_rom_is_for_its_own_card_only() {
         return;
     };
     let images = rom::read(&file).unwrap();
-    rom::check_ids(&file, &images, (0x8086, 0x100e)).unwrap();
-    let error = rom::check_ids(&file, &images, (0x1af4, 0x1000)).unwrap_err();
+    rom::check_ids(&images, (0x8086, 0x100e)).unwrap();
+    let error = rom::check_ids(&images, (0x1af4, 0x1000)).unwrap_err();
     assert!(error.to_string().contains("8086:100e"), "{error}");
 
     let mut damaged = file.clone();
@@ -93,6 +106,143 @@ fn a_prebuilt_rom_is_for_its_own_card_only() {
 
     let error = rom::read(&file[..file.len() - 512]).unwrap_err();
     assert!(matches!(error, RomError::Outside { .. }), "{error}");
+}
+
+/// What a program of this kind is known to have, by the package's own build.
+#[test]
+fn prebuilt_images_tell_their_version_commands_and_cards() {
+    let read = |name: &str| std::fs::read(Path::new("/usr/lib/ipxe").join(name)).ok();
+    let Some(e1000) = read("qemu/pxe-e1000.rom") else {
+        skipped("no prebuilt iPXE in /usr/lib/ipxe (apt-get install ipxe ipxe-qemu)");
+        return;
+    };
+    let report = inspect(&e1000).unwrap();
+    assert!(
+        report.program.version.unwrap().starts_with("1."),
+        "a 1.x release"
+    );
+    for command in ["dhcp", "chain", "imgfetch", "sanboot", "menu"] {
+        assert!(
+            report.program.commands.iter().any(|known| known == command),
+            "{command}"
+        );
+    }
+    assert!(
+        report
+            .program
+            .commands
+            .iter()
+            .all(|command| command != "mcleave")
+    );
+    let drives = |vendor, device| {
+        let id = |d: &firmware::inspect::Driver| (d.vendor, d.device) == (vendor, device);
+        report.program.drivers.iter().any(id)
+    };
+    assert!(drives(0x8086, 0x100e) && !drives(0x1af4, 0x1000));
+    let image = report.images.iter().find_map(|part| match part {
+        Part::RomImage { image, .. } => Some(image),
+        _ => None,
+    });
+    let image = image.unwrap();
+    assert!(image.undi && image.build_id.is_some());
+    assert!(
+        image
+            .pnp
+            .as_ref()
+            .is_some_and(|pnp| pnp.boots && pnp.product.starts_with("iPXE"))
+    );
+
+    // Drivers of the firmware: no card of its own.
+    for name in ["undionly.kpxe", "snponly.efi"] {
+        let report = inspect(&read(name).unwrap()).unwrap();
+        assert_eq!(report.program.drivers, [], "{name}");
+    }
+    // BIOS and EFI in one ROM, and in one ISO.
+    let both = inspect(&read("qemu/efi-e1000.rom").unwrap()).unwrap();
+    assert_eq!(both.rom_images().count(), 2);
+    let iso = inspect(&read("ipxe.iso").unwrap()).unwrap();
+    assert_eq!(iso.kind, Kind::Iso);
+    let files = iso.images.iter().filter_map(|part| match part {
+        Part::File { path, report } => Some((path.as_str(), report.kind)),
+        _ => None,
+    });
+    let mut files: Vec<_> = files.collect();
+    files.sort_unstable_by_key(|(path, _)| *path);
+    assert_eq!(files, [("/EFI.IMG", Kind::Disk), ("/IPXE.KRN", Kind::Lkrn)]);
+}
+
+/// Truncated, and one byte flipped: whatever a checksum covers is told.
+#[test]
+fn damage_is_told() {
+    for (name, payload) in [
+        ("undionly.kpxe", 0x6000),
+        ("ipxe.lkrn", 0x20000),
+        ("qemu/pxe-e1000.rom", 0x6000),
+        ("qemu/efi-e1000.rom", 0x20000),
+        ("rtl8139.rom", 0x100),
+    ] {
+        let Ok(file) = std::fs::read(Path::new("/usr/lib/ipxe").join(name)) else {
+            skipped(&format!(
+                "no /usr/lib/ipxe/{name} (apt-get install ipxe ipxe-qemu)"
+            ));
+            continue;
+        };
+        inspect(&file).unwrap();
+        let mut flipped = file.clone();
+        flipped[payload] ^= 0x10;
+        let error = inspect(&flipped).expect_err(name);
+        let told = match error {
+            InspectError::Rom(RomError::Sum { .. }) => name.contains("rom"),
+            InspectError::NotIpxe { .. } | InspectError::NoPayload { .. } => true,
+            _ => false,
+        };
+        assert!(told, "{name}: {error}");
+        for length in [file.len() / 2, file.len() - 1, 600, 3] {
+            assert!(
+                inspect(&file[..length]).is_err(),
+                "{name} of {length} bytes"
+            );
+        }
+    }
+}
+
+/// A packed file of a few bytes that unpacks to gigabytes, as LZMA and EFI compression can.
+#[test]
+fn what_would_unpack_without_bound_is_refused() {
+    // All zeroes under the range coder: one literal after the other, for ever.
+    let mut lzma = vec![0; 4 << 20];
+    let packed = lzma.len() as u32;
+    let crc = !crc32fast::hash(&lzma);
+    lzma.splice(0..0, (packed + 4).to_le_bytes());
+    lzma.extend(crc.to_le_bytes());
+    assert!(inspect(&lzma).is_err());
+    let Ok(mut rom) = std::fs::read("/usr/lib/ipxe/qemu/efi-e1000.rom") else {
+        skipped("no /usr/lib/ipxe/qemu/efi-e1000.rom (apt-get install ipxe-qemu)");
+        return;
+    };
+    // Its EFI image said to be packed, of 4 GiB.
+    let images = rom::read(&rom).unwrap();
+    let efi = images.iter().find(|image| image.efi.is_some()).unwrap();
+    let (at, end) = (efi.offset, efi.offset + efi.bytes);
+    rom[at + 0x0c] = 1;
+    let body = at + efi.efi.unwrap().at;
+    rom[body..body + 4].copy_from_slice(&1000u32.to_le_bytes());
+    rom[body + 4..body + 8].copy_from_slice(&u32::MAX.to_le_bytes());
+    let sum = rom[at..end]
+        .iter()
+        .fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    rom[end - 1] = rom[end - 1].wrapping_sub(sum);
+    let error = inspect(&rom).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            InspectError::Efi(EfiError::Sizes {
+                unpacked: u32::MAX,
+                ..
+            })
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -114,20 +264,20 @@ fn built_firmware_holds_what_the_manifest_says() {
         let report = inspect(&file).unwrap();
         assert_eq!(report.kind, kind, "{}", artefact.path);
         let registered = matches!(
-            report.slam,
+            report.program.slam,
             ProtocolSupport::Registered {
                 announced: true,
                 ..
-            }
+            } | ProtocolSupport::Linked
         );
         assert!(
             registered && artefact.slam,
             "{}: {}",
             artefact.path,
-            report.slam
+            report.program.slam
         );
         assert_eq!(
-            report.script.map(|script| script.sha256),
+            report.program.script.map(|script| script.sha256),
             manifest.script_digest,
             "{}",
             artefact.path
@@ -235,4 +385,114 @@ proptest! {
         }
         let _ = inspect(&file);
     }
+}
+
+/// Seeded damage to real files and to the containers made of them. `SLAMBOOT_FUZZ=1000000` takes as
+/// many inputs; the seed of a failure is printed.
+#[test]
+fn seeded_damage_is_read_without_a_panic() {
+    let count: u64 = std::env::var("SLAMBOOT_FUZZ")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(300);
+    let samples = containers();
+    for seed in 0..count {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut file = samples[random.usize(..samples.len())].clone();
+        // Half of the damage goes to the first sectors, where headers are.
+        for _ in 0..random.usize(1..12) {
+            let end = if random.bool() {
+                file.len()
+            } else {
+                file.len().min(0x300)
+            };
+            let at = random.usize(..end);
+            file[at] = match random.u8(..4) {
+                0 => 0,
+                1 => 0xff,
+                2 => file[at].wrapping_add(1),
+                _ => random.u8(..),
+            };
+        }
+        if random.u8(..8) == 0 {
+            file.truncate(random.usize(1..=file.len()));
+        }
+        if random.u8(..4) == 0 {
+            resum(&mut file);
+        }
+        let result = std::panic::catch_unwind(|| inspect(&file).map(|report| report.bytes));
+        assert!(result.is_ok(), "seed {seed} panics");
+    }
+}
+
+/// Makes the first ROM image's sum right again, so that damage reaches what is behind it.
+fn resum(file: &mut [u8]) {
+    let Some(units) = file.get(2).filter(|_| file.starts_with(&[0x55, 0xaa])) else {
+        return;
+    };
+    let end = usize::from(*units) * 512;
+    if let Some(image) = file.get_mut(..end).filter(|image| !image.is_empty()) {
+        let sum = image.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+        let last = image.len() - 1;
+        image[last] = image[last].wrapping_sub(sum);
+    }
+}
+
+/// Small ones of every format that is taken apart, most made here: a million of them are quick.
+fn containers() -> Vec<Vec<u8>> {
+    let mut samples = Vec::new();
+    let mut rom = vec![0u8; 1024];
+    rom[..3].copy_from_slice(&[0x55, 0xaa, 2]);
+    rom[0x10..0x1c].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 0x60, 0, 0x20, 0, 0x40, 0]);
+    rom[0x20..0x24].copy_from_slice(b"PCIR");
+    rom[0x24..0x2c].copy_from_slice(&[0x86, 0x80, 0x0e, 0x10, 0x1c, 0, 0x1c, 0]);
+    rom[0x2c] = 3;
+    rom[0x30] = 2;
+    rom[0x35] = 0x80;
+    rom[0x40..0x46].copy_from_slice(b"$PnP\x01\x02");
+    rom[0x60..0x65].copy_from_slice(b"UNDI\x16");
+    rom[0x80..0x85].copy_from_slice(b"iPXE\x0c");
+    samples.push(rom.clone());
+    // The same for EFI, packed.
+    rom[0x04..0x08].copy_from_slice(&0x0ef1u32.to_le_bytes());
+    rom[0x0c] = 1;
+    rom[0x16] = 0x80;
+    rom[0x34] = 3;
+    rom[0x80..0x88].copy_from_slice(&[0x40, 1, 0, 0, 0, 0x10, 0, 0]);
+    samples.push(rom);
+    // A floppy's FAT12 with a directory and a file that says it is EFI.
+    let mut fat = vec![0u8; 64 * 512];
+    fat[..3].copy_from_slice(&[0xeb, 0x3c, 0x90]);
+    fat[11..24].copy_from_slice(&[0, 2, 1, 1, 0, 1, 16, 0, 64, 0, 0xf0, 1, 0]);
+    fat[512..520].copy_from_slice(&[0xf0, 0xff, 0xff, 0xff, 0x4f, 0x00, 0xff, 0x0f]);
+    fat[1024..1035].copy_from_slice(b"EFI        ");
+    fat[1035] = 0x10;
+    fat[1050] = 2;
+    fat[1536..1547].copy_from_slice(b"BOOTX64 EFI");
+    fat[1562] = 3;
+    fat[1564..1566].copy_from_slice(&[0, 4]);
+    fat[2048..2050].copy_from_slice(b"MZ");
+    samples.push(fat.clone());
+    // The same within an ISO.
+    let mut iso = vec![0u8; 20 * 2048 + fat.len()];
+    iso[0x8000..0x8006].copy_from_slice(b"\x01CD001");
+    iso[0x8000 + 156 + 2] = 18;
+    iso[0x8000 + 156 + 11] = 8;
+    iso[0x8800..0x8806].copy_from_slice(b"\0CD001");
+    iso[0x8847] = 19;
+    let entry = &mut iso[18 * 2048..][..46];
+    (entry[0], entry[2], entry[32]) = (46, 20, 9);
+    entry[10..14].copy_from_slice(&(fat.len() as u32).to_le_bytes());
+    entry[33..42].copy_from_slice(b"ESP.IMG;1");
+    iso[19 * 2048 + 1] = 0xef;
+    iso[19 * 2048 + 32] = 0x88;
+    iso[20 * 2048..].copy_from_slice(&fat);
+    samples.push(iso);
+    // Whole real ones are slow: their beginnings do for headers, and a few whole ones for the rest.
+    samples.extend(
+        self::samples()
+            .iter()
+            .map(|file| file[..file.len().min(4096)].to_vec()),
+    );
+    samples
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From the text of `slamboot.toml` to a [`Site`], validated once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -287,19 +287,29 @@ fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
             .found(format!("{:?}", text.get_ref()));
         Err((complaint, text.span()))
     });
-    let targets = raw.targets.map(|targets| {
+    let targets = |key: &str, targets: Vec<Spanned<String>>| {
         let targets = targets.into_iter();
         targets
-            .map(|text| filled("[firmware] targets", text))
+            .map(|text| filled(key, text))
             .collect::<Result<Vec<_>, _>>()
-    });
+    };
+    let mut sets = BTreeMap::new();
+    for (name, names) in raw.sets {
+        let key = format!("[firmware.sets] {name}");
+        sets.insert(name, targets(&key, names)?);
+    }
     Ok(Firmware {
         release: raw
             .release
             .map(|text| filled("[firmware] release", text))
             .transpose()?
             .unwrap_or(default.release),
-        targets: targets.transpose()?.unwrap_or(default.targets),
+        targets: raw
+            .targets
+            .map(|names| targets("[firmware] targets", names))
+            .transpose()?
+            .unwrap_or(default.targets),
+        sets,
         client: client.transpose()?.unwrap_or(default.client),
         igmp: raw.igmp.map_or(default.igmp, Spanned::into_inner),
         ipv6: raw.ipv6.map_or(default.ipv6, Spanned::into_inner),

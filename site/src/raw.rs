@@ -6,6 +6,7 @@
 //!
 //! [`Site::default`]: crate::Site
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -181,6 +182,8 @@ pub(crate) struct RawGroup {
 pub(crate) struct RawFirmware {
     pub(crate) release: Text,
     pub(crate) targets: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(crate) sets: BTreeMap<String, Vec<Spanned<String>>>,
     pub(crate) client: Text,
     pub(crate) igmp: Switch,
     pub(crate) ipv6: Switch,
@@ -247,7 +250,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
     (
         "[firmware]",
         &[
-            "release", "targets", "client", "igmp", "ipv6", "serial", "retries",
+            "release", "targets", "sets", "client", "igmp", "ipv6", "serial", "retries",
         ],
     ),
     (

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The validated site: what is left after `slamboot.toml` has been read and checked.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -123,6 +124,8 @@ pub struct Firmware {
     /// iPXE make targets by short name, such as `undionly.kpxe` or `8086100e.mrom`; empty: the
     /// default set.
     pub targets: Vec<String>,
+    /// Further named sets of targets, for `--set`; one of slamboot's own names takes its place.
+    pub sets: BTreeMap<String, Vec<String>>,
     /// Which SLAM client is linked in.
     pub client: Client,
     /// Whether ROMs report group membership (IGMP, MLD), which switches with snooping need.
@@ -234,6 +237,7 @@ impl Default for Site {
             firmware: Firmware {
                 release: "v2.0.0".to_owned(),
                 targets: Vec::new(),
+                sets: BTreeMap::new(),
                 client: Client::Slamboot,
                 igmp: true,
                 ipv6: false,

@@ -2,8 +2,12 @@
 //! `cargo xtask firmware`: source, tree, make, proof, package, in this order.
 
 mod archive;
+mod boot;
+mod choice;
+mod list;
 mod make;
 mod package;
+mod reproduce;
 pub mod source;
 mod tree;
 
@@ -12,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use firmware::cards::Cards;
 use firmware::manifest::Manifest;
 use firmware::pins::{Configuration, Dialect, Pins};
 use firmware::target::{Platform, Target};
@@ -20,7 +25,7 @@ use site::{Client, Site};
 use self::make::MakeCommand;
 use self::package::Origin;
 use self::source::Source;
-use crate::host::{self, Need};
+use crate::host;
 use crate::paths::Paths;
 use crate::table::Table;
 
@@ -35,6 +40,8 @@ use crate::table::Table;
 /// Examples:
 ///   cargo xtask firmware --source ~/src/ipxe
 ///   cargo xtask firmware --target 8086100e.mrom --target undionly.kpxe
+///   cargo xtask firmware --list realtek          the cards of that name that iPXE drives
+///   cargo xtask firmware --set uefi-lab          all that UEFI machines start from
 ///   cargo xtask firmware --release head
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -48,16 +55,33 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub release: Option<String>,
     /// What to build, by iPXE's names; may be given several times. VVVVDDDD.mrom is the option ROM
-    /// for PCI vendor VVVV, device DDDD; tap.linux is iPXE as a program on Linux [default: what slamboot.toml says, else ipxe.lkrn,
+    /// for PCI vendor VVVV, device DDDD; ipxe-efi.iso and snponly-arm64.efi are for UEFI and for arm64;
+    /// tap.linux is iPXE as a program on Linux [default: what slamboot.toml says, else ipxe.lkrn,
     /// undionly.kpxe, 8086100e.mrom, 1af41000.mrom, 1af41000.rom and snponly.efi].
     #[arg(long = "target", value_name = "NAME")]
     pub targets: Vec<String>,
+    /// A named set of targets: bios-lab, uefi-lab, arm64-lab, all, or one of [firmware.sets] in
+    /// slamboot.toml; may be given several times. What this host lacks the tools for is left out, and
+    /// said.
+    #[arg(long = "set", value_name = "NAME")]
+    pub sets: Vec<String>,
+    /// Build nothing: list the cards that this release of iPXE drives, by PCI id, name, description or
+    /// driver; "targets" lists what can be built, "sets" the named sets.
+    #[arg(long, value_name = "FILTER", num_args = 0..=1, default_missing_value = "")]
+    pub list: Option<String>,
     /// The site that the ROMs are for [default: slamboot.toml, where there is one].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How many compilers run at once [default: one for each processor].
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
+    /// Build the same files once more from nothing, in another directory, and compare every byte.
+    #[arg(long)]
+    pub check_reproducible: bool,
+    /// Start each finished file in QEMU as its format is started (option ROM, PXE, disk, CD, UEFI), and
+    /// compare the features that it prints with those that were read from it.
+    #[arg(long)]
+    pub boot: bool,
     /// Build the same files once more with iPXE's own client and without IGMP, outside dist/, and
     /// say how many bytes slamboot's C adds to each.
     #[arg(long)]
@@ -66,9 +90,21 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    if let Some(filter) = &arguments.list {
+        return list::run(filter, arguments, paths);
+    }
     let built = build(arguments, paths)?;
     println!();
     print!("{}", built.table);
+    for left_out in &built.left_out {
+        println!("not built: {left_out}");
+    }
+    if arguments.boot {
+        boot_all(&built, paths)?;
+    }
+    if arguments.check_reproducible {
+        check_reproducible(arguments, &built, paths)?;
+    }
     if arguments.compare {
         println!("\nfor comparison: iPXE's own client, no IGMP\n");
         let stock = stock(arguments, paths)?;
@@ -84,6 +120,44 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     println!("next: cargo xtask boot      boots machines with them, in QEMU");
     println!("      cargo xtask dist      adds the server and an image to boot");
     Ok(())
+}
+
+/// Every file, started; the first that says something else than its bytes is an error.
+fn boot_all(built: &Built, paths: &Paths) -> Result<()> {
+    boot::ensure_host()?;
+    println!("\nboot    each file in QEMU, its Features: line against what was read from it");
+    for file in &built.proven {
+        let bootable = boot::Bootable {
+            target: &file.target,
+            path: paths.dist_firmware().join(file.target.name()),
+            features: &file.report.program.features,
+        };
+        match boot::boot(&bootable, paths)? {
+            boot::Outcome::Booted(features) => println!("  {:24} {features}", file.target.name()),
+            boot::Outcome::Skipped(why) => {
+                println!("  {:24} not started: {why}", file.target.name());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A second build from nothing: the first may have been made in many steps, which must not show.
+fn check_reproducible(arguments: &Arguments, built: &Built, paths: &Paths) -> Result<()> {
+    println!("\nonce more from nothing, in another directory\n");
+    let second = Paths {
+        target: paths.target.join("reproduce"),
+        dist: paths.target.join("reproduce/dist"),
+        ..paths.clone()
+    };
+    if second.target.exists() {
+        fs::remove_dir_all(&second.target).with_context(|| second.target.display().to_string())?;
+    }
+    build(arguments, &second)?;
+    let names: Vec<String> = built.sizes.iter().map(|size| size.name.clone()).collect();
+    let table = reproduce::compare(&names, &paths.dist_firmware(), &second.dist_firmware())?;
+    println!("\nreproducible: both builds gave the same bytes\n\n{table}");
+    fs::remove_dir_all(&second.target).with_context(|| second.target.display().to_string())
 }
 
 fn plural(count: usize, thing: &str) -> String {
@@ -141,8 +215,11 @@ pub struct Size {
 pub struct Built {
     /// One for each file.
     pub sizes: Vec<Size>,
+    proven: Vec<package::Proven>,
     /// One row for each file.
     pub table: String,
+    /// What this host could not build of a set, and what it lacks for it.
+    pub left_out: Vec<String>,
     /// How many files.
     pub count: usize,
     /// The manifest as it is now.
@@ -187,7 +264,7 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
     let pins = Pins::builtin()?;
     let name = arguments.release.as_ref().unwrap_or(&site.firmware.release);
     let release = pins.release(name)?;
-    let targets = targets(arguments, site, &pins)?;
+    let choice = choice::choose(arguments, site, &pins)?;
     let script = match release.dialect {
         Dialect::Ipxe => firmware::script::embedded(site)?,
         Dialect::Gpxe => firmware::script::embedded_gpxe(site)?,
@@ -196,10 +273,12 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
     let igmp = release.membership(site.firmware.igmp);
     let headers = firmware::config::headers(&site.firmware, release);
     let source = arguments.source.as_deref().map(Source::parse).transpose()?;
-    if let Err(error) = host::ensure(&[Need::Firmware]) {
-        host::check(&[Need::Firmware])?;
+    let needs = choice.needs();
+    if let Err(error) = host::ensure(&needs) {
+        host::check(&needs)?;
         return Err(error);
     }
+    let targets = choice.targets;
     writable(&paths.dist_firmware())?;
 
     println!(
@@ -209,6 +288,10 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
     );
     let located = source::locate(release, &pins.upstream, source.as_ref(), paths)?;
     println!("        {}, digest right", located.from);
+    let cards = Cards::read(&located.tree);
+    for target in &targets {
+        target.check(release, &cards)?;
+    }
     if client == site.firmware.client {
         println!("client  {}", described(client));
     } else {
@@ -281,18 +364,20 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
             file.target.name().to_owned(),
             file.report.bytes.to_string(),
             format!("{}, {}", file.report.kind, file.target.platform()),
-            file.report.slam.to_string(),
+            file.report.program.slam.to_string(),
         ]);
     }
     let measured = |file: &package::Proven| Size {
         name: file.target.name().to_owned(),
         bytes: file.report.bytes,
-        unpacked: file.report.unpacked,
+        unpacked: file.report.program.unpacked,
     };
     Ok(Built {
         sizes: proven.iter().map(measured).collect(),
         table: table.to_string(),
+        left_out: choice.left_out,
         count: proven.len(),
+        proven,
         manifest,
     })
 }
@@ -302,22 +387,6 @@ fn described(client: Client) -> &'static str {
         Client::Slamboot => "slamboot's own",
         Client::Stock => "iPXE's own (stock)",
     }
-}
-
-fn targets(arguments: &Arguments, site: &Site, pins: &Pins) -> Result<Vec<Target>> {
-    let mut names: Vec<&str> = if !arguments.targets.is_empty() {
-        arguments.targets.iter().map(String::as_str).collect()
-    } else if !site.firmware.targets.is_empty() {
-        site.firmware.targets.iter().map(String::as_str).collect()
-    } else {
-        pins.targets().collect()
-    };
-    names.sort_unstable();
-    names.dedup();
-    Ok(names
-        .into_iter()
-        .map(Target::parse)
-        .collect::<Result<_, _>>()?)
 }
 
 /// Fails now rather than after minutes of compiling.
@@ -399,28 +468,5 @@ mod tests {
             table.ends_with("  a.rom     70656  65536  5120   200000    190001  9999\n"),
             "{table}"
         );
-    }
-
-    #[test]
-    fn targets_come_from_arguments_then_site_then_pins() {
-        let pins = Pins::builtin().unwrap();
-        let mut site = Site::default();
-        let mut arguments = Arguments::default();
-        let names = |arguments: &Arguments, site: &Site| {
-            let targets = targets(arguments, site, &pins).unwrap();
-            targets
-                .iter()
-                .map(|t| t.name().to_owned())
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        assert_eq!(
-            names(&arguments, &site),
-            "1af41000.mrom 1af41000.rom 8086100e.mrom ipxe.lkrn snponly.efi undionly.kpxe"
-        );
-        site.firmware.targets = vec!["ipxe.pxe".into()];
-        assert_eq!(names(&arguments, &site), "ipxe.pxe");
-        arguments.targets = vec!["10ec8168.mrom".into(), "10ec8168.mrom".into()];
-        assert_eq!(names(&arguments, &site), "10ec8168.mrom");
     }
 }

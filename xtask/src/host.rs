@@ -19,6 +19,10 @@ use crate::cmd::Cmd;
 pub enum Need {
     /// Building iPXE.
     Firmware,
+    /// ISO and USB images of it.
+    Media,
+    /// The same for arm64.
+    Arm64,
     /// The distribution's own iPXE, where no source is at hand.
     Prebuilt,
     /// memdisk, which boots disk images on BIOS machines.
@@ -36,8 +40,10 @@ pub enum Need {
 impl Need {
     /// What building and testing want. Not [`Bench`](Need::Bench): it brings packages whose services
     /// nobody wants who only builds.
-    pub const ALL: [Need; 6] = [
+    pub const ALL: [Need; 8] = [
         Need::Firmware,
+        Need::Media,
+        Need::Arm64,
         Need::Prebuilt,
         Need::Serve,
         Need::Boot,
@@ -48,6 +54,8 @@ impl Need {
     fn purpose(self) -> &'static str {
         match self {
             Need::Firmware => "building iPXE",
+            Need::Media => "ISO and USB images of iPXE",
+            Need::Arm64 => "building iPXE for arm64",
             Need::Prebuilt => "iPXE without multicast, where no source is at hand",
             Need::Serve => "booting disk images on BIOS machines",
             Need::Boot => "booting machines in a network of their own",
@@ -128,6 +136,11 @@ const TOOLS: &[Tool] = tools![
     Firmware: "perl" Probe::Program, "perl" "perl" "perl";
     Firmware: "git" Probe::Program, "git" "git" "git";
     Firmware: "lzma.h" Probe::File(&["/usr/include/lzma.h"]), "liblzma-dev" "xz-devel" "xz";
+    Media: "xorriso" Probe::Program, "xorriso" "xorriso" "libisoburn";
+    Media: "isolinux.bin" Probe::File(&["/usr/lib/ISOLINUX/isolinux.bin", "/usr/share/syslinux/isolinux.bin", "/usr/lib/syslinux/bios/isolinux.bin"]), "isolinux" "syslinux-nonlinux" "syslinux";
+    Media: "ldlinux.c32" Probe::File(&["/usr/lib/syslinux/modules/bios/ldlinux.c32", "/usr/share/syslinux/ldlinux.c32", "/usr/lib/syslinux/bios/ldlinux.c32"]), "syslinux-common" "syslinux-nonlinux" "syslinux";
+    Media: "mformat" Probe::Program, "mtools" "mtools" "mtools";
+    Arm64: "aarch64-linux-gnu-gcc" Probe::Program, "gcc-aarch64-linux-gnu" "gcc-aarch64-linux-gnu" "aarch64-linux-gnu-gcc";
     Prebuilt: "undionly.kpxe" Probe::File(&["/usr/lib/ipxe/undionly.kpxe", "/usr/share/ipxe/undionly.kpxe"]), "ipxe" "ipxe-bootimgs-x86" "ipxe";
     Prebuilt: "pxe-e1000.rom" Probe::File(&["/usr/lib/ipxe/qemu/pxe-e1000.rom", "/usr/share/ipxe/qemu/pxe-e1000.rom", "/usr/share/qemu/pxe-e1000.rom"]), "ipxe-qemu" "ipxe-roms-qemu" "qemu-system-x86-firmware";
     Serve: "memdisk" Probe::File(MEMDISK), "syslinux-common" "syslinux-nonlinux" "syslinux";
@@ -283,6 +296,20 @@ pub fn missing(needs: &[Need]) -> Vec<&'static Tool> {
         .iter()
         .filter(|tool| needs.contains(&tool.need) && tool.find().is_none())
         .collect()
+}
+
+/// What these needs lack, in one line: tools, and the packages that bring them; `None` where nothing.
+pub fn lacking(needs: &[Need]) -> Option<String> {
+    let family = Family::of_this_host();
+    let tools = missing(needs);
+    let names: Vec<String> = tools
+        .iter()
+        .map(|tool| match family.package(tool) {
+            Some(package) => format!("{} (package {package})", tool.name),
+            None => tool.name.to_owned(),
+        })
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// Sees to it that these needs are met: installs what is missing where that is Debian and we are

@@ -2,9 +2,11 @@
 //! The linked program before it is packed (`bin/<target>.tmp`): the judge of what the packed file
 //! was found to hold.
 
+use goblin::elf::header::{EM_386, EM_AARCH64, EM_X86_64};
+use goblin::elf::reloc::{R_AARCH64_RELATIVE, R_X86_64_RELATIVE};
 use goblin::elf::{Elf, program_header::PT_LOAD};
-use sha2::{Digest, Sha256};
 
+use super::payload::UNPACKED_LIMIT;
 use super::tables::Script;
 
 /// Opener, feature and object of upstream's client, and of ours.
@@ -34,6 +36,10 @@ pub struct Linked {
     /// The embedded script, where the file is a finished program (Linux builds) and says by
     /// symbols where it lies.
     pub script: Option<Script>,
+    /// Whether pointers have 64 bits.
+    pub wide: bool,
+    /// The machine's architecture.
+    pub arch: &'static str,
     /// The bytes of `.textdata`, which the packed file must hold unchanged; BIOS builds only.
     pub textdata: Option<Vec<u8>>,
 }
@@ -67,10 +73,7 @@ pub fn read(file: &[u8]) -> Result<Linked, ElfError> {
             .checked_add(segment.p_offset)?;
         let end = start.checked_add(length)?;
         let text = file.get(usize_of(start)..usize_of(end))?;
-        text.starts_with(b"#!ipxe").then(|| Script {
-            sha256: hex::encode(Sha256::digest(text)),
-            bytes: text.len(),
-        })
+        text.starts_with(b"#!ipxe").then(|| Script::of(text))
     };
     let textdata = elf.section_headers.iter().find_map(|section| {
         let named = elf.shdr_strtab.get_at(section.sh_name) == Some(".textdata");
@@ -87,10 +90,50 @@ pub fn read(file: &[u8]) -> Result<Linked, ElfError> {
         feature,
         membership: symbol("obj_mcast").is_some() && symbol("obj_mcast_cmd").is_some(),
         script: script(),
+        wide: elf.is_64,
+        arch: match elf.header.e_machine {
+            EM_386 => "i386",
+            EM_X86_64 => "x86_64",
+            EM_AARCH64 => "arm64",
+            _ => "other",
+        },
         textdata: textdata
             .and_then(|range| file.get(range))
             .map(<[u8]>::to_vec),
     })
+}
+
+/// A finished program as a loader lays it out: the lowest address, and the bytes from there on with
+/// the relocations done that need no symbol. `None` where there is nothing to load.
+pub(super) fn lay_out(file: &[u8]) -> Option<(usize, Vec<u8>)> {
+    let elf = Elf::parse(file).ok()?;
+    let segments = elf.program_headers.iter().filter(|s| s.p_type == PT_LOAD);
+    let base = segments.clone().map(|segment| segment.p_vaddr).min()?;
+    let mut bytes = Vec::new();
+    for segment in segments {
+        let raw = file.get(usize_of(segment.p_offset)..)?;
+        let raw = raw.get(..usize_of(segment.p_filesz))?;
+        let start = usize_of(segment.p_vaddr - base);
+        let end = start.checked_add(raw.len())?;
+        if end > UNPACKED_LIMIT {
+            return None;
+        }
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[start..end].copy_from_slice(raw);
+    }
+    for relocation in &elf.dynrelas {
+        if !matches!(relocation.r_type, R_X86_64_RELATIVE | R_AARCH64_RELATIVE) {
+            continue;
+        }
+        let at = usize_of(relocation.r_offset.wrapping_sub(base));
+        let word = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
+        if let (Some(word), Some(value)) = (word, relocation.r_addend) {
+            *word = value.to_le_bytes();
+        }
+    }
+    Some((usize_of(base), bytes))
 }
 
 /// Beyond the address space is beyond every file.

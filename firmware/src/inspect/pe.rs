@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! EFI images: uncompressed PE, laid out in memory as its section headers say.
 
-use goblin::pe::header::{Header, SIZEOF_COFF_HEADER, SIZEOF_PE_MAGIC};
+use goblin::pe::header::{
+    COFF_MACHINE_ARM64, COFF_MACHINE_X86, COFF_MACHINE_X86_64, Header, SIZEOF_COFF_HEADER,
+    SIZEOF_PE_MAGIC,
+};
 use goblin::pe::optional_header::MAGIC_64;
 
 use super::payload::UNPACKED_LIMIT;
 use super::tables::Word;
 
-/// A laid-out PE image: addresses are RVAs.
+/// A laid-out PE image: offsets are RVAs.
 pub(super) struct Laid {
     pub bytes: Vec<u8>,
     pub word: Word,
+    /// Where it is linked to lie, which iPXE's pointers count from.
+    pub base: usize,
+    pub arch: &'static str,
 }
 
 /// What is wrong with a PE file.
@@ -87,6 +93,15 @@ pub(super) fn lay_out(file: &[u8]) -> Result<Laid, PeError> {
     Ok(Laid {
         bytes,
         word: if wide { Word::Eight } else { Word::Four },
+        base: optional.map_or(0, |optional| {
+            usize::try_from(optional.windows_fields.image_base).unwrap_or(0)
+        }),
+        arch: match coff.machine {
+            COFF_MACHINE_X86 => "i386",
+            COFF_MACHINE_X86_64 => "x86_64",
+            COFF_MACHINE_ARM64 => "arm64",
+            _ => "other",
+        },
     })
 }
 

@@ -6,6 +6,9 @@ mod field {
     //! Offsets, from the start of an image and of its PCI data structure.
     pub(super) const UNITS: usize = 0x02;
     pub(super) const EFI_SIGNATURE: usize = 0x04;
+    pub(super) const MACHINE: usize = 0x0a;
+    pub(super) const COMPRESSION: usize = 0x0c;
+    pub(super) const EFI_IMAGE: usize = 0x16;
     pub(super) const IPXE: usize = 0x10;
     pub(super) const UNDI: usize = 0x16;
     pub(super) const PCIR: usize = 0x18;
@@ -28,6 +31,9 @@ const EFI_SIGNATURE: u32 = 0x0ef1;
 /// No chain is longer; each image is at least one unit, so this only bounds the report.
 const MOST_IMAGES: usize = 64;
 
+/// iPXE's largest family has fewer.
+const MOST_DEVICES: usize = 512;
+
 /// What runs an image (PCI data structure, code type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -38,6 +44,8 @@ pub enum Code {
     Efi,
     /// 0xff: iPXE's own, the rest of an `.mrom`, which it copies by itself; no sum is kept.
     Ipxe,
+    /// None: a ROM without PCI data structure, for ISA cards and sockets.
+    Isa,
     /// Anything else.
     Other(u8),
 }
@@ -55,6 +63,42 @@ pub struct Image {
     pub vendor: u16,
     /// PCI device.
     pub device: u16,
+    /// Further PCI devices that it is for.
+    pub devices: Vec<u16>,
+    /// Plug and Play expansion header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pnp: Option<Pnp>,
+    /// Whether it has a UNDI loader (PXE 2.1, section 3.1).
+    pub undi: bool,
+    /// iPXE's build id: ROMs of one id share what one of them unpacked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<u32>,
+    /// What an EFI image is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub efi: Option<EfiHeader>,
+}
+
+/// What a BIOS shows and calls (PnP BIOS 1.0A, section 3.2).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Pnp {
+    /// Who made it.
+    pub manufacturer: String,
+    /// What it calls itself in boot menus.
+    pub product: String,
+    /// Whether it has a boot entry vector: only then the BIOS can boot from it.
+    pub boots: bool,
+}
+
+/// UEFI 2.10, section 14.4.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct EfiHeader {
+    /// PE machine type: 0x8664 x86-64, 0x014c i386, 0xaa64 arm64.
+    pub machine: u16,
+    /// Whether its image is packed (EFI 1.1 compression).
+    pub compressed: bool,
+    /// Where its image starts, from the start of this one.
+    #[serde(skip)]
+    pub at: usize,
 }
 
 /// What is wrong with an option ROM; offsets are from the start of the file.
@@ -153,9 +197,10 @@ pub fn read(file: &[u8]) -> Result<Vec<Image>, RomError> {
 }
 
 /// Whether every image is for `expected` (vendor, device), itself or in its device list.
-pub fn check_ids(file: &[u8], images: &[Image], expected: (u16, u16)) -> Result<(), RomError> {
+pub fn check_ids(images: &[Image], expected: (u16, u16)) -> Result<(), RomError> {
     for image in images {
-        if (image.vendor, image.device) != expected && !listed(file, image, expected) {
+        let listed = image.vendor == expected.0 && image.devices.contains(&expected.1);
+        if (image.vendor, image.device) != expected && !listed {
             return Err(RomError::Ids {
                 offset: image.offset,
                 vendor: image.vendor,
@@ -182,6 +227,9 @@ fn image(file: &[u8], offset: usize) -> Result<(Image, bool), RomError> {
     };
     let header = |at| u16_at(rest, at).ok_or(outside("header", rest.len()));
     let pcir_at = usize::from(header(field::PCIR)?);
+    if pcir_at == 0 {
+        return isa(rest, offset);
+    }
     let pcir = rest.get(pcir_at..).unwrap_or_default();
     if !pcir.starts_with(b"PCIR") {
         return Err(RomError::Pcir {
@@ -204,22 +252,54 @@ fn image(file: &[u8], offset: usize) -> Result<(Image, bool), RomError> {
         .get(..bytes)
         .filter(|_| bytes > 0)
         .ok_or(outside("image", bytes))?;
-    let image = Image {
-        offset,
-        bytes,
-        code,
+    let mut image = Image {
         vendor: data(field::VENDOR)?,
         device: data(field::DEVICE)?,
+        devices: devices(whole, pcir_at),
+        ..Image::at(offset, bytes, code)
     };
     match code {
-        Code::Bios => check_bios(whole, &image)?,
-        Code::Efi => check_efi(whole, &image)?,
-        Code::Ipxe | Code::Other(_) => {}
+        Code::Bios => check_bios(whole, &mut image)?,
+        Code::Efi => check_efi(whole, &mut image)?,
+        Code::Ipxe | Code::Isa | Code::Other(_) => {}
     }
     Ok((image, last))
 }
 
-fn check_bios(whole: &[u8], image: &Image) -> Result<(), RomError> {
+/// Without a PCI data structure the image is alone, and as long as its header says.
+fn isa(rest: &[u8], offset: usize) -> Result<(Image, bool), RomError> {
+    let bytes = rest.get(field::UNITS).map_or(0, |n| usize::from(*n) * UNIT);
+    let whole = rest
+        .get(..bytes)
+        .filter(|_| bytes > 0)
+        .ok_or(RomError::Outside {
+            offset,
+            what: "image",
+            bytes,
+        })?;
+    let mut image = Image::at(offset, bytes, Code::Isa);
+    check_bios(whole, &mut image)?;
+    Ok((image, true))
+}
+
+impl Image {
+    fn at(offset: usize, bytes: usize, code: Code) -> Image {
+        Image {
+            offset,
+            bytes,
+            code,
+            vendor: 0,
+            device: 0,
+            devices: Vec::new(),
+            pnp: None,
+            undi: false,
+            build_id: None,
+            efi: None,
+        }
+    }
+}
+
+fn check_bios(whole: &[u8], image: &mut Image) -> Result<(), RomError> {
     let header = usize::from(whole[field::UNITS]) * UNIT;
     if header != image.bytes {
         return Err(RomError::Length {
@@ -250,11 +330,36 @@ fn check_bios(whole: &[u8], image: &Image) -> Result<(), RomError> {
             bytes: image.bytes,
         })?;
         sum(structure, at, image, what)?;
+        match signature {
+            b"$PnP" => image.pnp = Some(pnp(whole, structure)),
+            b"UNDI" => image.undi = true,
+            // romprefix.S, `ipxeheader`: the id is the last word.
+            _ => {
+                let id = structure.last_chunk().filter(|_| structure.len() >= 12);
+                image.build_id = id.map(|bytes| u32::from_le_bytes(*bytes));
+            }
+        }
     }
     Ok(())
 }
 
-fn check_efi(whole: &[u8], image: &Image) -> Result<(), RomError> {
+/// Offsets from the start of the structure: manufacturer 0x0e, product 0x10, boot entry 0x1a.
+fn pnp(whole: &[u8], structure: &[u8]) -> Pnp {
+    let text = |at| {
+        let text = usize::from(u16_at(structure, at)?);
+        let text = whole.get(text..).filter(|_| text > 0)?;
+        let length = text.iter().take(64).position(|byte| *byte == 0)?;
+        let text = String::from_utf8_lossy(&text[..length]);
+        Some(text.chars().filter(|c| !c.is_control()).collect())
+    };
+    Pnp {
+        manufacturer: text(0x0e).unwrap_or_default(),
+        product: text(0x10).unwrap_or_default(),
+        boots: u16_at(structure, 0x1a).is_some_and(|entry| entry != 0),
+    }
+}
+
+fn check_efi(whole: &[u8], image: &mut Image) -> Result<(), RomError> {
     let found = whole
         .get(field::EFI_SIGNATURE..)
         .and_then(<[u8]>::first_chunk);
@@ -267,15 +372,22 @@ fn check_efi(whole: &[u8], image: &Image) -> Result<(), RomError> {
         });
     }
     let header = usize::from(u16_at(whole, field::UNITS).unwrap_or(0)) * UNIT;
-    if header == image.bytes {
-        Ok(())
-    } else {
-        Err(RomError::Length {
+    if header != image.bytes {
+        return Err(RomError::Length {
             offset: image.offset,
             header,
             pcir: image.bytes,
-        })
+        });
     }
+    // Nothing asks for it, but iPXE's tools, and Debian's, make it so.
+    sum(whole, 0, image, "whole image")?;
+    let field = |at| u16_at(whole, at).unwrap_or(0);
+    image.efi = Some(EfiHeader {
+        machine: field(field::MACHINE),
+        compressed: field(field::COMPRESSION) == 1,
+        at: field(field::EFI_IMAGE).into(),
+    });
+    Ok(())
 }
 
 fn sum(bytes: &[u8], at: usize, image: &Image, what: &'static str) -> Result<(), RomError> {
@@ -291,23 +403,16 @@ fn sum(bytes: &[u8], at: usize, image: &Image, what: &'static str) -> Result<(),
 
 /// PCI Firmware Specification 3.3, table 5-3: from revision 3 on a zero-terminated list of further
 /// device ids.
-fn listed(file: &[u8], image: &Image, (vendor, device): (u16, u16)) -> bool {
+fn devices(whole: &[u8], pcir_at: usize) -> Vec<u16> {
     let list = || {
-        let whole = file.get(image.offset..image.offset + image.bytes)?;
-        let pcir = whole.get(usize::from(u16_at(whole, field::PCIR)?)..)?;
+        let pcir = whole.get(pcir_at..)?;
         let start = usize::from(u16_at(pcir, field::DEVICE_LIST)?);
         let modern = u16_at(pcir, field::LENGTH)? >= 28 && *pcir.get(field::REVISION)? >= 3;
         (modern && start > 0).then(|| pcir.get(start..)).flatten()
     };
-    image.vendor == vendor
-        && list().is_some_and(|list| {
-            let mut ids = list
-                .chunks_exact(2)
-                .map(|id| u16::from_le_bytes([id[0], id[1]]));
-            ids.by_ref()
-                .take_while(|id| *id != 0)
-                .any(|id| id == device)
-        })
+    let ids = list().unwrap_or_default().chunks_exact(2);
+    let ids = ids.map(|id| u16::from_le_bytes([id[0], id[1]]));
+    ids.take_while(|id| *id != 0).take(MOST_DEVICES).collect()
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

@@ -5,12 +5,15 @@
 //! that an entry begins with and that equals the address of a known string is an anchor; from it
 //! the table is followed both ways as long as the entries look like entries.
 
+use memchr::memmem;
 use sha2::{Digest, Sha256};
 
-/// Program memory: addresses in it are offsets into `bytes`, words are `word` bytes wide.
+/// Program memory: words are `word` bytes wide.
 pub(super) struct Memory<'a> {
     pub bytes: &'a [u8],
     pub word: Word,
+    /// The address of the first byte.
+    pub base: usize,
 }
 
 /// Width of a pointer.
@@ -46,8 +49,19 @@ const FEATURES: [&str; 8] = [
 const NEIGHBOURS: [&str; 3] = ["Basic", "Digest", "NTLM"];
 /// No scheme or feature is longer than this; `MBOOT` and `Menu` are typical.
 const LONGEST_NAME: usize = 16;
-/// More entries than any table has.
-const LONGEST_TABLE: usize = 64;
+/// Some commands that every iPXE with a shell or scripts has.
+const COMMANDS: [&str; 8] = [
+    "dhcp", "chain", "echo", "goto", "imgfetch", "boot", "exit", "set",
+];
+/// More entries than any table of openers or features has; there are up to 120 commands.
+const LONGEST_TABLE: usize = 256;
+/// Places of one string, and of one pointer, that are looked at: real ones have very few, and a file
+/// made to have many must not cost quadratic time.
+const MOST_PLACES: usize = 24;
+/// Entries of tables of PCI ids that are looked at in one file: a real iPXE has about a thousand.
+const MOST_IDS: usize = 1 << 16;
+/// More ids than any one driver has.
+const LONGEST_IDS: usize = 1024;
 /// `DHCP_EB_FEATURE_SLAM`, length, version (`include/ipxe/features.h`).
 const DHCP_SLAM: [u8; 3] = [0x1a, 1, 1];
 
@@ -59,9 +73,20 @@ impl Memory<'_> {
             let name = self.name_at(self.word_at(at)?)?;
             let scheme =
                 |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_+.".contains(c);
-            (code != 0 && code < self.bytes.len() && name.chars().all(scheme)).then_some(name)
+            (self.is_inside(code) && name.chars().all(scheme)).then_some(name)
         };
         self.table(&SCHEMES, 2 * self.word.bytes(), is_entry)
+    }
+
+    /// `struct command { const char *name; int (*exec)(…); }` (`include/ipxe/command.h`).
+    pub(super) fn commands(&self) -> Names {
+        let is_entry = |at: usize| {
+            let code = self.word_at(at + self.word.bytes())?;
+            let name = self.name_at(self.word_at(at)?)?;
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+            (self.is_inside(code) && name.chars().all(plain)).then_some(name)
+        };
+        self.table(&COMMANDS, 2 * self.word.bytes(), is_entry)
     }
 
     /// `struct feature { char *name; }` (`include/ipxe/features.h`).
@@ -71,6 +96,110 @@ impl Memory<'_> {
             (!NEIGHBOURS.contains(&&*name)).then_some(name)
         };
         self.table(&FEATURES, self.word.bytes(), is_entry)
+    }
+
+    /// PCI cards, sorted: `struct pci_driver { struct pci_device_id *ids; unsigned int id_count;
+    /// struct pci_class_id class; int (*probe)(…); void (*remove)(…); }` with `struct
+    /// pci_device_id { const char *name; uint16_t vendor; uint16_t device; unsigned long data; }`
+    /// (`include/ipxe/pci.h`). Drivers stand anywhere: each word is asked whether it begins one.
+    pub(super) fn drivers(&self) -> Vec<Driver> {
+        let found = self.drivers_where(true);
+        if found.is_empty() {
+            // Before 2013 drivers had no class, and less to tell them by: one card alone is rather
+            // something else that looks like it.
+            let found = self.drivers_where(false);
+            return if found.len() > 1 { found } else { Vec::new() };
+        }
+        found
+    }
+
+    fn drivers_where(&self, classed: bool) -> Vec<Driver> {
+        let word = self.word.bytes();
+        // On 64 bits the count and the class take 12 bytes, and 4 of padding.
+        let code = match (self.word, classed) {
+            (Word::Four, true) => 4 * word,
+            (Word::Eight, true) => 3 * word,
+            (_, false) => 2 * word,
+        };
+        let mut left = MOST_IDS;
+        let mut drivers = Vec::new();
+        for at in (0..self.bytes.len().saturating_sub(code + 2 * word)).step_by(4) {
+            let count = self.u32_at(at + word).unwrap_or(0) as usize;
+            if !(1..=LONGEST_IDS).contains(&count) {
+                continue;
+            }
+            let ids = self.word_at(at).and_then(|ids| ids.checked_sub(self.base));
+            let Some(ids) = ids.filter(|ids| ids % 4 == 0 && *ids < self.bytes.len()) else {
+                continue;
+            };
+            let inside = |at| self.word_at(at).is_some_and(|code| self.is_inside(code));
+            let coded = inside(at + code) && inside(at + code + word);
+            if !coded || (classed && !self.class_at(at + word + 4)) {
+                continue;
+            }
+            let entries = (0..count).map(|n| {
+                left = left.checked_sub(1)?;
+                self.driver_at(ids + n * 3 * word)
+            });
+            if let Some(found) = entries.collect::<Option<Vec<_>>>() {
+                drivers.extend(found);
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        drivers.sort_unstable();
+        drivers.dedup();
+        drivers
+    }
+
+    /// `struct pci_class_id { uint32_t class; uint32_t mask; }`: a mask of whole bytes, and a class
+    /// within it (`PCI_CLASS_ID`, `PCI_CLASS`).
+    fn class_at(&self, at: usize) -> bool {
+        let (Some(class), Some(mask)) = (self.u32_at(at), self.u32_at(at + 4)) else {
+            return false;
+        };
+        [0, 0x00ff_0000, 0x00ff_ff00, 0x00ff_ffff].contains(&mask) && class & !mask == 0
+    }
+
+    fn driver_at(&self, at: usize) -> Option<Driver> {
+        let name = self.name_at(self.word_at(at)?)?;
+        let ids = at.checked_add(self.word.bytes())?;
+        let id = |at: usize| {
+            let id = self.bytes.get(at..)?.first_chunk()?;
+            Some(u16::from_le_bytes(*id))
+        };
+        let (vendor, device) = (id(ids)?, id(ids + 2)?);
+        // No card has the device id 0, and iPXE's short names are file names: what looks like a card
+        // and is not so is something else.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let card = vendor != 0 && device != 0 && name.chars().all(plain);
+        card.then_some(Driver {
+            vendor,
+            device,
+            name,
+        })
+    }
+
+    /// `product_version` (`core/version.c`): three numbers, and what a checkout adds.
+    pub(super) fn version(&self) -> Option<String> {
+        let mut strings = self.bytes.split(|byte| *byte == 0);
+        strings.find_map(|bytes| {
+            // Code may end right before it.
+            let graphic = |byte: &u8| *byte == b' ' || byte.is_ascii_graphic();
+            let start = bytes.iter().rposition(|byte| !graphic(byte));
+            let bytes = &bytes[start.map_or(0, |at| at + 1)..];
+            let text = std::str::from_utf8(bytes).ok();
+            let text = text.filter(|text| text.len() < 64)?;
+            let (number, rest) = text.split_at(
+                text.find(|c: char| !c.is_ascii_digit() && c != '.')
+                    .unwrap_or(text.len()),
+            );
+            let parts: Vec<&str> = number.split('.').collect();
+            let numbers = parts.len() == 3 && parts.iter().all(|part| (1..4).contains(&part.len()));
+            let known = rest.is_empty() || rest.starts_with(['+', '-', ' ']);
+            (numbers && known).then(|| text.to_owned())
+        })
     }
 
     /// Whether the list that DHCP option 175 is made of has SLAM in it.
@@ -95,10 +224,7 @@ impl Memory<'_> {
                 let length = self.word_at(pointer + self.word.bytes())?;
                 (length >= 7 && length <= self.bytes.len() - at).then_some(length)
             })?;
-            Some(Script {
-                sha256: hex::encode(Sha256::digest(&self.bytes[at..at + length])),
-                bytes: length,
-            })
+            Some(Script::of(&self.bytes[at..at + length]))
         })
     }
 
@@ -142,18 +268,18 @@ impl Memory<'_> {
                 at.checked_sub(1)
                     .is_none_or(|before| self.bytes[before] == 0)
             })
-            .take(LONGEST_TABLE)
+            .take(MOST_PLACES)
             .collect::<Vec<_>>()
             .into_iter()
     }
 
-    /// Where a word with the value `address` stands; words are aligned to four bytes.
-    fn pointers_to(&self, address: usize) -> impl Iterator<Item = usize> {
-        let value = (address as u64).to_le_bytes();
+    /// Where a word with the address of offset `at` stands; words are aligned to four bytes.
+    fn pointers_to(&self, at: usize) -> impl Iterator<Item = usize> {
+        let value = (self.base.wrapping_add(at) as u64).to_le_bytes();
         let value = value[..self.word.bytes()].to_vec();
         find_all(self.bytes, &value)
             .filter(|at| at % 4 == 0)
-            .take(LONGEST_TABLE)
+            .take(MOST_PLACES)
             .collect::<Vec<_>>()
             .into_iter()
     }
@@ -167,9 +293,19 @@ impl Memory<'_> {
         usize::try_from(value).ok()
     }
 
-    /// A short printable C string.
-    fn name_at(&self, at: usize) -> Option<String> {
-        let rest = self.bytes.get(at..)?;
+    fn u32_at(&self, at: usize) -> Option<u32> {
+        let bytes = self.bytes.get(at..)?.first_chunk()?;
+        Some(u32::from_le_bytes(*bytes))
+    }
+
+    /// Whether something can stand at `address`: nothing does at the first byte.
+    fn is_inside(&self, address: usize) -> bool {
+        address > self.base && address - self.base < self.bytes.len()
+    }
+
+    /// The short printable C string at `address`.
+    fn name_at(&self, address: usize) -> Option<String> {
+        let rest = self.bytes.get(address.checked_sub(self.base)?..)?;
         let length = rest.iter().take(LONGEST_NAME + 1).position(|b| *b == 0)?;
         let name = std::str::from_utf8(&rest[..length]).ok()?;
         let graphic = name.chars().all(|c| c.is_ascii_graphic());
@@ -177,28 +313,46 @@ impl Memory<'_> {
     }
 }
 
-/// The embedded script, without its text.
+/// A PCI card that a program drives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Driver {
+    /// PCI vendor.
+    pub vendor: u16,
+    /// PCI device; 0xffff is any.
+    pub device: u16,
+    /// iPXE's name for it.
+    pub name: String,
+}
+
+/// The embedded script.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Script {
     /// SHA-256 of the text, in hexadecimal.
     pub sha256: String,
     /// Length of the text.
     pub bytes: usize,
+    /// The text; what is no UTF-8 is replaced.
+    pub text: String,
 }
 
-/// Every offset at which `needle` stands.
+impl Script {
+    /// Describes `text`.
+    pub(super) fn of(text: &[u8]) -> Script {
+        Script {
+            sha256: hex::encode(Sha256::digest(text)),
+            bytes: text.len(),
+            text: String::from_utf8_lossy(text).into_owned(),
+        }
+    }
+}
+
+/// Every offset at which `needle` stands, overlapping ones, too.
 pub(super) fn find_all<'a>(bytes: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    let first = needle.first().copied();
+    let finder = memmem::Finder::new(needle).into_owned();
     let mut from = 0;
     std::iter::from_fn(move || {
-        let first = first?;
-        loop {
-            let rest = bytes.get(from..)?;
-            let at = from + rest.iter().position(|b| *b == first)?;
-            from = at + 1;
-            if bytes[at..].starts_with(needle) {
-                return Some(at);
-            }
-        }
+        let at = from + finder.find(bytes.get(from..)?)?;
+        from = at + 1;
+        Some(at)
     })
 }

@@ -74,7 +74,7 @@ impl Rom {
                 report.kind
             );
         }
-        let slam = report.slam.works();
+        let slam = report.program.slam.works();
         let note = match (slam, http) {
             (true, false) => None,
             (true, true) => Some("--http: falling back to HTTP is no error".to_owned()),
@@ -89,7 +89,7 @@ impl Rom {
                 Protocol::Http
             },
             // Our builds have a serial console; where one has not, SeaBIOS's copy shows the script.
-            screen: if report.script.is_some() {
+            screen: if report.program.script.is_some() {
                 Screen::None
             } else {
                 Screen::OnSerial

@@ -43,8 +43,8 @@ pub(super) fn package(paths: &Paths, note: &str) -> Result<()> {
         let path = format!("firmware/{name}");
         place::write(&paths.dist.join(&path), &content)?;
         new.push(Artefact {
-            slam: report.slam.works(),
-            proof: Some(format!("{}; SLAM {}", file.display(), report.slam)),
+            slam: report.program.slam.works(),
+            proof: Some(format!("{}; SLAM {}", file.display(), report.program.slam)),
             ..Artefact::of(&path, &content, ArtefactKind::Firmware(report.kind))
         });
     }

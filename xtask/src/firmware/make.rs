@@ -110,11 +110,20 @@ impl MakeCommand {
         match result {
             Ok(()) => Ok(()),
             Err(CmdError::Failed { status, .. }) => {
+                let reason = fs::read_to_string(&self.log).ok();
+                let reason = reason.as_deref().and_then(first_error);
+                if let Some(reason) = reason {
+                    bail!(
+                        "make ended with {status}: {reason}\n  every line: {}\nhelp: {}",
+                        self.log.display(),
+                        advice(&reason)
+                    );
+                }
                 for line in &last {
                     eprintln!("  {line}");
                 }
                 bail!(
-                    "make ended with {status}; its last {} lines are above, all of them in {}\nhelp: the first line with `error:` says why; a compiler newer than iPXE's release may need another --release",
+                    "make ended with {status}; its last {} lines are above, all of them in {}\nhelp: a compiler newer than iPXE's release may need another --release",
                     last.len(),
                     self.log.display()
                 )
@@ -127,6 +136,36 @@ impl MakeCommand {
 impl fmt::Display for MakeCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.command.fmt(f)
+    }
+}
+
+/// Lines that say why something failed: compilers, linkers, iPXE's own tools (`util/zbin.c`), shells.
+const REASONS: [&str; 8] = [
+    " error: ",
+    "undefined reference to",
+    "multiple definition of",
+    " overflows ",
+    "will not fit in region",
+    "No rule to make target",
+    "command not found",
+    "could not find",
+];
+
+/// The first of them: what comes later mostly follows from it. With -j, others' lines stand between.
+fn first_error(log: &str) -> Option<String> {
+    let says = |line: &&str| REASONS.iter().any(|reason| line.contains(reason));
+    log.lines().find(says).map(|line| line.trim().to_owned())
+}
+
+fn advice(reason: &str) -> &'static str {
+    if reason.contains(" overflows ") {
+        "the image is larger than its format's header can say (a .rom has at most 255 × 512 bytes): build the .mrom, or drop features in [firmware]"
+    } else if reason.contains("No rule to make target") {
+        "iPXE does not know this target: cargo xtask firmware --list"
+    } else if reason.contains("not found") || reason.contains("not find") {
+        "cargo xtask setup --all installs what building takes"
+    } else {
+        "a compiler newer than iPXE's release may need another --release; a setting of [firmware.raw] may need another"
     }
 }
 
@@ -222,6 +261,34 @@ mod tests {
             log.contains("line 1\n") && log.contains("line 60\n"),
             "{log}"
         );
+    }
+
+    #[test]
+    fn a_failure_tells_the_first_error_not_the_last_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines = [
+            "  [BUILD] bin/a.o",
+            "net/a.c:7:3: error: unknown type name foo",
+            "net/a.c:9:3: error: another",
+            "make: *** [bin/a.o] Error 1",
+        ];
+        let recipe = format!(
+            "@printf '%s\\n' {}; exit 2",
+            lines.map(|line| format!("'{line}'")).join(" ")
+        );
+        let (tree, make) = fixture(dir.path(), &recipe);
+        let error = format!("{:#}", make.run(&tree).unwrap_err());
+        assert!(
+            error.contains("unknown type name foo") && !error.contains("another\n"),
+            "{error}"
+        );
+        let overflow = "Add 0+0x312 at 0x2 overflows 1-byte field (271360 bytes too big)";
+        assert_eq!(
+            first_error(&format!("  [ZBIN] x\n{overflow}\nmake: *** Error 1")).unwrap(),
+            overflow
+        );
+        assert!(advice(overflow).contains(".mrom"));
+        assert_eq!(first_error("  [CC] error.o\nmake: *** Error 1"), None);
     }
 
     #[test]

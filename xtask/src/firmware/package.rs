@@ -151,14 +151,14 @@ pub fn prove(
         script,
         pins.ceiling(target.name()),
     )?;
-    if report.membership != igmp {
+    if report.program.membership != igmp {
         return Err(Unfit::Membership {
             path,
             wanted: igmp,
             tree: tree.root.clone(),
         });
     }
-    let linked = path.with_file_name(format!("{}.tmp", target.name()));
+    let linked = path.with_file_name(format!("{}.{}.tmp", target.stem(), target.ending()));
     if let Ok(elf) = fs::read(&linked) {
         compare(&path, &content, &linked, &elf)?;
     }
@@ -189,16 +189,20 @@ fn judge(
             found: report.kind,
         });
     }
-    if !report.slam.works() {
+    if !report.program.slam.works() {
         return Err(Unfit::NoSlam {
             path,
-            found: report.slam,
-            protocols: report.protocols,
+            found: report.program.slam,
+            protocols: report.program.protocols,
             tree: tree.to_owned(),
         });
     }
     let expected = hex::encode(Sha256::digest(script));
-    let found = report.script.as_ref().map(|script| script.sha256.as_str());
+    let found = report
+        .program
+        .script
+        .as_ref()
+        .map(|script| script.sha256.as_str());
     if found != Some(&expected) {
         return Err(Unfit::Script {
             path,
@@ -215,8 +219,8 @@ fn judge(
         });
     }
     if let Some(card) = target.pci() {
-        inspect::rom::check_ids(content, &report.rom, card)
-            .map_err(|source| Unfit::Card { path, source })?;
+        let images: Vec<_> = report.rom_images().cloned().collect();
+        inspect::rom::check_ids(&images, card).map_err(|source| Unfit::Card { path, source })?;
     }
     Ok(report)
 }
@@ -316,9 +320,9 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
                 .with_context(|| format!("cannot make {} a program", file.display()))?;
         }
         new.push(Artefact {
-            slam: report.slam.works(),
+            slam: report.program.slam.works(),
             target: Some(target.name().to_owned()),
-            proof: Some(report.slam.to_string()),
+            proof: Some(report.program.slam.to_string()),
             ..Artefact::of(&path, content, ArtefactKind::Firmware(report.kind))
         });
     }
@@ -346,6 +350,7 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
 mod tests {
     use super::*;
     use crate::firmware::tests::SmallDisk;
+    use firmware::inspect::Program;
     use std::io::Write as _;
 
     fn paths(root: &Path) -> Paths {
@@ -363,14 +368,20 @@ mod tests {
             report: Report {
                 kind: target.kind(),
                 bytes: content.len(),
-                unpacked: 0,
-                blocks: 0,
-                protocols: Vec::new(),
-                features: Vec::new(),
-                slam: ProtocolSupport::Linked,
-                membership: true,
-                script: None,
-                rom: Vec::new(),
+                arch: "i386",
+                program: Program {
+                    version: None,
+                    unpacked: 0,
+                    blocks: 0,
+                    protocols: Vec::new(),
+                    features: Vec::new(),
+                    commands: Vec::new(),
+                    drivers: Vec::new(),
+                    slam: ProtocolSupport::Linked,
+                    membership: true,
+                    script: None,
+                },
+                images: Vec::new(),
             },
             target,
             content: content.to_vec(),

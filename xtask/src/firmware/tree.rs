@@ -23,6 +23,11 @@ pub const SCRIPT: &str = "../slamboot.ipxe";
 /// Stands in a BIN directory while make works in it.
 const UNFINISHED: &str = ".slamboot-unfinished";
 
+/// Where make keeps the name of the configuration that a BIN directory was built with.
+const CONFIGURATION: &str = ".config.list";
+/// What make touches when that is new, relative to `src/`.
+const NAMED_H: &str = "config/named.h";
+
 /// A tree that is ready for make.
 #[derive(Clone, Debug)]
 pub struct BuildTree {
@@ -58,7 +63,26 @@ impl BuildTree {
         }
         // v1.20.1 does not make it by itself.
         fs::create_dir_all(&bin).with_context(context)?;
+        self.settle_configuration(&bin).with_context(context)?;
         fs::write(&marker, "").with_context(context)
+    }
+
+    /// Where a BIN directory's note of its named configuration is new, make touches config/named.h,
+    /// which every object in every other BIN directory depends on: the first build for one machine
+    /// would put those for all others out of date. We never name one: the note is laid there, no newer
+    /// than the header and no older than the makefiles.
+    fn settle_configuration(&self, bin: &Path) -> std::io::Result<()> {
+        let note = bin.join(CONFIGURATION);
+        let header = self.src().join(NAMED_H);
+        if note.exists() || !header.exists() {
+            return Ok(());
+        }
+        fs::write(&note, "\n")?;
+        let time = fs::metadata(&header)?.modified()?;
+        fs::File::options()
+            .write(true)
+            .open(&note)?
+            .set_modified(time)
     }
 
     /// Says that make has ended, well or with an error of its own.
@@ -133,6 +157,11 @@ pub fn prepare(
             tree.insert(&path, plain(&header.text))?;
         }
         archive::write_dir(&tree, &root)?;
+        // Written once more, so that it is not older than the makefiles: see `settle_configuration`.
+        let named = root.join("src").join(NAMED_H);
+        if let Ok(text) = fs::read(&named) {
+            fs::write(&named, text).with_context(|| format!("cannot write {}", named.display()))?;
+        }
     }
     let path = root.join("src").join(SCRIPT);
     // Its time is what make looks at: an unchanged script keeps it.
@@ -173,7 +202,12 @@ mod tests {
 
         fn prepare(&self, script: &str) -> BuildTree {
             let mut source = Tree::default();
-            for path in ["src/Makefile", "src/config/general.h", "src/config/usb.h"] {
+            for path in [
+                "src/Makefile",
+                "src/config/general.h",
+                "src/config/named.h",
+                "src/config/usb.h",
+            ] {
                 source
                     .insert(path, File::Plain(b"upstream".to_vec()))
                     .unwrap();
@@ -233,6 +267,12 @@ mod tests {
         // This time nobody says that it ended.
         tree.begin(Platform::Bios).unwrap();
         assert!(!object.exists());
+        // make finds the configuration that it will be asked for, and leaves its header alone.
+        let note = tree.src().join("bin/.config.list");
+        assert_eq!(fs::read_to_string(&note).unwrap(), "\n");
+        let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+        assert_eq!(time(&note), time(&tree.src().join(NAMED_H)));
+        assert!(time(&note) >= time(&tree.src().join("Makefile")));
     }
 
     #[test]
