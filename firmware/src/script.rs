@@ -164,6 +164,7 @@ pub fn menu(site: &Site, server: Ipv4Addr) -> Result<String, ScriptError> {
         check_name(&image.name)?;
         let kind = match image.kind {
             ImageKind::Disk { .. } => "disk image",
+            ImageKind::Iso { .. } => "ISO image",
             ImageKind::Linux { .. } => "Linux",
         };
         items.push(format!("item {0} {0} ({kind})", image.name));
