@@ -130,7 +130,7 @@ impl RomShelf {
         };
         let file = RomFile {
             arch: arch(&name, &bytes),
-            slam: report.slam.works(),
+            slam: report.program.slam.works(),
             sha256: hex::encode(Sha256::digest(&bytes)),
             bytes: bytes.into(),
             name: name.clone(),

@@ -33,7 +33,8 @@ pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
             "slamboot image demo -o demo.img makes one to begin with; then: slamboot serve demo.img",
         ));
     }
-    let disks = |image: &Image| matches!(image.kind, ImageKind::Disk { .. });
+    let disks =
+        |image: &Image| matches!(image.kind, ImageKind::Disk { .. } | ImageKind::Iso { .. });
     if site.images.iter().any(disks) {
         let memdisk = &site.server.memdisk;
         findings.push(match std::fs::read(memdisk) {
@@ -67,7 +68,7 @@ pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
 
 fn paths(image: &Image) -> Vec<&Path> {
     match &image.kind {
-        ImageKind::Disk { path } => vec![path],
+        ImageKind::Disk { path } | ImageKind::Iso { path } => vec![path],
         ImageKind::Linux { kernel, initrd, .. } => {
             let initrd = initrd.iter().map(AsRef::as_ref);
             std::iter::once(kernel.as_path()).chain(initrd).collect()
