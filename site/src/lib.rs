@@ -6,6 +6,7 @@
 mod check;
 mod error;
 mod groups;
+mod knobs;
 mod load;
 mod rate;
 mod raw;
@@ -18,6 +19,7 @@ pub use ipnet::IpNet;
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};
 pub use groups::{Groups, GroupsError};
+pub use knobs::{Commands, Console, Knobs, Protocol};
 pub use rate::{BitRate, BitRateError};
 pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::groups::Groups;
+use crate::knobs::Knobs;
 use crate::rate::BitRate;
 use crate::slow::SlowClients;
 
@@ -116,6 +117,8 @@ pub struct Firmware {
     pub serial: bool,
     /// How often the embedded script tries before it gives up; 0: for ever.
     pub retries: u32,
+    /// Further protocols, commands, consoles and settings of iPXE.
+    pub knobs: Knobs,
 }
 
 /// `[[image]]`
@@ -215,6 +218,7 @@ impl Default for Site {
                 ipv6: false,
                 serial: true,
                 retries: 5,
+                knobs: Knobs::default(),
             },
             images: Vec::new(),
             default_image: 0,
