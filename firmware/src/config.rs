@@ -275,7 +275,7 @@ pub fn check(firmware: &Firmware, target: &Target) -> Result<(), Misfit> {
     if target.platform() == Platform::Bios && knobs.protocols.contains(&Protocol::Https) {
         return misfit(
             "[firmware] protocols asks for https, which iPXE leaves out of BIOS builds, as TLS does not fit many option ROMs".to_owned(),
-            "build UEFI targets, which have it; signed images (trust) need no TLS; [firmware.raw] general = \"#define DOWNLOAD_PROTO_HTTPS\" has it tried anyway",
+            "build UEFI targets, which have it; [firmware.raw] general = \"#define DOWNLOAD_PROTO_HTTPS\" has it tried anyway",
         );
     }
     let x86 = [Console::Debugcon, Console::Vmware].into_iter();
