@@ -388,13 +388,10 @@ fn packed_program(file: &[u8], kind: Kind) -> Result<Program, InspectError> {
     Ok(Program::read(&memory, blocks))
 }
 
-/// Whether `text` stands in the iPXE in `file`, as a C string of its own: unpacked, where it is packed.
-/// `None` where the file is a container, whose parts are to be asked.
-pub fn has_string(file: &[u8], text: &str) -> Option<bool> {
-    let has = |bytes: &[u8]| {
-        let terminated = [text.as_bytes(), b"\0"].concat();
-        tables::find_all(bytes, &terminated).next().is_some()
-    };
+/// Whether `text` stands in the iPXE in `file`: unpacked, where it is packed. The compiler may have
+/// joined it with others, so it need not end there. `None` where the file is a container, whose parts are to be asked.
+pub fn has_text(file: &[u8], text: &str) -> Option<bool> {
+    let has = |bytes: &[u8]| tables::find_all(bytes, text.as_bytes()).next().is_some();
     match look(file, DEEPEST).ok()?.kind {
         Kind::Lkrn | Kind::BootProgram => textdata(file).map(|bytes| has(&bytes)),
         Kind::Efi | Kind::Elf => Some(has(file)),

@@ -229,7 +229,7 @@ fn lacking(knobs: &Knobs, program: &Program, content: &[u8]) -> Option<(&'static
         }
     }
     let banner = knobs.banner.as_ref()?;
-    let shown = inspect::has_string(content, banner) == Some(false);
+    let shown = inspect::has_text(content, banner) == Some(false);
     shown.then(|| ("[firmware] banner", format!("the text {banner:?}")))
 }
 
