@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What iPXE is told by headers in `src/config/local`, which it includes after its own defaults.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sha2::{Digest, Sha256};
-use site::{Client, Firmware};
+use site::{Client, Commands, Console, Firmware, Protocol};
 
 use crate::pins::{Configuration, Release};
+use crate::target::{Misfit, Platform, Target};
 
 /// One header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// File name in `src/config/local`.
-    pub name: &'static str,
+    pub name: String,
     /// Its text.
     pub text: String,
 }
@@ -69,19 +72,224 @@ pub fn headers(firmware: &Firmware, release: &Release) -> Vec<Header> {
         general.push(Line::Require("mcast"));
         general.push(Line::Require("mcast_cmd"));
     }
-    let mut headers = vec![Header {
-        name: "general.h",
-        text: render(&general),
-    }];
+    let knobs = &firmware.knobs;
+    general.extend(
+        knobs
+            .protocols
+            .iter()
+            .map(|p| Line::Define(protocol(*p), "")),
+    );
+    general.extend(
+        knobs
+            .commands
+            .iter()
+            .map(|c| Line::Define(commands(*c), "")),
+    );
+    let mut texts = BTreeMap::from([("general", render(&general))]);
+    let timeout = knobs.banner_timeout;
+    if timeout > 0 {
+        let text = texts.entry("general").or_default();
+        for name in ["BANNER_TIMEOUT", "ROM_BANNER_TIMEOUT"] {
+            let timeout = timeout.to_string();
+            text.extend(["#undef ", name, "\n#define ", name, " ", &timeout, "\n"]);
+        }
+    }
+    let mut console = Vec::new();
     if firmware.serial {
         // EFI firmware copies its own console to the serial port: there, each character would
         // come twice.
-        headers.push(Header {
-            name: "console.h",
-            text: render(&[Line::DefineOnBios("CONSOLE_SERIAL")]),
-        });
+        console.push(Line::DefineOnBios("CONSOLE_SERIAL"));
     }
-    headers
+    console.extend(
+        knobs
+            .consoles
+            .iter()
+            .map(|c| Line::Define(self::console(*c), "")),
+    );
+    if !console.is_empty() {
+        texts.insert("console", render(&console));
+    }
+    if let Some(banner) = &knobs.banner {
+        let text = format!(
+            "{}#undef PRODUCT_NAME\n#define PRODUCT_NAME \"{banner}\"\n",
+            render(&[])
+        );
+        texts.insert("branding", text);
+    }
+    if let Some(seconds) = knobs.dhcp_timeout {
+        let name = "DHCP_DISC_END_TIMEOUT_SEC";
+        texts.insert(
+            "dhcp",
+            format!("{}#undef {name}\n#define {name} {seconds}\n", render(&[])),
+        );
+    }
+    for (name, lines) in &knobs.raw {
+        let text = texts.entry(name).or_insert_with(|| render(&[]));
+        text.push_str(lines);
+        text.push('\n');
+    }
+    let header = |(name, text): (&str, String)| Header {
+        name: format!("{name}.h"),
+        text,
+    };
+    texts.into_iter().map(header).collect()
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Https => "DOWNLOAD_PROTO_HTTPS",
+        Protocol::Ftp => "DOWNLOAD_PROTO_FTP",
+        Protocol::Nfs => "DOWNLOAD_PROTO_NFS",
+    }
+}
+
+fn commands(commands: Commands) -> &'static str {
+    match commands {
+        Commands::Cert => "CERT_CMD",
+        Commands::Console => "CONSOLE_CMD",
+        Commands::Digest => "DIGEST_CMD",
+        Commands::Crypt => "IMAGE_CRYPT_CMD",
+        Commands::Memory => "IMAGE_MEM_CMD",
+        Commands::Ipstat => "IPSTAT_CMD",
+        Commands::Lotest => "LOTEST_CMD",
+        Commands::Neighbour => "NEIGHBOUR_CMD",
+        Commands::Nslookup => "NSLOOKUP_CMD",
+        Commands::Ntp => "NTP_CMD",
+        Commands::Param => "PARAM_CMD",
+        Commands::Pci => "PCI_CMD",
+        Commands::Ping => "PING_CMD",
+        Commands::Poweroff => "POWEROFF_CMD",
+        Commands::Profstat => "PROFSTAT_CMD",
+        Commands::Reboot => "REBOOT_CMD",
+        Commands::Time => "TIME_CMD",
+        Commands::Usb => "USB_CMD",
+        Commands::Vlan => "VLAN_CMD",
+    }
+}
+
+/// A command of each group: it is in the finished file, or the group did not take effect.
+pub fn witness(commands: Commands) -> &'static str {
+    match commands {
+        Commands::Cert => "certstat",
+        Commands::Console => "console",
+        Commands::Digest => "sha1sum",
+        Commands::Crypt => "imgdecrypt",
+        Commands::Memory => "imgmem",
+        Commands::Ipstat => "ipstat",
+        Commands::Lotest => "lotest",
+        Commands::Neighbour => "nstat",
+        Commands::Nslookup => "nslookup",
+        Commands::Ntp => "ntp",
+        Commands::Param => "params",
+        Commands::Pci => "pciscan",
+        Commands::Ping => "ping",
+        Commands::Poweroff => "poweroff",
+        Commands::Profstat => "profstat",
+        Commands::Reboot => "reboot",
+        Commands::Time => "time",
+        Commands::Usb => "usbscan",
+        Commands::Vlan => "vcreate",
+    }
+}
+
+/// Commands that scripts may use in every ROM of this site.
+pub fn scripts(firmware: &Firmware, release: &Release) -> BTreeSet<&'static str> {
+    // What GENERAL switches on, and iPXE's own defaults on every platform (config/general.h).
+    let mut commands = BTreeSet::from([
+        "autoboot",
+        "boot",
+        "chain",
+        "choose",
+        "clear",
+        "config",
+        "dhcp",
+        "echo",
+        "exit",
+        "form",
+        "goto",
+        "help",
+        "ifclose",
+        "ifconf",
+        "iflinkwait",
+        "ifopen",
+        "ifstat",
+        "imgargs",
+        "imgexec",
+        "imgfetch",
+        "imgfree",
+        "imgload",
+        "imgselect",
+        "imgstat",
+        "inc",
+        "initrd",
+        "iseq",
+        "isset",
+        "item",
+        "kernel",
+        "login",
+        "menu",
+        "module",
+        "prompt",
+        "read",
+        "route",
+        "sanboot",
+        "sanhook",
+        "sanunhook",
+        "set",
+        "shell",
+        "show",
+        "sleep",
+    ]);
+    commands.extend(firmware.knobs.commands.iter().map(|group| witness(*group)));
+    if firmware.knobs.commands.contains(&Commands::Vlan) {
+        commands.insert("vdestroy");
+    }
+    if firmware.knobs.commands.contains(&Commands::Param) {
+        commands.insert("param");
+    }
+    if release.membership(firmware.igmp) {
+        commands.extend(["mcjoin", "mcleave"]);
+    }
+    commands
+}
+
+fn console(console: Console) -> &'static str {
+    match console {
+        Console::Framebuffer => "CONSOLE_FRAMEBUFFER",
+        Console::Syslog => "CONSOLE_SYSLOG",
+        Console::Debugcon => "CONSOLE_DEBUGCON",
+        Console::Vmware => "CONSOLE_VMWARE",
+    }
+}
+
+/// What a site asks for and a target cannot have, said before make starts.
+pub fn check(firmware: &Firmware, target: &Target) -> Result<(), Misfit> {
+    let knobs = &firmware.knobs;
+    let misfit = |why: String, help: &str| {
+        Err(Misfit {
+            target: target.name().to_owned(),
+            why,
+            help: help.to_owned(),
+        })
+    };
+    if target.platform() == Platform::Bios && knobs.protocols.contains(&Protocol::Https) {
+        return misfit(
+            "[firmware] protocols asks for https, which iPXE leaves out of BIOS builds, as TLS does not fit many option ROMs".to_owned(),
+            "build UEFI targets, which have it; [firmware.raw] general = \"#define DOWNLOAD_PROTO_HTTPS\" has it tried anyway",
+        );
+    }
+    let x86 = [Console::Debugcon, Console::Vmware].into_iter();
+    let mut x86 = x86.filter(|console| knobs.consoles.contains(console));
+    if let (Platform::EfiArm64, Some(console)) = (target.platform(), x86.next()) {
+        return misfit(
+            format!(
+                "[firmware] consoles asks for {:?}, which only x86 machines have",
+                console.word()
+            ),
+            "leave it out, or build without arm64 targets",
+        );
+    }
+    Ok(())
 }
 
 /// Where the line stands that [`switch_on_slam`] edits.
@@ -156,7 +364,7 @@ fn render(lines: &[Line]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use site::Site;
+    use site::{Knobs, Site};
 
     fn release(name: &str) -> Release {
         crate::pins::Pins::builtin()
@@ -166,12 +374,68 @@ mod tests {
             .clone()
     }
 
+    fn text(headers: &[Header], name: &str) -> String {
+        let header = headers.iter().find(|header| header.name == name);
+        header.unwrap_or_else(|| panic!("no {name}")).text.clone()
+    }
+
+    #[test]
+    fn knobs_are_lines_of_headers() {
+        let mut firmware = Site::default().firmware;
+        let plain = headers(&firmware, &release("v2.0.0"));
+        firmware.knobs = Knobs {
+            protocols: vec![Protocol::Nfs],
+            commands: vec![Commands::Vlan, Commands::Ping],
+            consoles: vec![Console::Debugcon],
+            banner: Some("Room 12:".to_owned()),
+            banner_timeout: 20,
+            dhcp_timeout: Some(30),
+            raw: [("usb".to_owned(), "#undef USB_KEYBOARD".to_owned())].into(),
+        };
+        let turned = headers(&firmware, &release("v2.0.0"));
+        assert_ne!(digest(&plain), digest(&turned));
+        for (name, line) in [
+            ("general.h", "#define DOWNLOAD_PROTO_NFS\n"),
+            ("general.h", "#define VLAN_CMD\n"),
+            ("general.h", "#define PING_CMD\n"),
+            ("general.h", "#define ROM_BANNER_TIMEOUT 20\n"),
+            ("console.h", "#define CONSOLE_DEBUGCON\n"),
+            ("branding.h", "#define PRODUCT_NAME \"Room 12:\"\n"),
+            ("dhcp.h", "#define DHCP_DISC_END_TIMEOUT_SEC 30\n"),
+            ("usb.h", "#undef USB_KEYBOARD\n"),
+        ] {
+            assert!(text(&turned, name).contains(line), "{line} in {turned:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_target_cannot_have_is_refused() {
+        let mut firmware = Site::default().firmware;
+        firmware.knobs.protocols = vec![Protocol::Https];
+        firmware.knobs.consoles = vec![Console::Vmware];
+        for (name, part) in [
+            ("8086100e.mrom", "does not fit many option ROMs"),
+            ("ipxe-arm64.efi", "only x86"),
+        ] {
+            let target = Target::parse(name).unwrap();
+            let error = check(&firmware, &target).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("help:"), "{error}");
+        }
+        check(&firmware, &Target::parse("ipxe.efi").unwrap()).unwrap();
+        check(
+            &Site::default().firmware,
+            &Target::parse("ipxe.rom").unwrap(),
+        )
+        .unwrap();
+    }
+
     #[test]
     fn old_releases_get_neither_our_c_nor_a_header_that_switches_slam_on() {
         for name in ["v1.20.1", "gpxe"] {
-            let text = headers(&Site::default().firmware, &release(name))[0]
-                .text
-                .clone();
+            let text = text(
+                &headers(&Site::default().firmware, &release(name)),
+                "general.h",
+            );
             for part in ["SLAM", "REQUIRE_OBJECT", "mcast"] {
                 assert!(!text.contains(part), "{name}: {text}");
             }
@@ -210,7 +474,7 @@ mod tests {
         let general = |client| {
             let mut firmware = Site::default().firmware;
             firmware.client = client;
-            headers(&firmware, &release("v2.0.0"))[0].text.clone()
+            text(&headers(&firmware, &release("v2.0.0")), "general.h")
         };
         let stock = general(Client::Stock);
         assert!(stock.contains("#define DOWNLOAD_PROTO_SLAM\n"), "{stock}");
@@ -236,14 +500,13 @@ mod tests {
         firmware.client = Client::Stock;
         let with = headers(&firmware, &release("v2.0.0"));
         assert!(
-            with[0].text.contains("REQUIRE_OBJECT ( mcast );\n")
-                && with[0].text.contains("REQUIRE_OBJECT ( mcast_cmd );\n"),
-            "{}",
-            with[0].text
+            text(&with, "general.h").contains("REQUIRE_OBJECT ( mcast );\n")
+                && text(&with, "general.h").contains("REQUIRE_OBJECT ( mcast_cmd );\n"),
+            "{with:?}"
         );
         firmware.igmp = false;
         let without = headers(&firmware, &release("v2.0.0"));
-        assert!(!without[0].text.contains("REQUIRE_OBJECT"));
+        assert!(!text(&without, "general.h").contains("REQUIRE_OBJECT"));
         assert_ne!(digest(&with), digest(&without));
     }
 
@@ -252,7 +515,7 @@ mod tests {
         let mut firmware = Site::default().firmware;
         let with = headers(&firmware, &release("v2.0.0"));
         assert_eq!(
-            with[1].text.lines().skip(1).collect::<Vec<_>>(),
+            text(&with, "console.h").lines().skip(1).collect::<Vec<_>>(),
             [
                 "#ifdef CONFIG_DEFAULTS_PCBIOS_H",
                 "#undef CONSOLE_SERIAL",

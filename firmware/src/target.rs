@@ -116,7 +116,7 @@ pub const ROM_LIMIT: usize = 255 * 512;
 #[error(
     "no firmware target {found:?}: expected a name such as undionly.kpxe, 8086100e.mrom, ipxe-efi.iso or snponly-arm64.efi, ending in one of {}, linux{}",
     ENDINGS.map(|(ending, ..)| ending).join(", "),
-    if *.secure_boot { "\nhelp: iPXE's official Secure Boot builds (bin-*-sb) take no SLAM: its source is not among what may be signed; sign for a key of your own instead: --sbsign KEY CERT" } else { "" }
+    if *.secure_boot { "\nhelp: iPXE's official Secure Boot builds (bin-*-sb) take no SLAM: its source is not among what may be signed; build ipxe.efi or snponly.efi and sign that for a key of your own (sbsign, package sbsigntool)" } else { "" }
 )]
 pub struct TargetError {
     found: String,
@@ -447,7 +447,10 @@ mod tests {
             assert_eq!(Target::parse(&target.path()).unwrap(), target);
         }
         let signed = Target::parse("bin-x86_64-efi-sb/ipxe.efi").unwrap_err();
-        assert!(signed.to_string().contains("--sbsign"), "{signed}");
+        assert!(
+            signed.to_string().contains("package sbsigntool"),
+            "{signed}"
+        );
         assert!(Target::parse("bin/ipxe.efi").is_err());
     }
 

@@ -417,7 +417,7 @@ fn seeded_damage_is_read_without_a_panic() {
         if random.u8(..8) == 0 {
             file.truncate(random.usize(1..=file.len()));
         }
-        if random.u8(..4) == 0 {
+        if random.bool() {
             resum(&mut file);
         }
         let result = std::panic::catch_unwind(|| inspect(&file).map(|report| report.bytes));
@@ -432,10 +432,14 @@ fn resum(file: &mut [u8]) {
     };
     let end = usize::from(*units) * 512;
     if let Some(image) = file.get_mut(..end).filter(|image| !image.is_empty()) {
-        let sum = image.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-        let last = image.len() - 1;
-        image[last] = image[last].wrapping_sub(sum);
+        zero_sum(image, end - 1);
     }
+}
+
+/// Sets the byte at `at` so that all sum to zero.
+fn zero_sum(bytes: &mut [u8], at: usize) {
+    let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    bytes[at] = bytes[at].wrapping_sub(sum);
 }
 
 /// Small ones of every format that is taken apart, most made here: a million of them are quick.
@@ -452,6 +456,12 @@ fn containers() -> Vec<Vec<u8>> {
     rom[0x40..0x46].copy_from_slice(b"$PnP\x01\x02");
     rom[0x60..0x65].copy_from_slice(b"UNDI\x16");
     rom[0x80..0x85].copy_from_slice(b"iPXE\x0c");
+    for (start, length, sum) in [(0x40, 0x20, 9), (0x60, 0x16, 5), (0x80, 0x0c, 5)] {
+        zero_sum(&mut rom[start..start + length], sum);
+    }
+    resum(&mut rom);
+    // Whole but for a program.
+    assert!(matches!(inspect(&rom), Err(InspectError::NoPayload { .. })));
     samples.push(rom.clone());
     // The same for EFI, packed.
     rom[0x04..0x08].copy_from_slice(&0x0ef1u32.to_le_bytes());
@@ -459,6 +469,12 @@ fn containers() -> Vec<Vec<u8>> {
     rom[0x16] = 0x80;
     rom[0x34] = 3;
     rom[0x80..0x88].copy_from_slice(&[0x40, 1, 0, 0, 0, 0x10, 0, 0]);
+    resum(&mut rom);
+    let result = inspect(&rom);
+    assert!(matches!(
+        result,
+        Err(InspectError::Efi(EfiError::Packed { .. }) | InspectError::Pe(_))
+    ));
     samples.push(rom);
     // A floppy's FAT12 with a directory and a file that says it is EFI.
     let mut fat = vec![0u8; 64 * 512];

@@ -7,6 +7,7 @@ mod boot;
 mod check;
 mod error;
 mod groups;
+mod knobs;
 mod load;
 mod load_boot;
 mod mac;
@@ -25,6 +26,7 @@ pub use boot::{
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};
 pub use groups::{Groups, GroupsError};
+pub use knobs::{Commands, Console, Knobs, Protocol};
 pub use mac::{Mac, MacPattern, NotMac};
 pub use rate::{BitRate, BitRateError};
 pub use site::{

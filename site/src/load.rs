@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use crate::check::Key;
 use crate::error::{Complaint, SiteError, nearest};
+use crate::knobs::{Commands, Console, Knobs, Protocol};
 use crate::load_boot;
 use crate::rate::BitRate;
 use crate::raw::{KEYS, Names, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
@@ -316,7 +317,126 @@ fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
         serial: raw.serial.map_or(default.serial, Spanned::into_inner),
         retries: number("[firmware] retries", raw.retries, 0..=u32::MAX, "")?
             .unwrap_or(default.retries),
+        knobs: Knobs {
+            protocols: words(
+                "[firmware] protocols",
+                raw.protocols,
+                Protocol::ALL,
+                Protocol::word,
+            )?,
+            commands: words(
+                "[firmware] commands",
+                raw.commands,
+                Commands::ALL,
+                Commands::word,
+            )?,
+            consoles: words(
+                "[firmware] consoles",
+                raw.consoles,
+                Console::ALL,
+                Console::word,
+            )?,
+            banner: raw.banner.map(banner).transpose()?,
+            banner_timeout: number(
+                "[firmware] banner_timeout",
+                raw.banner_timeout,
+                0..=600,
+                " tenths of a second",
+            )?
+            .unwrap_or_default(),
+            dhcp_timeout: number(
+                "[firmware] dhcp_timeout",
+                raw.dhcp_timeout,
+                1..=300,
+                " seconds",
+            )?,
+            raw: raw_headers(raw.raw)?,
+        },
     })
+}
+
+/// Each word once, as one of `all`.
+fn words<T: Copy + Ord>(
+    key: &str,
+    texts: Vec<Spanned<String>>,
+    all: &[T],
+    word: impl Fn(T) -> &'static str,
+) -> Result<Vec<T>, Located> {
+    let mut found = Vec::new();
+    for text in texts {
+        let known = all
+            .iter()
+            .copied()
+            .find(|known| word(*known) == text.get_ref());
+        let Some(known) = known else {
+            let all = || all.iter().map(|known| word(*known));
+            let complaint = Complaint::new(format!("{key}: no such word"))
+                .expected(all().collect::<Vec<_>>().join(", "))
+                .found(format!("{:?}", text.get_ref()));
+            let complaint = match nearest(text.get_ref(), all()) {
+                Some(near) => complaint.help(format!("did you mean {near:?}?")),
+                None => complaint.help("what has no word of its own goes to [firmware.raw]"),
+            };
+            return Err((complaint, text.span()));
+        };
+        found.push(known);
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+/// It stands in a C string, and on one line of a screen.
+fn banner(text: Spanned<String>) -> Result<String, Located> {
+    let plain = |c: char| c == ' ' || (c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%'));
+    let banner = text.get_ref();
+    if !(1..=60).contains(&banner.len()) || !banner.chars().all(plain) {
+        let complaint = Complaint::new("[firmware] banner: cannot stand on a machine's screen")
+            .expected("1 to 60 ASCII characters, without quotes, backslashes and %")
+            .found(format!("{banner:?}"));
+        return Err((complaint, text.span()));
+    }
+    Ok(text.into_inner())
+}
+
+/// Names of headers are file names; what the typed keys decide is not decided twice.
+fn raw_headers(
+    raw: BTreeMap<String, Spanned<String>>,
+) -> Result<BTreeMap<String, String>, Located> {
+    const DECIDED: [(&str, &str); 9] = [
+        ("DOWNLOAD_PROTO_SLAM", "client"),
+        ("NET_PROTO_IPV6", "ipv6"),
+        ("CONSOLE_SERIAL", "serial"),
+        ("CONSOLE_FRAMEBUFFER", "consoles"),
+        ("VLAN_CMD", "commands"),
+        ("BANNER_TIMEOUT", "banner_timeout"),
+        ("ROM_BANNER_TIMEOUT", "banner_timeout"),
+        ("PRODUCT_NAME", "banner"),
+        ("DHCP_DISC_END_TIMEOUT_SEC", "dhcp_timeout"),
+    ];
+    let mut headers = BTreeMap::new();
+    for (name, text) in raw {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if name.is_empty() || !name.chars().all(plain) {
+            let complaint = Complaint::new("[firmware.raw]: no name of a header of iPXE")
+                .expected("general, console, dhcp, settings, usb, ... : a file in iPXE's src/config, without its ending")
+                .found(format!("{name:?}"));
+            return Err((complaint, text.span()));
+        }
+        let decided = DECIDED.iter().find(|(macro_name, _)| {
+            let mut words = text.get_ref().split_whitespace();
+            words.any(|word| word == *macro_name)
+        });
+        if let Some((macro_name, key)) = decided {
+            let complaint = Complaint::new(format!(
+                "[firmware.raw] {name}: {macro_name} is what `{key}` in [firmware] decides"
+            ))
+            .help(format!("set `{key}`, and take it out here"));
+            return Err((complaint, text.span()));
+        }
+        headers.insert(name, text.into_inner());
+    }
+    Ok(headers)
 }
 
 fn image(

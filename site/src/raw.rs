@@ -189,6 +189,17 @@ pub(crate) struct RawFirmware {
     pub(crate) ipv6: Switch,
     pub(crate) serial: Switch,
     pub(crate) retries: Number,
+    #[serde(default)]
+    pub(crate) protocols: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) commands: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) consoles: Vec<Spanned<String>>,
+    pub(crate) banner: Text,
+    pub(crate) banner_timeout: Number,
+    pub(crate) dhcp_timeout: Number,
+    #[serde(default)]
+    pub(crate) raw: BTreeMap<String, Spanned<String>>,
 }
 
 /// `[boot]`
@@ -250,7 +261,21 @@ pub(crate) const KEYS: [(&str, &[&str]); 10] = [
     (
         "[firmware]",
         &[
-            "release", "targets", "sets", "client", "igmp", "ipv6", "serial", "retries",
+            "release",
+            "targets",
+            "sets",
+            "client",
+            "igmp",
+            "ipv6",
+            "serial",
+            "retries",
+            "protocols",
+            "commands",
+            "consoles",
+            "banner",
+            "banner_timeout",
+            "dhcp_timeout",
+            "raw",
         ],
     ),
     (

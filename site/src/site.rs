@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::boot::{Dhcp, Group, Host, Http, Menu, Tftp};
 use crate::groups::Groups;
+use crate::knobs::Knobs;
 use crate::rate::BitRate;
 use crate::slow::SlowClients;
 
@@ -136,6 +137,8 @@ pub struct Firmware {
     pub serial: bool,
     /// How often the embedded script tries before it gives up; 0: for ever.
     pub retries: u32,
+    /// Further protocols, commands, consoles and settings of iPXE.
+    pub knobs: Knobs,
 }
 
 /// `[[image]]`
@@ -243,6 +246,7 @@ impl Default for Site {
                 ipv6: false,
                 serial: true,
                 retries: 5,
+                knobs: Knobs::default(),
             },
             dhcp: Dhcp::default(),
             tftp: Tftp::default(),

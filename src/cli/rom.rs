@@ -188,8 +188,12 @@ fn part_line(part: &Part) -> String {
             if image.code != Code::Isa {
                 let _ = write!(text, ", for {:04x}:{:04x}", image.vendor, image.device);
             }
-            if !image.devices.is_empty() {
-                let _ = write!(text, " and {} more", image.devices.len());
+            let others = image.devices.iter().filter(|id| **id != image.device);
+            match others.count() {
+                0 => {}
+                n => {
+                    let _ = write!(text, " and {n} more");
+                }
             }
             if let Some(pnp) = &image.pnp {
                 let _ = write!(text, ", $PnP {:?} by {:?}", pnp.product, pnp.manufacturer);

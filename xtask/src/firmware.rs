@@ -269,6 +269,9 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
         Dialect::Ipxe => firmware::script::embedded(site)?,
         Dialect::Gpxe => firmware::script::embedded_gpxe(site)?,
     };
+    if release.dialect == Dialect::Ipxe {
+        firmware::script::check(&script, &firmware::config::scripts(&site.firmware, release))?;
+    }
     let client = release.client(site.firmware.client);
     let igmp = release.membership(site.firmware.igmp);
     let headers = firmware::config::headers(&site.firmware, release);
@@ -291,6 +294,7 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
     let cards = Cards::read(&located.tree);
     for target in &targets {
         target.check(release, &cards)?;
+        firmware::config::check(&site.firmware, target)?;
     }
     if client == site.firmware.client {
         println!("client  {}", described(client));
@@ -347,7 +351,10 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
     }
 
     println!("proof   reading the finished files");
-    let prove = |target| package::prove(target, &build_tree, &script, igmp, &pins);
+    let prove = |target| {
+        let knobs = &site.firmware.knobs;
+        package::prove(target, &build_tree, &script, igmp, knobs, &pins)
+    };
     let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
     let origin = Origin {
         release,

@@ -29,6 +29,8 @@ pub enum Need {
     Serve,
     /// Machines in a network of their own.
     Boot,
+    /// Flash chips.
+    Flash,
     /// Independent judges of what we write.
     Test,
     /// A foreign operating system to boot.
@@ -40,13 +42,14 @@ pub enum Need {
 impl Need {
     /// What building and testing want. Not [`Bench`](Need::Bench): it brings packages whose services
     /// nobody wants who only builds.
-    pub const ALL: [Need; 8] = [
+    pub const ALL: [Need; 9] = [
         Need::Firmware,
         Need::Media,
         Need::Arm64,
         Need::Prebuilt,
         Need::Serve,
         Need::Boot,
+        Need::Flash,
         Need::Test,
         Need::Guest,
     ];
@@ -59,6 +62,7 @@ impl Need {
             Need::Prebuilt => "iPXE without multicast, where no source is at hand",
             Need::Serve => "booting disk images on BIOS machines",
             Need::Boot => "booting machines in a network of their own",
+            Need::Flash => "writing option ROMs to cards",
             Need::Test => "judging what we wrote with programs that did not write it",
             Need::Guest => "booting an operating system that is not ours",
             Need::Bench => "measuring side by side with other programs",
@@ -147,6 +151,8 @@ const TOOLS: &[Tool] = tools![
     Boot: "qemu-system-x86_64" Probe::Program, "qemu-system-x86" "qemu-system-x86-core" "qemu-system-x86";
     Boot: "ip" Probe::Program, "iproute2" "iproute" "iproute2";
     Boot: "dnsmasq" Probe::Program, "dnsmasq-base" "dnsmasq" "dnsmasq";
+    Flash: "flashrom" Probe::Program, "flashrom" "flashrom" "flashrom";
+    Flash: "lspci" Probe::Program, "pciutils" "pciutils" "pciutils";
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
     Test: "mdir" Probe::Program, "mtools" "mtools" "mtools";
     Test: "ntfsinfo" Probe::Program, "ntfs-3g" "ntfsprogs" "ntfs-3g";

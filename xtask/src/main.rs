@@ -4,6 +4,7 @@ mod bench;
 mod boot;
 mod codegen;
 mod dist;
+mod flash;
 mod passed;
 mod setup;
 mod test;
@@ -39,6 +40,7 @@ enum Verb {
     /// Serve images by multicast: `slamboot serve`, built first.
     Serve(passed::Arguments),
     Boot(boot::Arguments),
+    Flash(flash::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Codegen(codegen::Arguments),
@@ -64,6 +66,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Dist(arguments) => dist::run(&arguments, &paths),
         Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
+        Verb::Flash(arguments) => flash::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments, &paths),
         Verb::Bench(arguments) => bench::run(&arguments, &paths),
         Verb::Codegen(arguments) => codegen::run(&arguments, &paths),

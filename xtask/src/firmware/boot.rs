@@ -152,10 +152,14 @@ fn arguments(target: &Target, file: &Path, run: &Path) -> Result<Result<Cmd, Str
                 &format!("if=floppy,format=raw,readonly=on,file={path}"),
             ])
             .args(["-boot", "a"]),
-        "hd" | "usb" | "iso" if target.platform() == Platform::EfiArm64 => {
-            machine.args(virtio(&path))
+        "hd" => {
+            // It looks for the active partition that it lies in, and finds none.
+            return Ok(Err(
+                "a partition's content; ipxe.usb is the same behind a partition table".to_owned(),
+            ));
         }
-        "hd" | "usb" => machine.args(["-drive", &format!("format=raw,snapshot=on,file={path}")]),
+        "usb" | "iso" if target.platform() == Platform::EfiArm64 => machine.args(virtio(&path)),
+        "usb" => machine.args(["-drive", &format!("format=raw,snapshot=on,file={path}")]),
         "iso" => machine.args(["-cdrom", &path]).args(["-boot", "d"]),
         "pxe" | "kpxe" | "kkpxe" => {
             let Some(roms) = host::prebuilt_roms() else {

@@ -30,8 +30,8 @@ const FORMATS: [(&str, &str); 13] = [
         "started by GRUB, syslinux or a BIOS machine's QEMU -kernel",
     ),
     (
-        "ipxe.dsk, ipxe.hd, ipxe.usb",
-        "written to a floppy, a disk, a USB stick (BIOS)",
+        "ipxe.dsk, ipxe.usb, ipxe.hd",
+        "written to a floppy, a USB stick, a disk's active partition (BIOS)",
     ),
     ("ipxe.iso", "CD and virtual media (BIOS)"),
     (

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use firmware::config::Header;
-use firmware::inspect::{self, InspectError, Kind, ProtocolSupport, Report, RomError};
+use firmware::inspect::{self, InspectError, Kind, Program, ProtocolSupport, Report, RomError};
 use firmware::manifest::{Artefact, ArtefactKind, Config, Ipxe, Manifest};
 use firmware::pins::{Pins, Release};
 use firmware::target::Target;
 use sha2::{Digest, Sha256};
+use site::Knobs;
 
 use super::tree::BuildTree;
 use crate::paths::Paths;
@@ -100,6 +101,30 @@ pub enum Unfit {
         /// Its size.
         bytes: usize,
     },
+    /// A setting of the site that the finished file does not show.
+    #[error(
+        "{path}: {key} did not take effect: expected {expected}, found none\nhelp: something in [firmware.raw] may undo it; else delete the build directory {tree} and build again"
+    )]
+    Knob {
+        /// Which file.
+        path: PathBuf,
+        /// The key in slamboot.toml.
+        key: &'static str,
+        /// What the file should have.
+        expected: String,
+        /// The build directory.
+        tree: PathBuf,
+    },
+    /// The script uses a command that is not there.
+    #[error(
+        "{path}: the embedded script uses {command:?}, which this file has not\nhelp: add its group to [firmware] commands, or write || behind it in the script"
+    )]
+    Command {
+        /// Which file.
+        path: PathBuf,
+        /// The command.
+        command: String,
+    },
     /// The wrong card.
     #[error("{path}: {source}")]
     Card {
@@ -136,6 +161,7 @@ pub fn prove(
     tree: &BuildTree,
     script: &str,
     igmp: bool,
+    knobs: &Knobs,
     pins: &Pins,
 ) -> Result<Proven, Unfit> {
     let path = tree.src().join(target.path());
@@ -158,6 +184,25 @@ pub fn prove(
             tree: tree.root.clone(),
         });
     }
+    if let Some((key, expected)) = lacking(knobs, &report.program, &content) {
+        let tree = tree.root.clone();
+        return Err(Unfit::Knob {
+            path,
+            key,
+            expected,
+            tree,
+        });
+    }
+    let commands = &report.program.commands;
+    let used = firmware::script::used(script);
+    let missing = used
+        .iter()
+        .find(|used| !commands.iter().any(|c| c == *used));
+    // gPXE keeps its commands in a table of another shape.
+    if let Some(command) = missing.filter(|_| !commands.is_empty()) {
+        let command = (*command).to_owned();
+        return Err(Unfit::Command { path, command });
+    }
     let linked = path.with_file_name(format!("{}.{}.tmp", target.stem(), target.ending()));
     if let Ok(elf) = fs::read(&linked) {
         compare(&path, &content, &linked, &elf)?;
@@ -167,6 +212,25 @@ pub fn prove(
         report,
         content,
     })
+}
+
+/// What a site asked for and the finished file has not: the key, and what was expected.
+fn lacking(knobs: &Knobs, program: &Program, content: &[u8]) -> Option<(&'static str, String)> {
+    let protocols = knobs.protocols.iter().map(|protocol| protocol.word());
+    for word in protocols {
+        if !program.protocols.iter().any(|known| known == word) {
+            return Some(("[firmware] protocols", format!("the protocol {word}")));
+        }
+    }
+    for group in &knobs.commands {
+        let command = firmware::config::witness(*group);
+        if !program.commands.iter().any(|known| known == command) {
+            return Some(("[firmware] commands", format!("the command {command}")));
+        }
+    }
+    let banner = knobs.banner.as_ref()?;
+    let shown = inspect::has_text(content, banner) == Some(false);
+    shown.then(|| ("[firmware] banner", format!("the text {banner:?}")))
 }
 
 fn judge(
@@ -350,7 +414,6 @@ pub fn package(proven: &[Proven], origin: &Origin<'_>, paths: &Paths) -> Result<
 mod tests {
     use super::*;
     use crate::firmware::tests::SmallDisk;
-    use firmware::inspect::Program;
     use std::io::Write as _;
 
     fn paths(root: &Path) -> Paths {
@@ -494,6 +557,40 @@ mod tests {
         assert!(error.contains("expected option ROM"), "{error}");
     }
 
+    /// The same for protocols, commands and the banner.
+    #[test]
+    fn a_knob_without_effect_is_found_in_the_finished_file() {
+        let path = Path::new("/usr/lib/ipxe/undionly.kpxe");
+        let Ok(content) = fs::read(path) else {
+            let _ = writeln!(std::io::stderr(), "skipped: no {}", path.display());
+            return;
+        };
+        let report = inspect::inspect(&content).unwrap();
+        let lacking = |knobs: &Knobs| lacking(knobs, &report.program, &content);
+        assert_eq!(lacking(&Knobs::default()), None);
+        let knobs = Knobs {
+            protocols: vec![site::Protocol::Https],
+            ..Knobs::default()
+        };
+        assert_eq!(lacking(&knobs).unwrap().1, "the protocol https");
+        let knobs = Knobs {
+            commands: vec![site::Commands::Lotest],
+            ..Knobs::default()
+        };
+        assert_eq!(lacking(&knobs).unwrap().1, "the command lotest");
+        let knobs = Knobs {
+            banner: Some("Room 12".to_owned()),
+            ..Knobs::default()
+        };
+        assert_eq!(lacking(&knobs).unwrap().0, "[firmware] banner");
+        let there = Knobs {
+            commands: vec![site::Commands::Reboot],
+            banner: Some("iPXE".to_owned()),
+            ..Knobs::default()
+        };
+        assert_eq!(lacking(&there), None);
+    }
+
     #[test]
     fn what_make_did_not_make_is_named() {
         let dir = tempfile::tempdir().unwrap();
@@ -504,7 +601,15 @@ mod tests {
             reused: false,
         };
         let target = Target::parse("ipxe.lkrn").unwrap();
-        let error = prove(&target, &tree, "", true, &Pins::builtin().unwrap()).unwrap_err();
+        let error = prove(
+            &target,
+            &tree,
+            "",
+            true,
+            &Knobs::default(),
+            &Pins::builtin().unwrap(),
+        )
+        .unwrap_err();
         assert!(matches!(error, Unfit::Missing { .. }), "{error}");
     }
 }

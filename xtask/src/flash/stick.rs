@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! USB sticks and other block devices.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use firmware::inspect::{self, Kind};
+
+/// Read and written at once.
+const CHUNK: usize = 1 << 20;
+
+/// Write an image to a USB stick.
+///
+/// What is mounted and what is not removable is refused without --force; what was written is read back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask flash stick dist/firmware/ipxe.usb /dev/sdX
+  cargo xtask flash stick dist/firmware/ipxe-efi.usb /dev/sdX
+  cargo xtask flash stick dist/firmware/ipxe.iso /dev/sdX")]
+pub struct Arguments {
+    /// The image: .usb, .hd, .iso, or a disk image.
+    image: PathBuf,
+    /// The stick's device: /dev/sdX, not a partition of it. Everything on it is lost.
+    device: PathBuf,
+    /// Write although it is mounted, or not removable.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What the system says of a block device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Device {
+    name: String,
+    bytes: u64,
+    removable: bool,
+    partition: bool,
+    /// Where it, or a part of it, is mounted or used.
+    used: Vec<String>,
+}
+
+/// Runs `cargo xtask flash stick`.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let name = arguments.image.display();
+    let image = fs::read(&arguments.image).with_context(|| format!("cannot read {name}"))?;
+    let report = inspect::inspect(&image).with_context(|| format!("{name} is no iPXE image"))?;
+    ensure!(
+        matches!(report.kind, Kind::Disk | Kind::Iso),
+        "{name}: expected a disk or ISO image, found {}: cargo xtask firmware --target ipxe.usb (BIOS) or ipxe-efi.usb (UEFI) builds one",
+        report.kind
+    );
+    let device = Device::read(&arguments.device)?;
+    device.judge(image.len() as u64, arguments.force)?;
+    println!(
+        "image   {name}: {}, {}, {} bytes, SLAM {}",
+        report.kind,
+        report.arch,
+        image.len(),
+        report.program.slam
+    );
+    println!(
+        "device  {}: {} bytes",
+        arguments.device.display(),
+        device.bytes
+    );
+    write(&image, &arguments.device)
+        .with_context(|| format!("cannot write {}", arguments.device.display()))?;
+    println!("done    written, read back, identical");
+    Ok(())
+}
+
+impl Device {
+    fn read(path: &Path) -> Result<Device> {
+        let shown = path.display();
+        let metadata = fs::metadata(path).with_context(|| format!("cannot open {shown}"))?;
+        ensure!(
+            metadata.file_type().is_block_device(),
+            "{shown}: expected a block device such as /dev/sdb; lsblk lists them"
+        );
+        let number = metadata.rdev();
+        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+        let sys = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}"))
+            .with_context(|| format!("{shown}: the system knows no such device"))?;
+        let field = |name: &str| {
+            let text = fs::read_to_string(sys.join(name)).unwrap_or_default();
+            text.trim().parse::<u64>().unwrap_or(0)
+        };
+        let name = sys
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let mut parts = vec![name.clone()];
+        for entry in fs::read_dir(&sys).into_iter().flatten().flatten() {
+            if entry.path().join("partition").exists() {
+                parts.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
+        let mut used = used_by(&parts, &mounts, &swaps);
+        for part in &parts {
+            let holders = Path::new("/sys/class/block").join(part).join("holders");
+            for holder in fs::read_dir(holders).into_iter().flatten().flatten() {
+                used.push(format!(
+                    "{part} is part of {}",
+                    holder.file_name().to_string_lossy()
+                ));
+            }
+        }
+        Ok(Device {
+            name,
+            bytes: field("size") * 512,
+            removable: field("removable") == 1,
+            partition: sys.join("partition").exists(),
+            used,
+        })
+    }
+
+    /// Whether `bytes` may be written to it.
+    fn judge(&self, bytes: u64, force: bool) -> Result<()> {
+        let name = &self.name;
+        if bytes > self.bytes {
+            bail!("{name} has {} bytes, the image {bytes}", self.bytes);
+        }
+        if force {
+            return Ok(());
+        }
+        if !self.used.is_empty() {
+            bail!(
+                "{name} is in use: {}\nhelp: unmount it first; --force writes anyway, and destroys what is there",
+                self.used.join(", ")
+            );
+        }
+        if self.partition {
+            bail!(
+                "{name} is a partition: machines start from whole devices\nhelp: name the device that it is a part of; --force writes anyway"
+            );
+        }
+        if !self.removable {
+            bail!(
+                "{name} is not removable: it may be this machine's own disk\nhelp: lsblk lists devices; --force writes anyway"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Which of `parts` (names of devices) stand in /proc/mounts and /proc/swaps.
+fn used_by(parts: &[String], mounts: &str, swaps: &str) -> Vec<String> {
+    let device = |line: &str| {
+        let path = line.split_whitespace().next()?;
+        let real = fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+        let name = real
+            .strip_prefix("/dev")
+            .ok()?
+            .to_string_lossy()
+            .into_owned();
+        parts.contains(&name).then_some(name)
+    };
+    let mounted = mounts.lines().filter_map(|line| {
+        let place = line.split_whitespace().nth(1)?;
+        Some(format!("{} is mounted on {place}", device(line)?))
+    });
+    let swapped = swaps
+        .lines()
+        .filter_map(|line| Some(format!("{} is swap", device(line)?)));
+    mounted.chain(swapped).collect()
+}
+
+fn write(image: &[u8], device: &Path) -> Result<()> {
+    let mut file = File::options().read(true).write(true).open(device)?;
+    file.write_all(image)?;
+    file.sync_all()?;
+    // From the device, not from what the system still holds of it.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    file.rewind()?;
+    let mut buffer = vec![0; CHUNK];
+    for (number, chunk) in image.chunks(CHUNK).enumerate() {
+        let read = &mut buffer[..chunk.len()];
+        file.read_exact(read)?;
+        ensure!(
+            read == chunk,
+            "it does not hold what was written, within the MiB at {:#x}: a worn-out stick?",
+            number * CHUNK
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stick() -> Device {
+        Device {
+            name: "sdx".to_owned(),
+            bytes: 1 << 20,
+            removable: true,
+            partition: false,
+            used: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_a_free_stick_is_written_without_force() {
+        stick().judge(1 << 20, false).unwrap();
+        assert!(
+            stick().judge((1 << 20) + 1, true).is_err(),
+            "force does not make room"
+        );
+        let disk = Device {
+            removable: false,
+            ..stick()
+        };
+        let mounted = Device {
+            used: vec!["sdx1 is mounted on /mnt".to_owned()],
+            ..stick()
+        };
+        let partition = Device {
+            partition: true,
+            ..stick()
+        };
+        for (device, part) in [
+            (disk, "not removable"),
+            (mounted, "/mnt"),
+            (partition, "partition"),
+        ] {
+            let error = device.judge(1, false).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("--force"), "{error}");
+            device.judge(1, true).unwrap();
+        }
+    }
+
+    #[test]
+    fn mounted_parts_are_found() {
+        let parts = ["sdq".to_owned(), "sdq1".to_owned()];
+        let mounts =
+            "proc /proc proc rw 0 0\n/dev/sdq1 /mnt/a ext4 rw 0 0\n/dev/sdr1 /b ext4 rw 0 0\n";
+        let swaps = "Filename Type Size\n/dev/sdq partition 1\n";
+        assert_eq!(
+            used_by(&parts, mounts, swaps),
+            ["sdq1 is mounted on /mnt/a", "sdq is swap"]
+        );
+    }
+
+    #[test]
+    fn a_file_is_no_device() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Device::read(file.path()).unwrap_err().to_string();
+        assert!(error.contains("expected a block device"), "{error}");
+        // What is written is read back, on whatever it is.
+        write(b"an image", file.path()).unwrap();
+        assert_eq!(fs::read(file.path()).unwrap(), b"an image");
+    }
+}

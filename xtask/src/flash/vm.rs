@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Virtual machines take firmware by a line of their configuration.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use firmware::inspect::{self, Kind, Report};
+
+/// Print what makes a virtual machine start from a firmware file: QEMU, libvirt and `VMware`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The firmware.
+    firmware: PathBuf,
+}
+
+/// A card: its PCI id, QEMU's name and libvirt's, and the key that names its ROM in a `.vmx`.
+type Card = ((u16, u16), &'static str, &'static str, Option<&'static str>);
+
+/// Cards that virtual machines have.
+const CARDS: [Card; 7] = [
+    (
+        (0x8086, 0x100e),
+        "e1000",
+        "e1000",
+        Some("e1000bios.filename"),
+    ),
+    (
+        (0x8086, 0x10d3),
+        "e1000e",
+        "e1000e",
+        Some("e1000ebios.filename"),
+    ),
+    ((0x1af4, 0x1000), "virtio-net-pci", "virtio", None),
+    (
+        (0x1af4, 0x1041),
+        "virtio-net-pci-non-transitional",
+        "virtio-non-transitional",
+        None,
+    ),
+    ((0x10ec, 0x8139), "rtl8139", "rtl8139", None),
+    (
+        (0x15ad, 0x07b0),
+        "vmxnet3",
+        "vmxnet3",
+        Some("nx3bios.filename"),
+    ),
+    ((0x1022, 0x2000), "pcnet", "pcnet", Some("nbios.filename")),
+];
+
+/// Runs `cargo xtask flash vm`.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let name = arguments.firmware.display();
+    let content =
+        std::fs::read(&arguments.firmware).with_context(|| format!("cannot read {name}"))?;
+    let report = inspect::inspect(&content).with_context(|| format!("{name} is no firmware"))?;
+    let path = arguments.firmware.canonicalize()?;
+    print!("{}", snippets(&report, &path)?);
+    Ok(())
+}
+
+fn snippets(report: &Report, path: &Path) -> Result<String> {
+    let (shown, escaped) = (path.display().to_string(), xml(&path.display().to_string()));
+    let comma = shown.replace(',', ",,");
+    let efi = report.arch != "i386";
+    let loader = if efi {
+        " -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
+    } else {
+        ""
+    };
+    Ok(match report.kind {
+        Kind::Rom => {
+            let ids: Vec<(u16, u16)> = report
+                .rom_images()
+                .flat_map(|image| {
+                    let devices = std::iter::once(&image.device).chain(&image.devices);
+                    devices.map(|device| (image.vendor, *device))
+                })
+                .collect();
+            let Some((_, qemu, libvirt, vmware)) =
+                CARDS.into_iter().find(|(card, ..)| ids.contains(card))
+            else {
+                let (vendor, device) = ids.first().copied().unwrap_or_default();
+                let names = CARDS.map(|((vendor, device), name, ..)| {
+                    format!("{vendor:04x}{device:04x} ({name})")
+                });
+                bail!(
+                    "no virtual machine has a card {vendor:04x}:{device:04x}; they have {}",
+                    names.join(", ")
+                );
+            };
+            let vmware = match vmware {
+                Some(key) => format!(
+                    "ethernet0.virtualDev = \"{libvirt}\"\nethernet0.opromsize = \"{}\"\n{key} = \"{shown}\"\n",
+                    report.bytes
+                ),
+                None => format!("# it has no {qemu}\n"),
+            };
+            format!(
+                "# QEMU\nqemu-system-x86_64 -m 2048{loader} -boot n -netdev tap,id=n -device {qemu},netdev=n,romfile={comma}\n\n\
+                 # libvirt (virsh edit)\n<interface type='network'>\n  <source network='default'/>\n  <model type='{libvirt}'/>\n  <rom file='{escaped}'/>\n  <boot order='1'/>\n</interface>\n\n\
+                 # VMware (.vmx)\n{vmware}"
+            )
+        }
+        Kind::Iso => format!(
+            "# QEMU\nqemu-system-x86_64 -m 2048{loader} -boot d -cdrom {comma} -nic tap,model=virtio-net-pci\n\n\
+             # libvirt (virsh edit)\n<disk type='file' device='cdrom'>\n  <source file='{escaped}'/>\n  <target dev='sda' bus='sata'/>\n  <readonly/>\n  <boot order='1'/>\n</disk>\n\n\
+             # VMware (.vmx)\nsata0.present = \"TRUE\"\nsata0:0.present = \"TRUE\"\nsata0:0.deviceType = \"cdrom-image\"\nsata0:0.fileName = \"{shown}\"\n"
+        ),
+        Kind::Disk => format!(
+            "# QEMU\nqemu-system-x86_64 -m 2048{loader} -drive format=raw,file={comma} -nic tap,model=virtio-net-pci\n\n\
+             # libvirt (virsh edit)\n<disk type='file' device='disk'>\n  <driver name='qemu' type='raw'/>\n  <source file='{escaped}'/>\n  <target dev='sda' bus='sata'/>\n  <boot order='1'/>\n</disk>\n\n\
+             # VMware: qemu-img convert -O vmdk {shown} ipxe.vmdk\n"
+        ),
+        Kind::Lkrn => format!(
+            "# QEMU\nqemu-system-x86_64 -m 2048 -kernel {comma} -nic tap,model=virtio-net-pci\n\n\
+             # libvirt (virsh edit)\n<os>\n  <type arch='x86_64'>hvm</type>\n  <kernel>{escaped}</kernel>\n</os>\n"
+        ),
+        Kind::BootProgram | Kind::Efi => format!(
+            "# Its own network boots it: let the site's DHCP server name it.\n# dnsmasq\ndhcp-boot={}\nenable-tftp\ntftp-root={}\n\n\
+             # libvirt (virsh net-edit)\n<ip address='192.168.122.1' netmask='255.255.255.0'>\n  <tftp root='{}'/>\n  <dhcp>\n    <bootp file='{}'/>\n  </dhcp>\n</ip>\n",
+            name(path),
+            directory(path),
+            xml(&directory(path)),
+            xml(&name(path))
+        ),
+        Kind::Elf => {
+            bail!("a program of this machine: it runs by itself, no virtual machine is needed")
+        }
+    })
+}
+
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn directory(path: &Path) -> String {
+    path.parent()
+        .unwrap_or(Path::new("/"))
+        .display()
+        .to_string()
+}
+
+fn xml(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('\'', "&apos;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn each_format_gets_its_line() {
+        for (file, parts) in [
+            (
+                "qemu/pxe-e1000.rom",
+                &[
+                    "-device e1000,netdev=n,romfile=/a,,b",
+                    "<rom file='/a,b'/>",
+                    "e1000bios.filename",
+                ][..],
+            ),
+            (
+                "qemu/pxe-virtio.rom",
+                &["virtio-net-pci-non-transitional", "it has no virtio"],
+            ),
+            ("ipxe.lkrn", &["-kernel /a,,b", "<kernel>/a,b</kernel>"]),
+            ("undionly.kpxe", &["dhcp-boot=a,b", "tftp-root=/"]),
+            ("ipxe.iso", &["-cdrom /a,,b", "device='cdrom'"]),
+        ] {
+            let Ok(content) = std::fs::read(Path::new("/usr/lib/ipxe").join(file)) else {
+                let _ = writeln!(std::io::stderr(), "skipped: no /usr/lib/ipxe/{file}");
+                continue;
+            };
+            let report = inspect::inspect(&content).unwrap();
+            let text = snippets(&report, Path::new("/a,b")).unwrap();
+            for part in parts {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+        }
+    }
+}
