@@ -83,10 +83,10 @@ impl Sink for Store {
 }
 
 fn ours(uri: &SlamUri, mut store: Store) -> anyhow::Result<()> {
-    let sockets = Sockets::open(uri, &SocketOptions::default())?;
+    let mut sockets = Sockets::open(uri, &SocketOptions::default())?;
     let clock = Clock::start();
     let mut receiver = Receiver::new(clock.now(), Config::default(), fastrand::u64(..));
-    match drive(&sockets, clock, &mut receiver, &mut store)? {
+    match drive(&mut sockets, clock, &mut receiver, &mut store)? {
         Ended::Complete => Ok(()),
         Ended::Failed { failure, .. } => Err(failure.into()),
         Ended::Stopped => bail!("stopped"),
