@@ -39,7 +39,7 @@ const FEWEST_LOSSES: u64 = 4;
 const FORGET: f64 = 0.1;
 /// So many hosts make a vote, or all if they are fewer.
 const QUORUM: usize = 8;
-/// However few they are, once so much time has passed since the first one: somebody may be dead.
+/// In a small room however few they are, once so much time has passed since the first one: somebody may be dead.
 const LONGEST_VOTE: Duration = Duration::from_millis(250);
 /// A rate that lost goodput by falling as much as this was not the cause of the loss.
 const IN_VAIN: f64 = 0.9;
@@ -263,7 +263,7 @@ impl RateControl {
             against || ballot.all_judged
         } else {
             votes.by_host.len() >= ballot.hosts.clamp(1, QUORUM)
-                || ballot.now.since(since) >= LONGEST_VOTE
+                || ballot.hosts < QUORUM && ballot.now.since(since) >= LONGEST_VOTE
         };
         if quorum {
             let before = self.rate;
