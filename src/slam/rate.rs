@@ -7,10 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use site::BitRate;
-use slam_client::Timestamp;
 
 use super::pacer::Ease;
 use super::sent::Serial;
@@ -37,10 +35,10 @@ const FEWEST_BLOCKS: u64 = 24;
 const FEWEST_LOSSES: u64 = 4;
 /// How much of what is known of loss at any rate a verdict of less changes.
 const FORGET: f64 = 0.1;
-/// So many hosts make a vote, or all if they are fewer.
-const QUORUM: usize = 8;
-/// In a small room however few they are, once so much time has passed since the first one: somebody may be dead.
-const LONGEST_VOTE: Duration = Duration::from_millis(250);
+/// So many verdicts make a vote, or as many as there are hosts if they are fewer.
+const QUORUM: f64 = 8.0;
+/// Of which each host has so many: nobody waits for a dead one, nor hears one alone.
+const MOST_OF_ONE: f64 = 2.0;
 /// A rate that lost goodput by falling as much as this was not the cause of the loss.
 const IN_VAIN: f64 = 0.9;
 /// How far the rate must have fallen to tell.
@@ -143,7 +141,6 @@ pub(crate) struct RateControl {
 #[derive(Debug, Default)]
 struct Votes {
     by_host: BTreeMap<IpAddr, Voice>,
-    since: Option<Timestamp>,
 }
 
 /// What one host has said, on average.
@@ -163,6 +160,14 @@ impl Voice {
 }
 
 impl Votes {
+    /// Verdicts that count towards a vote, those of who abstains among them.
+    fn verdicts(&self) -> f64 {
+        let voices = self.by_host.values();
+        voices
+            .map(|voice| voice.count().clamp(1.0, MOST_OF_ONE))
+            .sum()
+    }
+
     /// All hosts together, each with the weight of one.
     fn sum(&self) -> Voice {
         let mut sum = Voice::default();
@@ -191,7 +196,6 @@ pub(crate) struct Ballot {
     /// There is a verdict of everybody's at this rate, without which it does not rise where the
     /// slowest decides.
     pub(crate) all_judged: bool,
-    pub(crate) now: Timestamp,
 }
 
 impl RateControl {
@@ -244,7 +248,6 @@ impl RateControl {
     /// A client has lost some share of what was sent at the present rate.
     pub(crate) fn vote(&mut self, ballot: Ballot) {
         let votes = &mut self.votes;
-        let since = *votes.since.get_or_insert(ballot.now);
         let voice = votes.by_host.entry(ballot.host).or_default();
         let mut against = false;
         if let Some(lost) = ballot.lost {
@@ -262,8 +265,7 @@ impl RateControl {
         let quorum = if self.slowest_decides {
             against || ballot.all_judged
         } else {
-            votes.by_host.len() >= ballot.hosts.clamp(1, QUORUM)
-                || ballot.hosts < QUORUM && ballot.now.since(since) >= LONGEST_VOTE
+            votes.verdicts() >= (ballot.hosts as f64).clamp(1.0, QUORUM)
         };
         if quorum {
             let before = self.rate;
@@ -354,7 +356,6 @@ mod tests {
             hosts,
             next: Serial::NEVER,
             all_judged: true,
-            now: Timestamp::ZERO,
         }
     }
 
@@ -484,13 +485,9 @@ mod tests {
     #[test]
     fn a_dead_host_is_not_waited_for() {
         let mut control = control();
-        let later = Ballot {
-            now: Timestamp::from_start(LONGEST_VOTE),
-            ..ballot(0.0, 1, 2)
-        };
         control.vote(ballot(0.0, 1, 2));
         assert_eq!(bits(&control), 200_000_000);
-        control.vote(later);
+        control.vote(ballot(0.0, 1, 2));
         assert_eq!(bits(&control), 300_000_000);
     }
 

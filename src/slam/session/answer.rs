@@ -203,7 +203,6 @@ impl Session {
                 hosts: self.clients.hosts(),
                 next: self.sent.next(),
                 all_judged,
-                now,
             });
         }
         let Some(client) = self.clients.get_mut(from) else {
