@@ -127,7 +127,7 @@ fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
                 let apart = slam.slow_groups_each();
                 let same = move |other: &IpAddr| other.is_ipv4() == group.is_ipv4();
                 (0..apart)
-                    .flat_map(move |nth| slam.slow_group().nth(number * apart + nth).find(same))
+                    .filter_map(move |nth| slam.slow_group().nth(number * apart + nth).find(same))
                     .map(move |address| SocketAddr::new(address, group_port))
                     .collect()
             };

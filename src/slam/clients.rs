@@ -79,11 +79,21 @@ pub(crate) struct Client {
     strays_horizon: Serial,
     turn: Turn,
     takes_parity: bool,
-    /// It said that it can be moved to another lane.
-    pub(crate) can_move: bool,
-    /// When it was moved; and whether once to where it heard nothing, so that it stays from now on.
+    pub(crate) mobility: Mobility,
+    /// When it was moved to this lane.
     pub(crate) moved: Option<Timestamp>,
-    pub(crate) stays: bool,
+}
+
+/// Whether a client can be moved to another lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mobility {
+    /// It has not said that it can.
+    #[default]
+    Unknown,
+    /// It can.
+    Able,
+    /// It can, and was moved to where it heard nothing.
+    Stays,
 }
 
 /// What a NACK speaks of: the batches that left before this.
@@ -211,9 +221,8 @@ impl Clients {
             strays_horizon: Serial::NEVER,
             turn,
             takes_parity: false,
-            can_move: false,
+            mobility: Mobility::default(),
             moved: None,
-            stays: false,
         };
         self.without_parity += 1;
         *self.hosts.entry(address.ip()).or_default() += 1;
@@ -225,7 +234,7 @@ impl Clients {
     pub(crate) fn take_over(
         &mut self,
         address: SocketAddr,
-        from: Client,
+        from: &Client,
         since: Serial,
         now: Timestamp,
     ) {
@@ -236,9 +245,8 @@ impl Clients {
             client.round_trip = from.round_trip;
             client.heard_at = from.heard_at;
             client.lists = from.lists;
-            client.can_move = from.can_move;
+            client.mobility = from.mobility;
             client.moved = Some(now);
-            client.stays = from.stays;
         }
     }
 

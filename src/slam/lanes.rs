@@ -15,6 +15,7 @@ use site::{BitRate, Priority, SlowClients};
 use slam_client::Timestamp;
 use slam_client::wire::{EncodedHeader, TransferHeader};
 
+use super::clients::Mobility;
 use super::policy::Pace;
 use super::room::Start;
 use super::session::{Output, Session, SessionConfig, SessionEvent, SessionTotals};
@@ -136,7 +137,9 @@ impl Lanes {
         let Some(mut state) = self.sessions[from.0].release(client, now) else {
             return;
         };
-        state.stays |= matches!(pace, Pace::Deaf);
+        if matches!(pace, Pace::Deaf) {
+            state.mobility = Mobility::Stays;
+        }
         if to.0 >= self.sessions.len() {
             let mut session = Session::new(&SessionConfig {
                 start: Start::AT_ONCE,
@@ -151,7 +154,7 @@ impl Lanes {
         if to != Lane::FIRST && !session.is_active() {
             session.start_at(goodput);
         }
-        session.admit(client, state, now);
+        session.admit(client, &state, now);
         if to == Lane::FIRST {
             self.moved.remove(&client);
         } else {

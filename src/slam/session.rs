@@ -173,7 +173,7 @@ impl Session {
     }
 
     /// Takes a client over from another lane. It is not waited for, and asked at once.
-    pub(crate) fn admit(&mut self, address: SocketAddr, client: Client, now: Timestamp) {
+    pub(crate) fn admit(&mut self, address: SocketAddr, client: &Client, now: Timestamp) {
         self.begin(now);
         self.room.skip();
         let since = self.sent.next();

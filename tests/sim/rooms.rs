@@ -132,7 +132,7 @@ fn a_slow_client_costs_the_others_little_where_it_is_served() {
 fn of_speed(kind: Kind, megabits: u32) -> Guest {
     Guest {
         ring: 16,
-        service: Duration::from_micros(12_000) / megabits,
+        service: Duration::from_millis(12) / megabits,
         ..Guest::new(kind)
     }
 }

@@ -9,7 +9,7 @@ use slam_client::wire::Nack;
 use slam_client::{BlockSet, Timestamp};
 
 use super::super::ahead::{Context, STOCK_GAP, Want};
-use super::super::clients::{Horizon, MAX_CLIENTS};
+use super::super::clients::{Horizon, MAX_CLIENTS, Mobility};
 use super::super::policy::{self, Pace};
 use super::super::rate::{Ballot, Sample};
 use super::super::sent::Serial;
@@ -82,7 +82,7 @@ impl Session {
             client.arrivals.until = until;
             client.arrivals.note(sample, sent, now);
         }
-        if client.stays || !client.can_move {
+        if client.mobility != Mobility::Able {
             return;
         }
         let long_ago = |moved: Timestamp| now.since(moved) >= policy::WATCHED_WHERE_MOVED;
@@ -107,7 +107,7 @@ impl Session {
             return false;
         };
         client.arrives = Some(1.0 - lost);
-        let may_move = client.can_move && !client.stays && !self.is_last;
+        let may_move = client.mobility == Mobility::Able && !self.is_last;
         let slow = |best: f64| policy::is_share_out_of_pace(1.0 - lost, best);
         let leaves = may_move && slow(1.0) && self.clients.best_arrives(from).is_some_and(slow);
         if let Some(client) = self.clients.get_mut(from) {
@@ -180,7 +180,9 @@ impl Session {
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
-        client.can_move |= nack.can_move();
+        if nack.can_move() && client.mobility == Mobility::Unknown {
+            client.mobility = Mobility::Able;
+        }
         client.lists |= nack.missing().run_count() > 1 || nack.missing().len() > STOCK_GAP;
         client
             .evidence
