@@ -222,6 +222,8 @@ impl Run<'_> {
     fn follow<'d>(&mut self, outputs: Outputs<'d>, gather: &mut Gather<'d>) -> anyhow::Result<()> {
         for output in outputs {
             match output {
+                // Upstream's client stays where it is.
+                Output::Join(_) => {}
                 Output::Write { offset, payload } => gather.push(self.store, offset, payload)?,
                 Output::Send(datagram) => {
                     // Lost, as any datagram may be, where it cannot be sent.
