@@ -234,7 +234,7 @@ fn mistakes_are_explained() {
         error(folder, &["serve"]),
         "error: slamboot.toml:2:1: unknown key `max-rate`\n  \
          2 | max-rate = \"1 Gbit/s\"\n    | ^^^^^^^^\n  \
-         expected: port, group, group_port, max_rate, total_rate, allowed, min_clients, max_wait, slow_clients, ttl, block_size, stock_clients\n  \
+         expected: port, group, group_port, max_rate, total_rate, allowed, min_clients, max_wait, slow_clients, slow_group, ttl, block_size, stock_clients\n  \
          help: did you mean `max_rate`?\n"
     );
     let text = error(folder, &["serve", "--config", "room.toml"]);

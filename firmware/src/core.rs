@@ -6,6 +6,7 @@
 
 use std::alloc::{self, Layout};
 use std::ffi::c_void;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
 
 use crate::ffi;
@@ -37,6 +38,8 @@ pub struct Config {
     pub max_bytes: u64,
     /// Most parity blocks to keep; 0: none is taken.
     pub max_parity: u32,
+    /// Bytes on the wire of a group that it can be moved to: 6 for IPv4, 18 for IPv6; 0: it stays.
+    pub group_len: u32,
 }
 
 impl Default for Config {
@@ -54,6 +57,7 @@ impl Default for Config {
             max_doublings: 0,
             max_restarts: 0,
             max_parity: 0,
+            group_len: 0,
             give_up: 0,
             max_bytes: 0,
         };
@@ -70,6 +74,7 @@ impl Default for Config {
             give_up: config.give_up,
             max_bytes: config.max_bytes,
             max_parity: config.max_parity,
+            group_len: config.group_len,
         }
     }
 }
@@ -85,6 +90,7 @@ impl Config {
             max_doublings: self.max_doublings,
             max_restarts: self.max_restarts,
             max_parity: self.max_parity,
+            group_len: self.group_len,
             give_up: self.give_up,
             max_bytes: self.max_bytes,
         }
@@ -116,6 +122,8 @@ pub enum Rejection {
     DataToClient,
     /// It came from elsewhere, and the server was heard.
     Foreign,
+    /// A group to move to that is none, or that this client cannot join.
+    Group,
 }
 
 impl Rejection {
@@ -132,6 +140,7 @@ impl Rejection {
             ffi::SLAM_CORE_SOLICIT_TO_GROUP => Rejection::SolicitToGroup,
             ffi::SLAM_CORE_DATA_TO_CLIENT => Rejection::DataToClient,
             ffi::SLAM_CORE_FOREIGN => Rejection::Foreign,
+            ffi::SLAM_CORE_GROUP => Rejection::Group,
             _ => return None,
         })
     }
@@ -215,6 +224,18 @@ pub enum Content<'d> {
     Solicit,
     /// That the server no longer waits.
     Dismissal,
+    /// That its blocks are sent to this group from now on.
+    Move(SocketAddr),
+}
+
+/// A group as it stands on the wire; a panic where it is none.
+fn group(bytes: &[u8]) -> SocketAddr {
+    let (address, port) = bytes.split_last_chunk().expect("a port");
+    let address: IpAddr = match (<[u8; 4]>::try_from(address), <[u8; 16]>::try_from(address)) {
+        (Ok(octets), _) => Ipv4Addr::from(octets).into(),
+        (_, octets) => Ipv6Addr::from(octets.expect("of one family or the other")).into(),
+    };
+    SocketAddr::new(address, u16::from_be_bytes(*port))
 }
 
 /// Takes a datagram from the server apart; every length and number in it is checked.
@@ -227,6 +248,8 @@ pub fn decode(datagram: &[u8]) -> Result<Packet<'_>, Rejection> {
         },
         is_data: 0,
         is_dismissal: 0,
+        group: ptr::null(),
+        group_len: 0,
         is_parity: 0,
         block: 0,
         row: 0,
@@ -244,6 +267,9 @@ pub fn decode(datagram: &[u8]) -> Result<Packet<'_>, Rejection> {
         header: Header::from_c(&packet.header),
         content: match (packet.is_data != 0, packet.is_parity != 0) {
             (false, _) if packet.is_dismissal != 0 => Content::Dismissal,
+            (false, _) if !packet.group.is_null() => {
+                Content::Move(group(part(datagram, packet.group, packet.group_len)))
+            }
             (false, _) => Content::Solicit,
             (true, false) => Content::Block(packet.block, payload()),
             (true, true) => Content::Parity(packet.block, packet.row, payload()),
@@ -347,6 +373,8 @@ pub struct Actions<'d> {
     pub write: Option<(u64, &'d [u8])>,
     /// A window is to be completed ([`Client::rebuild`]).
     pub rebuild: bool,
+    /// Leave the group and join this one, or that of the URI (`None`).
+    pub join: Option<Option<SocketAddr>>,
     /// A datagram to send to the server.
     pub send: Option<Vec<u8>>,
     /// How it ended.
@@ -409,6 +437,7 @@ impl Client {
             payload_len: 0,
             offset: 0,
             rebuild: 0,
+            regroup: 0,
             send: ptr::null(),
             send_len: 0,
             end: 0,
@@ -436,6 +465,10 @@ impl Client {
                 (actions.offset, payload)
             }),
             rebuild: actions.rebuild != 0,
+            join: (actions.regroup != 0).then(|| {
+                let len = self.core.config.group_len as usize;
+                (self.core.moved != 0).then(|| group(&self.core.group[..len]))
+            }),
             // What is to be sent lies in the core's own buffer.
             send: (actions.send_len > 0).then(|| self.core.packet[..actions.send_len].to_vec()),
             end,

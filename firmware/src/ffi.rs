@@ -7,6 +7,8 @@ pub const SLAM_PARITY_WINDOW: u32 = 128;
 pub const SLAM_PARITY_ROWS: u32 = 128;
 pub const SLAM_PARITY_MAX_MISSING: u32 = 32;
 pub const SLAM_CORE_MAX_INT: u32 = 7;
+pub const SLAM_CORE_GROUP_IPV4: u32 = 6;
+pub const SLAM_CORE_GROUP_IPV6: u32 = 18;
 pub const SLAM_CORE_MAX_PACKET: u32 = 1452;
 pub const SLAM_CORE_MAX_BLOCK: u32 = 65507;
 #[repr(C)]
@@ -42,6 +44,7 @@ pub const SLAM_CORE_NO_MEMORY: slam_core_rejection = 8;
 pub const SLAM_CORE_SOLICIT_TO_GROUP: slam_core_rejection = 9;
 pub const SLAM_CORE_DATA_TO_CLIENT: slam_core_rejection = 10;
 pub const SLAM_CORE_FOREIGN: slam_core_rejection = 11;
+pub const SLAM_CORE_GROUP: slam_core_rejection = 12;
 pub type slam_core_rejection = ::core::ffi::c_uint;
 pub const SLAM_CORE_RUNNING: slam_core_end = 0;
 pub const SLAM_CORE_COMPLETE: slam_core_end = 1;
@@ -69,6 +72,7 @@ pub struct slam_core_config {
     pub max_doublings: u32,
     pub max_restarts: u32,
     pub max_parity: u32,
+    pub group_len: u32,
     pub give_up: u64,
     pub max_bytes: u64,
 }
@@ -103,6 +107,8 @@ pub struct slam_core_packet {
     pub header: slam_core_header,
     pub is_data: ::core::ffi::c_int,
     pub is_dismissal: ::core::ffi::c_int,
+    pub group: *const u8,
+    pub group_len: usize,
     pub is_parity: ::core::ffi::c_int,
     pub block: u64,
     pub row: u8,
@@ -115,6 +121,8 @@ pub struct slam_core {
     pub config: slam_core_config,
     pub hooks: slam_core_hooks,
     pub header: slam_core_header,
+    pub group: [u8; 18usize],
+    pub moved: ::core::ffi::c_int,
     pub count: u64,
     pub held: u64,
     pub first_gap: u64,
@@ -153,6 +161,7 @@ pub struct slam_core_actions {
     pub payload_len: usize,
     pub offset: u64,
     pub rebuild: ::core::ffi::c_int,
+    pub regroup: ::core::ffi::c_int,
     pub send: *const u8,
     pub send_len: usize,
     pub end: slam_core_end,

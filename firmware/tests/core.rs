@@ -2,6 +2,7 @@
 //! The firmware's SLAM client, in C, held against the receiver in Rust: the same bytes, the same
 //! decisions, at the same moments.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use firmware::core::{self, Client, Content, End, Input, MAX_PACKET, Rejection};
@@ -28,6 +29,7 @@ fn wire_rejection(error: WireError) -> Rejection {
         WireError::BlockSize { .. } => Rejection::BlockSize,
         WireError::BlockNumber { .. } => Rejection::BlockNumber,
         WireError::BlockLength { .. } => Rejection::BlockLength,
+        WireError::Group { .. } => Rejection::Group,
         other => panic!("no server packet is refused with {other:?}"),
     }
 }
@@ -38,6 +40,7 @@ fn rejection(rejection: rust::Rejection) -> Rejection {
         rust::Rejection::TooLarge { .. } => Rejection::TooLarge,
         rust::Rejection::SolicitToGroup => Rejection::SolicitToGroup,
         rust::Rejection::DataToClient => Rejection::DataToClient,
+        rust::Rejection::Unmovable(_) => Rejection::Group,
     }
 }
 
@@ -68,6 +71,10 @@ fn decoded(datagram: &[u8]) -> Result<core::Packet<'_>, Rejection> {
         Ok(ServerPacket::Solicit { header }) => Ok(core::Packet {
             header: words(header),
             content: Content::Solicit,
+        }),
+        Ok(ServerPacket::Move { header, group }) => Ok(core::Packet {
+            header: words(header),
+            content: Content::Move(group),
         }),
         Ok(ServerPacket::Dismissal { header }) => Ok(core::Packet {
             header: words(header),
@@ -228,6 +235,7 @@ fn configs(max_parity: u32) -> (core::Config, rust::Config) {
         give_up: 30_000,
         max_bytes: 1 << 20,
         max_parity,
+        group_len: 6,
     };
     let wait =
         |(shortest, longest): (u32, u32)| Wait::between(ms(shortest.into()), ms(longest.into()));
@@ -242,6 +250,7 @@ fn configs(max_parity: u32) -> (core::Config, rust::Config) {
         max_gaps: usize::MAX,
         reach: u64::MAX,
         max_parity: max_parity as usize,
+        can_move: true,
         max_restarts: c.max_restarts,
     };
     (c, rust)
@@ -277,6 +286,7 @@ fn actions(
         restarted: None,
         write: None,
         rebuild: false,
+        join: None,
         send: None,
         end: stopped.then_some(End::Stopped),
         wake: None,
@@ -296,6 +306,7 @@ fn actions(
                 let window: Vec<u8> = rebuild.span().map(stored).collect();
                 computed = Some(rebuild.solve(&window).collect());
             }
+            Output::Join(group) => actions.join = Some(group),
             Output::Send(bytes) if bytes == [0] && !spoke => {}
             Output::Send(bytes) => actions.send = Some(bytes),
             Output::Complete => actions.end = Some(End::Complete),
@@ -452,6 +463,10 @@ fn life(seed: u64) -> (Option<End>, u64) {
         let solicit = datagram.len() == header.encode().as_bytes().len();
         if solicit && random.f64() < 0.002 {
             datagram.push(0);
+        } else if solicit && random.f64() < 0.3 {
+            // Two groups, one that has no port, and one that is none.
+            let (address, port) = [(239, 7), (239, 8), (239, 0), (10, 7)][random.usize(0..4)];
+            datagram.extend([0, address, 255, 2, 1, 39, port]);
         }
         if random.f64() < mischief {
             match random.u8(0..4) {
@@ -521,6 +536,63 @@ fn c_and_rust_live_the_same_lives() {
             );
         }
     }
+}
+
+/// As `docs/slam-wire.md` says.
+#[test]
+fn a_client_is_moved_and_asked_back() {
+    let header = transfer(1, 5000, 1000);
+    let mut client = Client::new(0, &core::Config::default(), 3);
+    let solicit = header.encode();
+    let group: SocketAddr = "239.255.2.1:10000".parse().unwrap();
+    let moving = solicit.move_to(group);
+    assert_eq!(
+        moving[solicit.as_bytes().len()..],
+        [0, 239, 255, 2, 1, 0x27, 0x10]
+    );
+    let decoded = core::decode(&moving).unwrap();
+    assert_eq!(decoded.content, Content::Move(group));
+    let first = data(&header, 0);
+    client.handle(1, Input::Multicast(&first));
+    // It says that it can be moved, and that it takes parity.
+    let nack = Some(vec![0x21, 0x24, 0, 0x23]);
+    let mut ask = |now, datagram: &[u8]| {
+        let actions = client.handle(now, Input::Unicast(datagram));
+        assert_eq!(actions.send, nack, "it answers, and keeps what it has");
+        actions.join
+    };
+    assert_eq!(ask(2, solicit.as_bytes()), None);
+    assert_eq!(ask(3, &moving), Some(Some(group)));
+    // Lost, and said again: it is there already.
+    assert_eq!(ask(4, &moving), None);
+    let third: SocketAddr = "239.255.2.2:10000".parse().unwrap();
+    assert_eq!(ask(5, &solicit.move_to(third)), Some(Some(third)));
+    assert_eq!(ask(6, solicit.as_bytes()), Some(None));
+    assert_eq!(ask(7, solicit.as_bytes()), None);
+
+    let mut refuse = |datagram: &[u8]| {
+        let (before, _) = client.rejected();
+        let actions = client.handle(8, Input::Unicast(datagram));
+        assert_eq!((actions.join, actions.send), (None, None));
+        assert_eq!(client.rejected(), (before + 1, Some(Rejection::Group)));
+    };
+    for wrong in ["10.0.0.1:10000", "239.255.2.1:0", "[ff15::5a]:10000"] {
+        refuse(&solicit.move_to(wrong.parse().unwrap()));
+    }
+    // To the group it is nobody's.
+    let actions = client.handle(8, Input::Multicast(&moving));
+    assert_eq!((actions.join, actions.send), (None, None));
+    // A download by IPv6 is moved by IPv6.
+    let config = core::Config {
+        group_len: 18,
+        ..core::Config::default()
+    };
+    let mut client = Client::new(0, &config, 3);
+    let group = "[ff15::15a]:10000".parse().unwrap();
+    let actions = client
+        .handle(1, Input::Unicast(&solicit.move_to(group)))
+        .join;
+    assert_eq!(actions, Some(Some(group)));
 }
 
 /// Answers every wake with nothing, until the client gives up.

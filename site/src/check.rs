@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::{Complaint, nearest};
 use crate::site::{Image, ImageKind, Site};
@@ -29,6 +29,8 @@ pub enum Key {
     Group,
     /// `[slam] group_port`
     GroupPort,
+    /// `[slam] slow_group`
+    SlowGroup,
     /// `[slam] ttl`
     Ttl,
     /// `[slam] block_size`
@@ -61,6 +63,7 @@ impl fmt::Display for Key {
             Key::Address => f.write_str("[server] address"),
             Key::Port => f.write_str("[slam] port"),
             Key::Group => f.write_str("[slam] group"),
+            Key::SlowGroup => f.write_str("[slam] slow_group"),
             Key::GroupPort => f.write_str("[slam] group_port"),
             Key::Ttl => f.write_str("[slam] ttl"),
             Key::BlockSize => f.write_str("[slam] block_size"),
@@ -201,7 +204,59 @@ impl Site {
         self.slam
             .group
             .v6()
-            .map_or(Ok(()), |v6| self.check_group6(v6))
+            .map_or(Ok(()), |v6| self.check_group6(v6))?;
+        self.check_slow_groups()
+    }
+
+    /// Who is moved must not hear another file, or still the one that it was too slow for.
+    fn check_slow_groups(&self) -> Result<(), Conflict> {
+        let conflict = |what: &str, found: String| {
+            Err(Conflict {
+                key: Key::SlowGroup,
+                what: what.to_owned(),
+                expected: format!(
+                    "{} groups for slow clients that are no file's own, of the families of \
+                     [slam] group",
+                    self.transfer_count() * self.slam.slow_groups_each()
+                ),
+                found,
+                help: "leave the key out where there are less than 128 files, or name the first \
+                       of a range that is free, such as 239.255.128.1"
+                    .to_owned(),
+            })
+        };
+        if self.slam.slow_groups_each() == 0 {
+            return Ok(());
+        }
+        let (group, slow) = (self.slam.group, self.slam.slow_group());
+        if group.v4().is_some() != slow.v4().is_some()
+            || group.v6().is_some() != slow.v6().is_some()
+        {
+            let found = format!("{slow} beside {group}");
+            return conflict("slow clients stay in their family", found);
+        }
+        let scope = |ip: IpAddr| match ip {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(v6) => v6.segments()[0],
+        };
+        let mut taken = HashMap::new();
+        for transfer in self.transfers() {
+            for (lane, group) in std::iter::once(&transfer.group)
+                .chain(&transfer.slow_groups)
+                .enumerate()
+            {
+                let ip = group.ip();
+                if !ip.is_multicast() || scope(ip) != scope(transfer.group.ip()) {
+                    return conflict("not in reach of the group itself", ip.to_string());
+                }
+                if let Some(other) = taken.insert(ip, transfer.name()) {
+                    let whose = if lane == 0 { "" } else { " for slow clients" };
+                    let found = format!("{ip} for {other} and for {}{whose}", transfer.name());
+                    return conflict("one group for two", found);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_group4(&self, first: Ipv4Addr) -> Result<(), Conflict> {

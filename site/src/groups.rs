@@ -42,6 +42,20 @@ impl Groups {
         }
     }
 
+    /// The groups that come so many addresses later. Addresses that would lie beyond the last one
+    /// stay at it.
+    #[must_use]
+    pub fn after(self, steps: u32) -> Groups {
+        let v4 = |first: Ipv4Addr| Ipv4Addr::from_bits(first.to_bits().saturating_add(steps));
+        let v6 =
+            |first: Ipv6Addr| Ipv6Addr::from_bits(first.to_bits().saturating_add(steps.into()));
+        match self {
+            Groups::V4(group) => Groups::V4(v4(group)),
+            Groups::V6(group) => Groups::V6(v6(group)),
+            Groups::Both(group4, group6) => Groups::Both(v4(group4), v6(group6)),
+        }
+    }
+
     /// The groups of the file `number`, counted from 0: the first family that a client should try
     /// first. Addresses that would lie beyond the last one stay at it.
     pub fn nth(self, number: usize) -> impl Iterator<Item = IpAddr> {

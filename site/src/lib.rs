@@ -33,5 +33,5 @@ pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,
     Image, ImageKind, Priority, Server, Site, Slam,
 };
-pub use slow::{SlowClients, SlowClientsError};
+pub use slow::{SlowClients, SlowClientsError, SpeedGroups};
 pub use transfer::{Transfer, TransferPart};

@@ -12,11 +12,13 @@ use toml::Spanned;
 
 use crate::check::Key;
 use crate::error::{Complaint, SiteError, nearest};
+use crate::groups::Groups;
 use crate::knobs::{Commands, Console, Knobs, Protocol};
 use crate::load_boot;
 use crate::rate::BitRate;
 use crate::raw::{KEYS, Names, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
 use crate::site::{Client, Firmware, Image, ImageKind, Priority, Server, Site, Slam};
+use crate::slow::POLICIES;
 
 /// Clients that a session keeps, and that can be waited for.
 const MAX_CLIENTS: u32 = 4096;
@@ -164,16 +166,29 @@ fn server(
     })
 }
 
+fn groups(key: &str, raw: Option<Spanned<String>>) -> Result<Option<Groups>, Located> {
+    raw.map(|text| {
+        text.get_ref().parse().map_err(|_| {
+            let complaint = Complaint::new(format!("{key}: not a group"))
+                .expected("an IPv4 or IPv6 address, or one of each with a comma between, such as \"239.255.1.1\" or \"239.255.1.1, ff15::5a\"")
+                .found(format!("{:?}", text.get_ref()));
+            (complaint, text.span())
+        })
+    })
+    .transpose()
+}
+
 fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Located> {
     places.note(Key::Port, raw.port.as_ref());
     places.note(Key::Group, raw.group.as_ref());
     places.note(Key::GroupPort, raw.group_port.as_ref());
+    places.note(Key::SlowGroup, raw.slow_group.as_ref());
     places.note(Key::Ttl, raw.ttl.as_ref());
     places.note(Key::BlockSize, raw.block_size.as_ref());
     let slow_clients = raw.slow_clients.map(|text| {
         text.get_ref().parse().map_err(|_| {
             let complaint = Complaint::new("[slam] slow_clients: no such policy")
-                .expected("\"none\", \"drop below RATE\" or \"cap at the slowest\"")
+                .expected(POLICIES)
                 .found(format!("{:?}", text.get_ref()));
             (complaint, text.span())
         })
@@ -182,18 +197,7 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
     let ports = 1..=u16::MAX;
     Ok(Slam {
         port: number("[slam] port", raw.port, ports.clone(), "")?.unwrap_or(default.port),
-        group: raw
-            .group
-            .map(|text| {
-                text.get_ref().parse().map_err(|_| {
-                    let complaint = Complaint::new("[slam] group: not a group")
-                        .expected("an IPv4 or IPv6 address, or one of each with a comma between, such as \"239.255.1.1\" or \"239.255.1.1, ff15::5a\"")
-                        .found(format!("{:?}", text.get_ref()));
-                    (complaint, text.span())
-                })
-            })
-            .transpose()?
-            .unwrap_or(default.group),
+        group: groups("[slam] group", raw.group)?.unwrap_or(default.group),
         group_port: number("[slam] group_port", raw.group_port, ports, "")?
             .unwrap_or(default.group_port),
         max_rate: rate("[slam] max_rate", raw.max_rate)?.unwrap_or(default.max_rate),
@@ -203,6 +207,7 @@ fn slam(raw: RawSlam, default: &Slam, places: &mut Places) -> Result<Slam, Locat
             .or(default.min_clients),
         max_wait: max_wait.map(Duration::from_secs).or(default.max_wait),
         slow_clients: slow_clients.transpose()?.unwrap_or(default.slow_clients),
+        slow_group: groups("[slam] slow_group", raw.slow_group)?,
         ttl: number("[slam] ttl", raw.ttl, 1..=u8::MAX, "")?.unwrap_or(default.ttl),
         block_size: number(
             "[slam] block_size",

@@ -99,6 +99,9 @@ pub struct Slam {
     pub max_wait: Option<Duration>,
     /// What becomes of clients that are slower than their room.
     pub slow_clients: SlowClients,
+    /// Groups of the first transfer for slow clients, where a room is split; each further one takes
+    /// as many next addresses. `None`: 256 addresses after `group`.
+    pub slow_group: Option<Groups>,
     /// Multicast TTL, or hop limit; 1 keeps traffic on the segment.
     pub ttl: u8,
     /// Bytes in a block.
@@ -233,6 +236,7 @@ impl Default for Site {
                 min_clients: None,
                 max_wait: None,
                 slow_clients: SlowClients::Serve,
+                slow_group: None,
                 ttl: 1,
                 block_size: DEFAULT_BLOCK_SIZE,
                 stock_clients: true,

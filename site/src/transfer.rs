@@ -5,10 +5,15 @@
 //! own group.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::groups::Groups;
 use crate::site::{Image, ImageKind, Priority, Site, Slam};
+use crate::slow::SlowClients;
+
+/// In IPv4 the same address in the next /24, so that both are easy to tell apart.
+const SLOW_GROUPS_APART: u32 = 256;
 
 /// One file, multicast to one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,9 @@ pub struct Transfer {
     pub port: u16,
     /// Group and group port: where data is sent.
     pub group: SocketAddr,
+    /// Where data is sent for slow clients that were moved, the fastest of them first; none unless
+    /// rooms are split ([`SlowClients::Split`](crate::SlowClients::Split)).
+    pub slow_groups: Vec<SocketAddr>,
 }
 
 /// A part of an image that travels by itself.
@@ -81,6 +89,22 @@ impl Site {
     }
 }
 
+impl Slam {
+    /// Groups for slow clients that each file has, in each family.
+    pub fn slow_groups_each(&self) -> usize {
+        match self.slow_clients {
+            SlowClients::Split(groups) => groups.get() - 1,
+            SlowClients::Serve | SlowClients::DropBelow(_) | SlowClients::Cap => 0,
+        }
+    }
+
+    /// The first of them: what the site says, or the address 256 after the first group.
+    pub fn slow_group(&self) -> Groups {
+        self.slow_group
+            .unwrap_or(self.group.after(SLOW_GROUPS_APART))
+    }
+}
+
 fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
     let parts = images.iter().flat_map(|image| {
         let parts: Vec<(TransferPart, &PathBuf)> = match &image.kind {
@@ -98,6 +122,15 @@ fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
     parts
         .enumerate()
         .flat_map(|(number, (image, part, path))| {
+            let group_port = slam.group_port.saturating_add(number as u16);
+            let slow = move |group: IpAddr| {
+                let apart = slam.slow_groups_each();
+                let same = move |other: &IpAddr| other.is_ipv4() == group.is_ipv4();
+                (0..apart)
+                    .filter_map(move |nth| slam.slow_group().nth(number * apart + nth).find(same))
+                    .map(move |address| SocketAddr::new(address, group_port))
+                    .collect()
+            };
             let groups = slam.group.nth(number);
             groups.map(move |group| Transfer {
                 image: image.name.clone(),
@@ -105,7 +138,8 @@ fn assign(slam: &Slam, images: &[Image]) -> Vec<Transfer> {
                 part,
                 path: path.clone(),
                 port: slam.port.saturating_add(number as u16),
-                group: SocketAddr::new(group, slam.group_port.saturating_add(number as u16)),
+                group: SocketAddr::new(group, group_port),
+                slow_groups: slow(group),
             })
         })
         .collect()
@@ -161,6 +195,45 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn slow_clients_have_groups_of_their_own_where_rooms_are_split() {
+        let disk = |name: &str| Image {
+            name: name.into(),
+            kind: ImageKind::Disk { path: name.into() },
+            priority: Priority::default(),
+        };
+        let mut site = Site {
+            images: vec![disk("a"), disk("b")],
+            ..Site::default()
+        };
+        site.slam.group = "239.255.1.1, ff15::5a".parse().unwrap();
+        let slow = |site: &Site| -> Vec<String> {
+            let all = site.transfers();
+            let groups = all.iter().flat_map(|transfer| &transfer.slow_groups);
+            groups.map(ToString::to_string).collect()
+        };
+        assert!(slow(&site).is_empty());
+        site.slam.slow_clients = "split".parse().unwrap();
+        assert_eq!(
+            slow(&site),
+            [
+                "239.255.2.1:10000",
+                "239.255.2.2:10000",
+                "[ff15::15a]:10000",
+                "[ff15::15b]:10000",
+                "239.255.2.3:10001",
+                "239.255.2.4:10001",
+                "[ff15::15c]:10001",
+                "[ff15::15d]:10001",
+            ]
+        );
+        site.slam.slow_clients = "split into 2".parse().unwrap();
+        site.slam.group = "239.255.1.1".parse().unwrap();
+        site.slam.slow_group = Some("239.1.2.3".parse().unwrap());
+        assert_eq!(slow(&site), ["239.1.2.3:10000", "239.1.2.4:10001"]);
+    }
+
     #[test]
     fn a_file_with_both_families_is_there_twice() {
         let mut site = Site {

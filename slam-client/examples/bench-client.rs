@@ -98,7 +98,7 @@ impl Sink for Store {
 }
 
 fn ours(uri: &SlamUri, mut store: Store) -> anyhow::Result<()> {
-    let sockets = Sockets::open(uri, &SocketOptions::default())?;
+    let mut sockets = Sockets::open(uri, &SocketOptions::default())?;
     let clock = Clock::start();
     // As the command does with files.
     let config = Config {
@@ -106,7 +106,7 @@ fn ours(uri: &SlamUri, mut store: Store) -> anyhow::Result<()> {
         ..Config::default()
     };
     let mut receiver = Receiver::new(clock.now(), config, fastrand::u64(..));
-    match drive(&sockets, clock, &mut receiver, &mut store)? {
+    match drive(&mut sockets, clock, &mut receiver, &mut store)? {
         Ended::Complete => Ok(()),
         Ended::Failed { failure, .. } => Err(failure.into()),
         Ended::Stopped => bail!("stopped"),
@@ -257,6 +257,8 @@ impl Run<'_> {
     fn follow<'d>(&mut self, outputs: Outputs<'d>, gather: &mut Gather<'d>) -> anyhow::Result<()> {
         for output in outputs {
             match output {
+                // Upstream's client stays where it is.
+                Output::Join(_) => {}
                 Output::Write { offset, payload } => gather.push(self.store, offset, payload)?,
                 Output::Send(datagram) => {
                     // Lost, as any datagram may be, where it cannot be sent.

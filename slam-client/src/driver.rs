@@ -17,7 +17,7 @@ use crate::wire::TransferHeader;
 
 /// Largest datagram, or several that the kernel has joined into one (GRO): 64 KiB.
 const BUFFER_LEN: usize = 1 << 16;
-/// More than any solicit: three Ints.
+/// More than any solicit or move: three Ints, and a group.
 const SOLICIT_BUFFER_LEN: usize = 64;
 /// Solicits to answer before looking for data again.
 const SOLICITS_AT_ONCE: usize = 16;
@@ -105,7 +105,7 @@ impl Clock {
 
 /// Runs `receiver`, which must be fresh, until its end.
 pub fn drive(
-    sockets: &Sockets,
+    sockets: &mut Sockets,
     clock: Clock,
     receiver: &mut Receiver,
     sink: &mut impl Sink,
@@ -148,7 +148,7 @@ pub fn drive(
             driver.flowing = read > 0;
         }
         drained += read;
-        if driver.end.is_none() && (read == 0 || drained > sockets.receive_buffer()) {
+        if driver.end.is_none() && (read == 0 || drained > driver.sockets.receive_buffer()) {
             drained = 0;
             let now = clock.now();
             driver.receive_solicits(receiver, now)?;
@@ -160,7 +160,7 @@ pub fn drive(
 }
 
 struct Driver<'s, S> {
-    sockets: &'s Sockets,
+    sockets: &'s mut Sockets,
     sink: &'s mut S,
     /// When the receiver wants to be called at the latest.
     next: Timestamp,
@@ -326,6 +326,9 @@ impl<S: Sink> Driver<'_, S> {
                     gather.flush(self.sink)?;
                     self.rebuild(*rebuild).map_err(DriveError::Sink)?;
                 }
+                // Where it cannot be joined, the present one stays; a server that sees that nothing
+                // arrives asks us back.
+                Output::Join(group) => drop(self.sockets.join(group)),
                 Output::Send(datagram) => self.send(&datagram)?,
                 Output::Complete => self.end = Some(Ok(())),
                 Output::Failed(failure) => self.end = Some(Err(failure)),

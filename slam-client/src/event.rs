@@ -3,6 +3,7 @@
 
 use std::array;
 use std::iter::Flatten;
+use std::net::SocketAddr;
 
 use crate::parity::Rebuild;
 use crate::time::Timestamp;
@@ -43,6 +44,10 @@ pub enum Output<'d> {
     /// A window whose missing blocks can be computed: it is to be given what is stored, and what
     /// it gives is to be stored.
     Rebuild(Box<Rebuild>),
+    /// The server sends to another group from now on: leave the present one and join this one, or
+    /// that of the URI again (`None`). What is held stays. Only with
+    /// [`Config::can_move`](crate::Config::can_move).
+    Join(Option<SocketAddr>),
     /// A datagram to be sent to the server.
     Send(Vec<u8>),
     /// Every block has been handed out. Nothing follows.
@@ -60,7 +65,7 @@ pub enum Output<'d> {
 #[must_use = "a block that is not taken is lost for good"]
 #[derive(Clone, Debug)]
 pub struct Outputs<'d> {
-    slots: Flatten<array::IntoIter<Option<Output<'d>>, 6>>,
+    slots: Flatten<array::IntoIter<Option<Output<'d>>, 7>>,
 }
 
 /// An [`Outputs`] in the making: one slot for each step.
@@ -69,6 +74,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) header: Option<Output<'d>>,
     pub(crate) write: Option<Output<'d>>,
     pub(crate) rebuild: Option<Output<'d>>,
+    pub(crate) join: Option<Output<'d>>,
     pub(crate) send: Option<Output<'d>>,
     pub(crate) end: Option<Output<'d>>,
 }
@@ -80,6 +86,7 @@ impl<'d> Draft<'d> {
             self.header,
             self.write,
             self.rebuild,
+            self.join,
             self.send,
             self.end,
             timeout,
@@ -115,6 +122,9 @@ pub enum Rejection {
     /// A solicit that went to the group instead of to one client.
     #[error("a solicit came to the group, where only data belongs")]
     SolicitToGroup,
+    /// A move to another group that went to the group, or to a client that stays.
+    #[error("was told to move to group {0}, and does not move")]
+    Unmovable(SocketAddr),
     /// A block that went to one client instead of to the group.
     #[error("a block came to this client alone, where only solicits belong")]
     DataToClient,

@@ -39,6 +39,11 @@ pub struct Config {
     /// Most parity blocks to keep until their window can be completed, a block of memory each. 0:
     /// none is taken, nor announced to be; so it must be where stored blocks cannot be read back.
     pub max_parity: usize,
+    /// Whether it can listen to another group when the server says so ([`Output::Join`]), which
+    /// it announces.
+    ///
+    /// [`Output::Join`]: crate::Output::Join
+    pub can_move: bool,
     /// How often the transfer may change before failing.
     pub max_restarts: u32,
 }
@@ -57,6 +62,7 @@ impl Default for Config {
             max_gaps: 1 << 20,
             reach: u64::MAX,
             max_parity: 0,
+            can_move: true,
             max_restarts: 64,
         }
     }

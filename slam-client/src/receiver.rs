@@ -2,6 +2,8 @@
 //! The receiving side: datagrams and the time go in, blocks to write, datagrams to send and the
 //! next moment come out. No socket, no clock, no file.
 
+use std::net::SocketAddr;
+
 use crate::blocks::{BlockIndex, BlockSet};
 use crate::event::{Draft, Failure, Input, Output, Outputs, Rejection};
 use crate::parity::Rebuild;
@@ -29,6 +31,8 @@ use crate::wire::{ClientPacket, MAX_NACK_LEN, Nack, ServerPacket, TransferHeader
 pub struct Receiver {
     config: Config,
     phase: Phase,
+    /// The group that it was moved to; `None`: it is at that of its URI.
+    group: Option<SocketAddr>,
     patience: Patience,
     stats: Stats,
 }
@@ -86,6 +90,8 @@ pub struct Stats {
     pub solicits: u64,
     /// NACKs sent, answers to solicits among them.
     pub nacks: u64,
+    /// Moves to another group, and back.
+    pub moves: u32,
     /// How often the transfer changed.
     pub restarts: u32,
     /// Datagrams ignored.
@@ -131,6 +137,7 @@ impl Receiver {
         Receiver {
             config,
             phase: Phase::Seeking { claim },
+            group: None,
             patience,
             stats: Stats::default(),
         }
@@ -143,6 +150,11 @@ impl Receiver {
             Phase::Receiving(transfer) => Some((&transfer.header, &transfer.held)),
             Phase::Seeking { .. } | Phase::Ended => None,
         }
+    }
+
+    /// The group that the server moved it to; `None`: it is at that of its URI.
+    pub fn group(&self) -> Option<SocketAddr> {
+        self.group
     }
 
     /// Whether nothing will follow any more.
@@ -204,6 +216,7 @@ impl Receiver {
             ServerPacket::Solicit { .. } | ServerPacket::Dismissal { .. } => {
                 Err(Rejection::SolicitToGroup)
             }
+            ServerPacket::Move { group, .. } => Err(Rejection::Unmovable(group)),
         }
     }
 
@@ -295,8 +308,10 @@ impl Receiver {
         datagram: &[u8],
         draft: &mut Draft<'_>,
     ) -> Result<(), Rejection> {
-        let header = match ServerPacket::decode(datagram)? {
-            ServerPacket::Solicit { header } => header,
+        let (header, group) = match ServerPacket::decode(datagram)? {
+            ServerPacket::Solicit { header } => (header, None),
+            ServerPacket::Move { header, group } if self.config.can_move => (header, Some(group)),
+            ServerPacket::Move { group, .. } => return Err(Rejection::Unmovable(group)),
             ServerPacket::Dismissal { header } => {
                 self.dismissed(header, draft);
                 return Ok(());
@@ -309,6 +324,11 @@ impl Receiver {
             return Ok(());
         }
         self.stats.solicits += 1;
+        if self.group != group {
+            self.group = group;
+            self.stats.moves += 1;
+            draft.join = Some(Output::Join(group));
+        }
         if self.is_complete() {
             self.complete(draft);
         } else {
@@ -387,13 +407,15 @@ impl Receiver {
     }
 
     fn nack(&mut self, now: Timestamp, unasked: bool, draft: &mut Draft<'_>) {
-        let nack = match &self.phase {
+        let can_move = self.config.can_move;
+        let room = MAX_NACK_LEN - usize::from(can_move);
+        let mut nack = match &self.phase {
             // A claim is not trusted yet: a NACK for a block past the end of what the server now
             // has makes mini-slamd spin for ever.
             Phase::Seeking { .. } => Nack::initial(),
             Phase::Receiving(transfer) if self.config.max_parity == 0 => {
                 let count = transfer.horizon(self.config.reach);
-                Nack::for_gaps(&transfer.held, count, MAX_NACK_LEN)
+                Nack::for_gaps(&transfer.held, count, room)
             }
             Phase::Receiving(Transfer {
                 header,
@@ -406,6 +428,9 @@ impl Receiver {
             }
             Phase::Ended => return,
         };
+        if can_move && matches!(self.phase, Phase::Receiving(_)) {
+            nack = nack.able_to_move();
+        }
         self.stats.nacks += 1;
         self.patience.spoke(now, unasked, &self.config);
         draft.send = Some(send(&ClientPacket::Nack(nack)));

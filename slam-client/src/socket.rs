@@ -99,7 +99,11 @@ pub struct Sockets {
     pub(crate) unicast: UdpSocket,
     pub(crate) data_from: Option<IpAddr>,
     server: SocketAddr,
-    interfaces: Vec<IpAddr>,
+    interfaces: Vec<SocketAddr>,
+    /// The group of the URI.
+    home: SocketAddr,
+    /// What was asked for of each group's socket, and what was granted.
+    asked_buffer: usize,
     receive_buffer: usize,
 }
 
@@ -150,65 +154,32 @@ impl Sockets {
         let mut seen = HashSet::new();
         interfaces.retain(|interface| seen.insert(interface.ip()));
 
-        let group = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-        // Several clients on one host share the group's port.
-        group.set_reuse_address(true)?;
-        if sockopt::set_socket_recv_buffer_size_force(&group, options.receive_buffer).is_err() {
-            group.set_recv_buffer_size(options.receive_buffer)?;
-        }
-        let join = |interface: &SocketAddr, source| SocketError::Join {
-            group: uri.group,
-            interface: interface.ip(),
-            source,
-        };
-        let mut bound = uri.group;
-        // Only what this socket joined, not what other programs did.
-        match &mut bound {
-            SocketAddr::V4(_) => group.set_multicast_all_v4(false)?,
-            SocketAddr::V6(bound) => {
-                group.set_only_v6(true)?;
-                group.set_multicast_all_v6(false)?;
-                match &interfaces[..] {
-                    [only] => {
-                        bound.set_scope_id(index_of(only).map_err(|source| join(only, source))?);
-                    }
-                    // An address of link-local scope is bound on one link only.
-                    _ => bound.set_ip(Ipv6Addr::UNSPECIFIED),
-                }
-            }
-        }
-        group
-            .bind(&bound.into())
-            .map_err(|source| SocketError::Bind {
-                group: uri.group,
-                source,
-            })?;
-        for interface in &interfaces {
-            match (uri.group.ip(), interface.ip()) {
-                (IpAddr::V6(address), _) => {
-                    index_of(interface).and_then(|index| group.join_multicast_v6(&address, index))
-                }
-                (IpAddr::V4(address), IpAddr::V4(on)) => {
-                    group.join_multicast_v4_n(&address, &InterfaceIndexOrAddress::Address(on))
-                }
-                (IpAddr::V4(_), IpAddr::V6(_)) => Err(io::ErrorKind::InvalidInput.into()),
-            }
-            .map_err(|source| join(interface, source))?;
-        }
-        let receive_buffer = group.recv_buffer_size()?;
-        let group: UdpSocket = group.into();
+        let group = open_group(uri.group, &interfaces, options.receive_buffer)?;
+        let receive_buffer = sockopt::socket_recv_buffer_size(&group).map_err(io::Error::from)?;
         let batching = UdpSocketState::new((&group).into())?;
 
         Ok(Sockets {
             group,
+            home: uri.group,
+            asked_buffer: options.receive_buffer,
             batching,
             unicast,
             // On each of several networks a server has another address.
             data_from: (!options.any_source && interfaces.len() == 1).then_some(server.ip()),
             server,
-            interfaces: interfaces.iter().map(SocketAddr::ip).collect(),
+            interfaces,
             receive_buffer,
         })
+    }
+
+    /// Leaves the group and joins another one of the same family, or that of the URI again. Where
+    /// that fails, all stays as it was.
+    pub fn join(&mut self, group: Option<SocketAddr>) -> Result<(), SocketError> {
+        let address = group.unwrap_or(self.home);
+        let socket = open_group(address, &self.interfaces, self.asked_buffer)?;
+        self.batching = UdpSocketState::new((&socket).into())?;
+        self.group = socket;
+        Ok(())
     }
 
     /// The server, resolved.
@@ -217,8 +188,8 @@ impl Sockets {
     }
 
     /// Addresses of the interfaces that the group was joined on.
-    pub fn interfaces(&self) -> &[IpAddr] {
-        &self.interfaces
+    pub fn interfaces(&self) -> impl Iterator<Item = IpAddr> {
+        self.interfaces.iter().map(SocketAddr::ip)
     }
 
     /// Receive buffer that the kernel granted, in its own accounting (it doubles what is asked
@@ -226,6 +197,64 @@ impl Sockets {
     pub fn receive_buffer(&self) -> usize {
         self.receive_buffer
     }
+}
+
+/// A socket that is joined to the group `address` on each of these interfaces.
+fn open_group(
+    address: SocketAddr,
+    interfaces: &[SocketAddr],
+    receive_buffer: usize,
+) -> Result<UdpSocket, SocketError> {
+    let group = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    // Several clients on one host share the group's port.
+    group.set_reuse_address(true)?;
+    if sockopt::set_socket_recv_buffer_size_force(&group, receive_buffer).is_err() {
+        group.set_recv_buffer_size(receive_buffer)?;
+    }
+    let join = |interface: &SocketAddr, source| SocketError::Join {
+        group: address,
+        interface: interface.ip(),
+        source,
+    };
+    let mut bound = address;
+    // Only what this socket joined, not what other programs did.
+    match &mut bound {
+        SocketAddr::V4(_) => group.set_multicast_all_v4(false)?,
+        SocketAddr::V6(bound) => {
+            group.set_only_v6(true)?;
+            group.set_multicast_all_v6(false)?;
+            match interfaces {
+                [only] => {
+                    bound.set_scope_id(index_of(only).map_err(|source| join(only, source))?);
+                }
+                // An address of link-local scope is bound on one link only.
+                _ => bound.set_ip(Ipv6Addr::UNSPECIFIED),
+            }
+        }
+    }
+    group
+        .bind(&bound.into())
+        .map_err(|source| SocketError::Bind {
+            group: address,
+            source,
+        })?;
+    for interface in interfaces {
+        match (address.ip(), interface.ip()) {
+            (IpAddr::V6(address), IpAddr::V6(_)) => {
+                index_of(interface).and_then(|index| group.join_multicast_v6(&address, index))
+            }
+            (IpAddr::V4(address), IpAddr::V4(on)) => {
+                group.join_multicast_v4_n(&address, &InterfaceIndexOrAddress::Address(on))
+            }
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+        .map_err(|source| join(interface, source))?;
+    }
+    Ok(group.into())
 }
 
 fn resolve(uri: &SlamUri) -> Result<SocketAddr, SocketError> {

@@ -9,13 +9,15 @@
 //! | parity | server → group | the same, with a number beyond the last block ([`crate::parity`]) |
 //! | solicit | server → client | Int transaction, Int total bytes, Int block size |
 //! | dismissal | server → client | a solicit, then one zero byte |
-//! | NACK | client → server | Int received run, Int missing run, … , one zero byte; `21` follows if the client takes parity |
+//! | move | server → client | a dismissal, then a group: its address (4 or 16 bytes) and port (2 bytes) |
+//! | NACK | client → server | Int received run, Int missing run, … , one zero byte; an Int of flags follows where there are any: 1 takes parity, 2 can be moved |
 //! | disconnect | client → server | one zero byte |
 //!
 //! An Int is big endian, 1 to 7 bytes; the top 3 bits of its first byte give its length in bytes.
 //! Decoding takes Ints of any length, encoding uses the fewest bytes.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::ops::Range;
 
@@ -35,8 +37,14 @@ pub const MAX_NACK_LEN: usize = 1452;
 
 /// The byte that ends a NACK and that alone is a disconnect.
 const END: u8 = 0;
-/// After [`END`]: the client takes parity blocks. The Int 1.
-const TAKES_PARITY: u8 = 0x21;
+/// After [`END`]: an Int of one byte, what the client can do.
+const FLAGS: u8 = 0x20;
+/// The client takes parity blocks.
+const TAKES_PARITY: u8 = 1;
+/// The client can be moved to another group.
+const CAN_MOVE: u8 = 2;
+/// Bytes of a group's port.
+const PORT_LEN: usize = 2;
 
 /// Why a datagram is not SLAM. Offsets count bytes from the start of the datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +104,15 @@ pub enum WireError {
         /// Where the run begins that is too long.
         offset: usize,
     },
-    /// Bytes after the zero byte that ends a NACK, other than the one that is known.
+    /// A group that a client is moved to and that is none.
+    #[error("byte {offset}: expected a multicast group and its port, found {found}")]
+    Group {
+        /// Where its address begins.
+        offset: usize,
+        /// What is there.
+        found: SocketAddr,
+    },
+    /// Bytes after the zero byte that ends a NACK, other than one of flags.
     #[error("byte {offset}: expected the end of the NACK, found {found} more byte(s)")]
     TrailingBytes {
         /// Where they begin.
@@ -278,6 +294,17 @@ impl EncodedHeader {
         datagram
     }
 
+    /// A move: what do you miss, and listen to `group` from now on.
+    pub fn move_to(&self, group: SocketAddr) -> Vec<u8> {
+        let mut datagram = self.dismissal();
+        match group.ip() {
+            IpAddr::V4(address) => datagram.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => datagram.extend_from_slice(&address.octets()),
+        }
+        datagram.extend_from_slice(&group.port().to_be_bytes());
+        datagram
+    }
+
     /// Appends what stands before a block in a data packet: header and block number.
     pub fn encode_data_prefix(&self, block: BlockIndex, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0);
@@ -318,6 +345,15 @@ pub enum ServerPacket<'a> {
         /// The transfer that it is no longer part of.
         header: TransferHeader,
     },
+    /// "What do you miss? Listen to this group from now on", to one client that said that it can
+    /// ([`Nack::can_move`]). A dismissal with a group after it, which stock clients discard. A
+    /// solicit is for clients at the group of their URI, and brings one that was moved back.
+    Move {
+        /// The transfer that is asked about.
+        header: TransferHeader,
+        /// Where its blocks are sent to for this client.
+        group: SocketAddr,
+    },
 }
 
 impl<'a> ServerPacket<'a> {
@@ -334,6 +370,11 @@ impl<'a> ServerPacket<'a> {
         match reader.rest() {
             [] => return Ok(ServerPacket::Solicit { header }),
             [END] => return Ok(ServerPacket::Dismissal { header }),
+            [END, group @ ..] => {
+                if let Some(group) = decode_group(group, reader.offset + 1)? {
+                    return Ok(ServerPacket::Move { header, group });
+                }
+            }
             _ => {}
         }
         let block = BlockIndex(reader.int()?.get());
@@ -393,7 +434,30 @@ impl<'a> ServerPacket<'a> {
             ServerPacket::Dismissal { header } => {
                 out.extend_from_slice(&header.encode().dismissal());
             }
+            ServerPacket::Move { header, group } => {
+                out.extend_from_slice(&header.encode().move_to(*group));
+            }
         }
+    }
+}
+
+/// A group of either family, by its length; `None`: it is none.
+fn decode_group(bytes: &[u8], offset: usize) -> Result<Option<SocketAddr>, WireError> {
+    let Some((address, port)) = bytes.split_last_chunk::<PORT_LEN>() else {
+        return Ok(None);
+    };
+    let address: IpAddr = if let Ok(octets) = <[u8; 4]>::try_from(address) {
+        Ipv4Addr::from(octets).into()
+    } else if let Ok(octets) = <[u8; 16]>::try_from(address) {
+        Ipv6Addr::from(octets).into()
+    } else {
+        return Ok(None);
+    };
+    let found = SocketAddr::new(address, u16::from_be_bytes(*port));
+    if found.ip().is_multicast() && found.port() > 0 {
+        Ok(Some(found))
+    } else {
+        Err(WireError::Group { offset, found })
     }
 }
 
@@ -406,6 +470,7 @@ pub struct Nack {
     missing: BlockSet,
     extent: u64,
     takes_parity: bool,
+    can_move: bool,
 }
 
 impl Nack {
@@ -414,7 +479,7 @@ impl Nack {
     pub fn for_gaps(held: &BlockSet, count: u64, max_len: usize) -> Self {
         let mut missing = BlockSet::new();
         let mut extent = 0;
-        let takes_parity = false;
+        let (takes_parity, can_move) = (false, false);
         let mut room = max_len.saturating_sub(1);
         let int_len = |value: u64| VarInt(value & VarInt::MAX).encoded_len();
         for gap in held.gaps(count) {
@@ -424,6 +489,7 @@ impl Nack {
                     missing,
                     extent,
                     takes_parity,
+                    can_move,
                 };
             }
             room -= cost;
@@ -437,7 +503,21 @@ impl Nack {
             missing,
             extent,
             takes_parity,
+            can_move,
         }
+    }
+
+    /// Says, too, that this client can be moved to another group ([`ServerPacket::Move`]): in the
+    /// same byte as [`Nack::taking_parity`].
+    #[must_use]
+    pub fn able_to_move(mut self) -> Self {
+        self.can_move = true;
+        self
+    }
+
+    /// Whether the client can be moved to another group.
+    pub fn can_move(&self) -> bool {
+        self.can_move
     }
 
     /// Says, too, that this client takes parity blocks: one byte after the end of the list, where
@@ -460,6 +540,7 @@ impl Nack {
             missing: BlockSet::from_run(0..1),
             extent: 1,
             takes_parity: false,
+            can_move: false,
         }
     }
 
@@ -481,10 +562,11 @@ impl Nack {
         let mut missing = BlockSet::new();
         let mut extent = 0;
         let mut received = true;
-        let takes_parity = loop {
+        let flags = loop {
             match reader.rest() {
-                [END] => break false,
-                [END, TAKES_PARITY] => break true,
+                [END] => break 0,
+                // Of flags that are not known yet, nothing follows.
+                [END, flags] if flags >> 5 == 1 => break *flags,
                 [END, after @ ..] => {
                     return Err(WireError::TrailingBytes {
                         offset: reader.offset + 1,
@@ -507,7 +589,8 @@ impl Nack {
         Ok(Nack {
             missing,
             extent,
-            takes_parity,
+            takes_parity: flags & TAKES_PARITY != 0,
+            can_move: flags & CAN_MOVE != 0,
         })
     }
 
@@ -526,8 +609,10 @@ impl Nack {
             VarInt(0).encode(out);
         }
         out.push(END);
-        if self.takes_parity {
-            out.push(TAKES_PARITY);
+        let parity = if self.takes_parity { TAKES_PARITY } else { 0 };
+        let moves = if self.can_move { CAN_MOVE } else { 0 };
+        if parity | moves != 0 {
+            out.push(FLAGS | parity | moves);
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The receiver, input by input, in simulated time.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use slam_client::wire::{
@@ -50,6 +51,7 @@ enum Seen {
     Restarted(TransferHeader),
     Write(u64, usize),
     Rebuild(u64),
+    Join(Option<SocketAddr>),
     Nack(Nack),
     Disconnect,
     Complete,
@@ -80,6 +82,7 @@ impl Bench {
                 Output::Restarted { header } => Seen::Restarted(header),
                 Output::Write { offset, payload } => Seen::Write(offset, payload.len()),
                 Output::Rebuild(rebuild) => Seen::Rebuild(rebuild.blocks()),
+                Output::Join(group) => Seen::Join(group),
                 Output::Send(bytes) => {
                     assert!(bytes.len() <= MAX_NACK_LEN);
                     match ClientPacket::decode(&bytes).expect("valid") {
@@ -122,7 +125,7 @@ impl Bench {
 
 fn list(held: &[std::ops::Range<u64>], count: u64) -> Seen {
     let held: BlockSet = held.iter().cloned().collect();
-    Seen::Nack(Nack::for_gaps(&held, count, MAX_NACK_LEN))
+    Seen::Nack(Nack::for_gaps(&held, count, MAX_NACK_LEN - 1).able_to_move())
 }
 
 #[test]
@@ -206,6 +209,49 @@ fn a_solicit_starts_the_transfer_and_is_answered_with_all_gaps() {
     // Nothing more, whatever comes.
     assert_eq!(bench.server(7, &solicit(header)), []);
     assert_eq!(bench.take(at(99_999), Input::Timeout), []);
+}
+
+#[test]
+fn a_client_is_moved_and_asked_back() {
+    let header = header(7, 1000, 100);
+    let mut bench = Bench::new(Config::default());
+    bench.group(1, &data(header, 0));
+    let group = |last: u8| SocketAddr::from(([239, 255, 2, last], 10000));
+    let moving = |last| header.encode().move_to(group(last));
+    let told = |group| [Seen::Join(group), list(&[0..1], 10)];
+    assert_eq!(bench.server(2, &moving(1)), told(Some(group(1))));
+    assert_eq!(bench.receiver.group(), Some(group(1)));
+    // What is known already is a question like any other.
+    assert_eq!(bench.server(3, &moving(1)), [list(&[0..1], 10)]);
+    assert_eq!(bench.server(4, &moving(2)), told(Some(group(2))));
+    assert_eq!(bench.server(5, &solicit(header)), told(None));
+    assert_eq!(bench.server(6, &solicit(header)), [list(&[0..1], 10)]);
+    assert_eq!(bench.receiver.stats().moves, 3);
+    // To the group it is nobody's.
+    assert_eq!(bench.group(7, &moving(1)), []);
+    let last = bench.receiver.stats().last_rejection;
+    assert_eq!(last, Some(Rejection::Unmovable(group(1))));
+    assert_eq!(bench.receiver.group(), None);
+}
+
+#[test]
+fn who_cannot_move_says_so_and_stays() {
+    let header = header(7, 1000, 100);
+    let config = Config {
+        can_move: false,
+        ..Config::default()
+    };
+    let mut bench = Bench::new(config);
+    let held = BlockSet::new();
+    let asks = Seen::Nack(Nack::for_gaps(&held, 10, MAX_NACK_LEN));
+    assert_eq!(
+        bench.server(1, &solicit(header)),
+        [Seen::Started(header), asks]
+    );
+    let group = SocketAddr::from(([239, 255, 2, 1], 10000));
+    assert_eq!(bench.server(2, &header.encode().move_to(group)), []);
+    let last = bench.receiver.stats().last_rejection;
+    assert_eq!(last, Some(Rejection::Unmovable(group)));
 }
 
 #[test]
@@ -607,7 +653,12 @@ fn only_what_is_within_reach_is_kept_and_asked_for() {
     );
     let held: BlockSet = [0..1, 9..11].into_iter().collect();
     let asked = bench.take(at(0), Input::Unicast(&solicit(header)));
-    assert_eq!(asked, [Seen::Nack(Nack::for_gaps(&held, 11, MAX_NACK_LEN))]);
+    assert_eq!(
+        asked,
+        [Seen::Nack(
+            Nack::for_gaps(&held, 11, MAX_NACK_LEN).able_to_move()
+        )]
+    );
     // The first missing block is always within reach, and it all comes to an end.
     let config = Config {
         reach: 0,

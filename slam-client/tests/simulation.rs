@@ -226,6 +226,7 @@ impl Client {
                         self.buffer[offset as usize..][..block.len()].copy_from_slice(&block);
                     }
                 }
+                Output::Join(_) => unreachable!("no server here moves anybody"),
                 Output::Send(datagram) => {
                     self.said_goodbye = datagram == [0];
                     sent.push(datagram);

@@ -72,10 +72,10 @@ fn config() -> Config {
 }
 
 fn receive(uri: &SlamUri, options: &SocketOptions, config: Config, memory: &mut Memory) -> Ended {
-    let sockets = Sockets::open(uri, options).expect("sockets on loopback");
+    let mut sockets = Sockets::open(uri, options).expect("sockets on loopback");
     let clock = Clock::start();
     let mut receiver = Receiver::new(clock.now(), config, fastrand::u64(..));
-    drive(&sockets, clock, &mut receiver, memory).expect("no I/O error")
+    drive(&mut sockets, clock, &mut receiver, memory).expect("no I/O error")
 }
 
 fn uri(server: &TestServer) -> SlamUri {
@@ -140,7 +140,7 @@ fn strangers_are_not_listened_to() {
             any_source,
             ..SocketOptions::default()
         };
-        let sockets = Sockets::open(&uri(&server), &options).unwrap();
+        let mut sockets = Sockets::open(&uri(&server), &options).unwrap();
         stranger.send_to(&datagram, server.group).unwrap();
         let clock = Clock::start();
         let config = Config {
@@ -149,7 +149,7 @@ fn strangers_are_not_listened_to() {
         };
         let mut receiver = Receiver::new(clock.now(), config, 1);
         let mut memory = Memory::default();
-        let ended = drive(&sockets, clock, &mut receiver, &mut memory).unwrap();
+        let ended = drive(&mut sockets, clock, &mut receiver, &mut memory).unwrap();
         if any_source {
             assert_eq!(ended, Ended::Complete);
             assert_eq!(memory.bytes, [7; 1000]);
@@ -197,14 +197,14 @@ fn a_port_without_a_server_is_noticed() {
 #[test]
 fn a_sink_that_fails_ends_it() {
     let server = TestServer::start(content(1_000_000, 5), 5);
-    let sockets = Sockets::open(&uri(&server), &SocketOptions::default()).unwrap();
+    let mut sockets = Sockets::open(&uri(&server), &SocketOptions::default()).unwrap();
     let clock = Clock::start();
     let mut receiver = Receiver::new(clock.now(), config(), 1);
     let mut memory = Memory {
         limit: Some(500_000),
         ..Memory::default()
     };
-    let error = drive(&sockets, clock, &mut receiver, &mut memory).unwrap_err();
+    let error = drive(&mut sockets, clock, &mut receiver, &mut memory).unwrap_err();
     assert!(
         matches!(&error, DriveError::Sink(error) if error.kind() == io::ErrorKind::StorageFull),
         "{error}"

@@ -2,6 +2,7 @@
 //! The codec, by its properties: both directions are inverse, encodings are canonical, and no
 //! bytes at all make it panic.
 
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use proptest::prelude::*;
@@ -101,6 +102,28 @@ proptest! {
     }
 
     #[test]
+    fn a_move_survives(header in header(), v4 in any::<[u8; 4]>(), v6 in any::<[u8; 16]>(), port in any::<u16>()) {
+        for ip in [IpAddr::from(v4), IpAddr::from(v6)] {
+            let group = SocketAddr::new(ip, port);
+            let bytes = header.encode().move_to(group);
+            match ServerPacket::decode(&bytes) {
+                Ok(packet) => {
+                    prop_assert!(ip.is_multicast() && port > 0);
+                    prop_assert_eq!(packet, ServerPacket::Move { header, group });
+                    let mut again = Vec::new();
+                    packet.encode(&mut again);
+                    prop_assert_eq!(again, bytes);
+                }
+                Err(WireError::Group { found, .. }) => {
+                    prop_assert!(!ip.is_multicast() || port == 0);
+                    prop_assert_eq!(found, group);
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+    }
+
+    #[test]
     fn data_survives(header in header(), at in any::<prop::sample::Index>(), fill in any::<u8>()) {
         let block = BlockIndex(at.index(header.block_count() as usize) as u64);
         let payload = vec![fill; header.block_len(block)];
@@ -134,8 +157,15 @@ proptest! {
             prop_assert!(ClientPacket::decode(&bytes[..end]).is_err(), "cut at {}", end);
         }
         let mut long = bytes;
-        long.push(0x22);
+        long.push(0x40);
         prop_assert!(ClientPacket::decode(&long).is_err(), "a byte too many");
+        for (can, flags) in [(nack.clone().taking_parity(), 0x21), (nack.clone().able_to_move(), 0x22),
+            (nack.clone().able_to_move().taking_parity(), 0x23)] {
+            *long.last_mut().unwrap() = flags;
+            let packet = ClientPacket::Nack(can);
+            prop_assert_eq!(encoded(&packet), long.clone());
+            prop_assert_eq!(ClientPacket::decode(&long), Ok(packet));
+        }
     }
 
     #[test]

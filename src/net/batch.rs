@@ -3,6 +3,7 @@
 //! room for all sessions, since one sends at a time.
 
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ impl Batch {
     pub(super) fn send_run(
         &mut self,
         socket: &SessionSocket,
+        group: SocketAddr,
         run: &Range<u64>,
         header: TransferHeader,
         encoded: &EncodedHeader,
@@ -89,7 +91,7 @@ impl Batch {
             let full = at / segment >= socket.segments_per_send(segment);
             if full || len > segment || !at.is_multiple_of(segment) {
                 let batch = &self.datagrams[..at];
-                send_blocking(socket, || socket.send_group(batch, segment))?;
+                send_blocking(socket, || socket.send_group(group, batch, segment))?;
                 self.datagrams.copy_within(at.., 0);
                 self.datagrams.truncate(len);
                 segment = len;
@@ -98,7 +100,9 @@ impl Batch {
         if self.datagrams.is_empty() {
             return Ok(());
         }
-        send_blocking(socket, || socket.send_group(&self.datagrams, segment))
+        send_blocking(socket, || {
+            socket.send_group(group, &self.datagrams, segment)
+        })
     }
 }
 

@@ -22,7 +22,7 @@ use super::plan::{Plan, Planned};
 use super::shelf::Shelf;
 use super::socket::{ReceiveBuffers, SocketError};
 use crate::observe::{Event, EventKind};
-use crate::slam::{Guard, Output, Server, SessionId};
+use crate::slam::{Guard, Lane, Output, Server, SessionId};
 
 /// How often `stop` is looked at, and how often at least a silent driver wakes.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -168,7 +168,7 @@ impl Driver {
                     break Some(now);
                 }
                 match self.server.poll(now) {
-                    Ok((id, output)) => self.act(id, output, now, on_event),
+                    Ok((id, lane, output)) => self.act(id, lane, output, now, on_event),
                     Err(wake) => break wake,
                 }
             };
@@ -182,8 +182,8 @@ impl Driver {
         }
         let now = clock();
         self.server.stop(now);
-        while let Ok((id, output)) = self.server.poll(now) {
-            self.act(id, output, now, on_event);
+        while let Ok((id, lane, output)) = self.server.poll(now) {
+            self.act(id, lane, output, now, on_event);
         }
         for endpoint in self.endpoints.iter_mut().flatten() {
             endpoint.tell_held_back(now, on_event);
@@ -223,7 +223,14 @@ impl Driver {
         }
     }
 
-    fn act(&mut self, id: SessionId, output: Output, now: Timestamp, on_event: OnEvent<'_>) {
+    fn act(
+        &mut self,
+        id: SessionId,
+        lane: Lane,
+        output: Output,
+        now: Timestamp,
+        on_event: OnEvent<'_>,
+    ) {
         let Some(Some(endpoint)) = self.endpoints.get_mut(id.0) else {
             return;
         };
@@ -238,17 +245,21 @@ impl Driver {
                     return;
                 }
                 let encoded = session.encoded_header();
+                let group = endpoint.planned.group(lane);
                 let sent = self
                     .batch
-                    .send_run(&endpoint.socket, &run, *header, encoded);
+                    .send_run(&endpoint.socket, group, &run, *header, encoded);
                 if let Err(error) = sent {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
             Output::Solicit(client) => {
-                let header = session.encoded_header().as_bytes();
+                let header = session.encoded_header();
+                let moving =
+                    (lane != Lane::FIRST).then(|| header.move_to(endpoint.planned.group(lane)));
+                let question = moving.as_deref().unwrap_or(header.as_bytes());
                 let socket = &endpoint.socket;
-                if let Err(error) = send_blocking(socket, || socket.send_to(client, header)) {
+                if let Err(error) = send_blocking(socket, || socket.send_to(client, question)) {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
@@ -258,7 +269,7 @@ impl Driver {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
-            Output::Event(event) => endpoint.tell(event, now, on_event),
+            Output::Event(event) => endpoint.tell(lane, event, now, on_event),
             Output::Timeout(_) => {}
         }
     }

@@ -13,7 +13,7 @@ use super::content::Content;
 use super::plan::Planned;
 use super::socket::{SessionSocket, SocketError};
 use crate::observe::{Event, EventKind};
-use crate::slam::{Refusal, Rejection, SessionEvent};
+use crate::slam::{Lane, Refusal, Rejection, SessionEvent};
 
 /// How often events of one kind that anybody on the network can cause are told.
 const QUIET: Duration = Duration::from_secs(1);
@@ -27,6 +27,8 @@ pub(super) struct Endpoint {
     pub(super) socket: SessionSocket,
     /// `None`: no file yet, or none any more.
     pub(super) serving: Option<Serving>,
+    /// Since when something else waits for its session to end.
+    pub(super) waiting_since: Option<Timestamp>,
     /// What was found not to fit, and told.
     pub(super) refused_content: Option<Arc<Content>>,
     pub(super) refused: Refused,
@@ -92,10 +94,11 @@ impl Quiet {
 impl Endpoint {
     pub(super) fn open(planned: &Planned) -> Result<Endpoint, SocketError> {
         Ok(Endpoint {
-            socket: SessionSocket::open(planned.local, planned.group, planned.ttl)?,
+            socket: SessionSocket::open(planned.local, planned.ttl)?,
             planned: planned.clone(),
             next: Next::Stay,
             serving: None,
+            waiting_since: None,
             refused_content: None,
             refused: Refused::default(),
             send_failed: Quiet::default(),
@@ -104,6 +107,7 @@ impl Endpoint {
 
     pub(super) fn tell(
         &mut self,
+        lane: Lane,
         event: SessionEvent,
         now: Timestamp,
         on_event: &mut dyn FnMut(&Event),
@@ -146,6 +150,12 @@ impl Endpoint {
             } => EventKind::ClientDropped {
                 client,
                 took: after,
+                bits_per_second: goodput.map(site::BitRate::bits_per_second),
+            },
+            SessionEvent::ClientMoved { client, goodput } => EventKind::ClientMoved {
+                client,
+                group: self.planned.group(lane),
+                back: lane == Lane::FIRST,
                 bits_per_second: goodput.map(site::BitRate::bits_per_second),
             },
             SessionEvent::Idle(totals) => EventKind::SessionIdle {

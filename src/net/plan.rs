@@ -9,7 +9,7 @@ use site::{BitRate, IpNet, Site, Slam, SlowClients, Transfer};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
 
 use super::content::Content;
-use crate::slam::{RateLimits, SessionConfig, Start};
+use crate::slam::{Lane, RateLimits, SessionConfig, Start};
 
 /// How long a room is waited for where nothing else is said.
 const LONGEST_GATHERING: Duration = Duration::from_mins(1);
@@ -40,6 +40,8 @@ pub struct Planned {
     pub local: SocketAddr,
     /// Where data goes, scoped to the interface.
     pub group: SocketAddr,
+    /// Where data goes for slow clients that were moved, scoped likewise.
+    pub slow_groups: Vec<SocketAddr>,
     /// What events call it.
     pub label: String,
     /// Time to live, or hop limit.
@@ -91,17 +93,23 @@ impl Plan {
                     label.push_str(" on ");
                     label.push_str(&stand.interface);
                 }
-                let (mut local, mut group) = (SocketAddr::from((stand.host, 0)), transfer.group);
-                if let (SocketAddr::V6(group), Some(host6)) = (&mut group, stand.host6) {
+                let mut local = SocketAddr::from((stand.host, 0));
+                if let (SocketAddr::V6(_), Some(host6)) = (transfer.group, stand.host6) {
                     local = host6.into();
-                    group.set_scope_id(host6.scope_id());
                 }
                 local.set_port(transfer.port);
+                let scoped = |mut group: SocketAddr| {
+                    if let (SocketAddr::V6(group), Some(host6)) = (&mut group, stand.host6) {
+                        group.set_scope_id(host6.scope_id());
+                    }
+                    group
+                };
                 Planned {
                     transfer: transfer.clone(),
                     host: stand.host,
                     local,
-                    group,
+                    group: scoped(transfer.group),
+                    slow_groups: transfer.slow_groups.iter().copied().map(scoped).collect(),
                     label,
                     ttl: site.slam.ttl,
                     block_size: stand.block_size,
@@ -139,6 +147,14 @@ impl Planned {
         let transaction = TransactionId::from_digest(content.sha256());
         let size = BlockSize::new(u64::from(self.block_size))?;
         TransferHeader::new(transaction, content.bytes(), size)
+    }
+
+    /// Where data goes for those in one lane.
+    pub(super) fn group(&self, lane: Lane) -> SocketAddr {
+        match lane.0.checked_sub(1) {
+            Some(slow) => self.slow_groups.get(slow).copied().unwrap_or(self.group),
+            None => self.group,
+        }
     }
 
     /// The session that sends `header`.

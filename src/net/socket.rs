@@ -52,12 +52,11 @@ pub enum SocketError {
     },
 }
 
-/// A session's socket, and the group that it sends to.
+/// A session's socket.
 #[derive(Debug)]
 pub struct SessionSocket {
     socket: UdpSocket,
     state: UdpSocketState,
-    group: SocketAddr,
 }
 
 /// Where datagrams are received into: one for all sockets of a driver, which reads one at a time.
@@ -65,9 +64,9 @@ pub struct SessionSocket {
 pub struct ReceiveBuffers(Vec<u8>);
 
 impl SessionSocket {
-    /// Binds `local` and sends to `group` over the interface with that address; for IPv6, over the
+    /// Binds `local` and sends to groups over the interface with that address; for IPv6, over the
     /// one that the address's scope names.
-    pub fn open(local: SocketAddr, group: SocketAddr, ttl: u8) -> Result<Self, SocketError> {
+    pub fn open(local: SocketAddr, ttl: u8) -> Result<Self, SocketError> {
         let (address, port) = (local.ip(), local.port());
         let failed = |step| {
             move |source| SocketError::System {
@@ -106,11 +105,7 @@ impl SessionSocket {
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into()).map_err(failed("prepare it"))?;
-        Ok(SessionSocket {
-            socket,
-            state,
-            group,
-        })
+        Ok(SessionSocket { socket, state })
     }
 
     /// How many datagrams of `segment` bytes go out in one [`SessionSocket::send_group`].
@@ -118,9 +113,14 @@ impl SessionSocket {
         (MAX_SEND / segment.max(1)).clamp(1, self.state.max_gso_segments().max(1))
     }
 
-    /// Sends `datagrams`, each `segment` bytes long but for the last, to the group.
-    pub fn send_group(&self, datagrams: &[u8], segment: usize) -> io::Result<()> {
-        let sent = self.transmit(self.group, datagrams, Some(segment));
+    /// Sends `datagrams`, each `segment` bytes long but for the last, to a group.
+    pub fn send_group(
+        &self,
+        group: SocketAddr,
+        datagrams: &[u8],
+        segment: usize,
+    ) -> io::Result<()> {
+        let sent = self.transmit(group, datagrams, Some(segment));
         match sent {
             // Segmentation offload turned out not to work here: it is off from now on.
             Err(error) if self.state.max_gso_segments() == 1 && datagrams.len() > segment => {
@@ -129,7 +129,7 @@ impl SessionSocket {
                 }
                 datagrams
                     .chunks(segment)
-                    .try_for_each(|one| self.transmit(self.group, one, None))
+                    .try_for_each(|one| self.transmit(group, one, None))
             }
             sent => sent,
         }

@@ -98,6 +98,18 @@ pub enum EventKind {
         /// What it got lately.
         bits_per_second: Option<u64>,
     },
+    /// A client was moved to another group of its room: it got less than half of what another got,
+    /// or it heard nothing where it had been moved to.
+    ClientMoved {
+        /// Its address and port.
+        client: SocketAddr,
+        /// Where it listens from now on.
+        group: SocketAddr,
+        /// Whether that is where it began.
+        back: bool,
+        /// What it got lately.
+        bits_per_second: Option<u64>,
+    },
     /// Datagrams that were ignored: malformed, or asking for what is not there. Rate-limited:
     /// `count` of them since the last such event.
     Rejected {
@@ -273,6 +285,25 @@ impl fmt::Display for EventKind {
                 Seconds(*took),
                 bits_per_second.unwrap_or(0) as f64 / 1e6
             ),
+            EventKind::ClientMoved {
+                client,
+                group,
+                back: false,
+                bits_per_second,
+            } => write!(
+                f,
+                "client {client} moved to {group}: it got {:.1} Mbit/s, less than half of another",
+                bits_per_second.unwrap_or(0) as f64 / 1e6
+            ),
+            EventKind::ClientMoved {
+                client,
+                group,
+                back: true,
+                ..
+            } => write!(
+                f,
+                "client {client} moved back to {group}, where it stays: nothing reached it elsewhere"
+            ),
             EventKind::Rejected {
                 client,
                 reason,
@@ -446,6 +477,17 @@ mod tests {
                 },
                 "demo: client 10.0.0.7:1024 gave up after 14.00 s: block 7 never reached it",
                 r#""event":"client_gave_up","client":"10.0.0.7:1024","seconds":14.0,"missing":7"#,
+            ),
+            (
+                EventKind::ClientMoved {
+                    client: client(),
+                    group: "239.255.2.1:10000".parse().unwrap(),
+                    back: false,
+                    bits_per_second: Some(31_200_000),
+                },
+                "demo: client 10.0.0.7:1024 moved to 239.255.2.1:10000: it got 31.2 Mbit/s, less \
+                 than half of another",
+                r#""event":"client_moved","client":"10.0.0.7:1024","group":"239.255.2.1:10000","back":false,"bits_per_second":31200000"#,
             ),
             (
                 EventKind::SessionIdle {

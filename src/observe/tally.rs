@@ -22,6 +22,8 @@ pub struct Tally {
     pub silent: u64,
     /// Clients that were dropped as too slow.
     pub dropped: u64,
+    /// Moves of clients to another group of their room.
+    pub moved: u64,
     /// Datagrams that were ignored.
     pub rejected: u64,
     /// Files that changed or vanished.
@@ -45,6 +47,7 @@ impl Tally {
             EventKind::ClientGaveUp { .. } => self.gave_up += 1,
             EventKind::ClientSilent { .. } => self.silent += 1,
             EventKind::ClientDropped { .. } => self.dropped += 1,
+            EventKind::ClientMoved { .. } => self.moved += 1,
             EventKind::Rejected { count, .. } => self.rejected += count,
             EventKind::ImageChanged { .. } | EventKind::ImageUnreadable { .. } => {
                 self.lost_images += 1;
@@ -85,7 +88,13 @@ impl fmt::Display for Tally {
         if self.gave_up > 0 {
             write!(f, ", {} gave up", self.gave_up)?;
         }
-        let gone = self.finished + self.gave_up + self.silent;
+        if self.dropped > 0 {
+            write!(f, ", {} dropped as too slow", self.dropped)?;
+        }
+        if self.moved > 0 {
+            write!(f, ", {} moved to another group", self.moved)?;
+        }
+        let gone = self.finished + self.gave_up + self.silent + self.dropped;
         let left = self.joined.saturating_sub(gone);
         if left > 0 {
             write!(f, ", {left} still receiving")?;
@@ -130,6 +139,18 @@ mod tests {
                 file_bytes: 1,
                 took: Duration::ZERO,
             },
+            EventKind::ClientJoined { client },
+            EventKind::ClientMoved {
+                client,
+                group: client,
+                back: false,
+                bits_per_second: None,
+            },
+            EventKind::ClientDropped {
+                client,
+                took: Duration::ZERO,
+                bits_per_second: None,
+            },
             EventKind::Rejected {
                 client,
                 reason: String::new(),
@@ -151,12 +172,12 @@ mod tests {
         tally.ends_after(Duration::from_millis(1500));
         assert_eq!(
             tally.to_string(),
-            "stopped after 1.5 s: 2 clients in 1 session, 1 finished, 0 fell silent, 1 still \
-             receiving; sent 2.0 KiB; ignored 3 datagrams"
+            "stopped after 1.5 s: 3 clients in 1 session, 1 finished, 0 fell silent, 1 dropped as \
+             too slow, 1 moved to another group, 1 still receiving; sent 2.0 KiB; ignored 3 datagrams"
         );
         assert_eq!(
             serde_json::to_string(&tally).unwrap(),
-            r#"{"event":"stopped","joined":2,"finished":1,"gave_up":0,"silent":0,"dropped":0,"rejected":3,"lost_images":0,"sessions":1,"sent_bytes":2048,"seconds":1.5}"#
+            r#"{"event":"stopped","joined":3,"finished":1,"gave_up":0,"silent":0,"dropped":1,"moved":1,"rejected":3,"lost_images":0,"sessions":1,"sent_bytes":2048,"seconds":1.5}"#
         );
     }
 }

@@ -2,7 +2,7 @@
 //! Who takes part in a session, and whose turn it is to be asked.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use site::BitRate;
@@ -10,7 +10,7 @@ use slam_client::Timestamp;
 use slam_client::wire::Nack;
 
 use super::ahead::Ahead;
-use super::policy::Progress;
+use super::policy::{Arrivals, Progress};
 use super::rate::Evidence;
 use super::sent::{Sent, Serial};
 
@@ -55,6 +55,11 @@ pub(crate) struct Client {
     pub(crate) evidence: Evidence,
     /// What it has got lately.
     pub(crate) progress: Progress,
+    pub(crate) arrivals: Arrivals,
+    /// The share of what was sent that reached it at its last verdict on the rate.
+    pub(crate) arrives: Option<f64>,
+    /// It will be moved, as it seems.
+    pub(crate) leaves: bool,
     /// It hears what was sent from this batch on.
     pub(crate) since: Serial,
     /// How many blocks the session had sent before it can have heard one, where that is known.
@@ -74,6 +79,21 @@ pub(crate) struct Client {
     questions: VecDeque<Question>,
     turn: Turn,
     takes_parity: bool,
+    pub(crate) mobility: Mobility,
+    /// When it was moved to this lane.
+    pub(crate) moved: Option<Timestamp>,
+}
+
+/// Whether a client can be moved to another lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mobility {
+    /// It has not said that it can.
+    #[default]
+    Unknown,
+    /// It can.
+    Able,
+    /// It can, and was moved to where it heard nothing.
+    Stays,
 }
 
 /// What a NACK speaks of: the batches that left before this.
@@ -118,6 +138,8 @@ enum Turn {
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     by_address: BTreeMap<SocketAddr, Client>,
+    /// How many there are at each host.
+    hosts: BTreeMap<IpAddr, usize>,
     /// How many of them did not say that they take parity.
     without_parity: usize,
     /// Served clients by the moment before which they are not asked.
@@ -133,10 +155,16 @@ impl Clients {
         self.by_address.len()
     }
 
+    /// Hosts that they are at.
+    pub(crate) fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
     /// Bytes taken, roughly.
     pub(crate) fn memory(&self) -> usize {
         // In the map, and in two of the sets at most, each with a node's slack.
         let places = size_of::<Client>()
+            + size_of::<(IpAddr, usize)>()
             + 3 * size_of::<(Timestamp, SocketAddr)>()
             + MAX_QUESTIONS * size_of::<Question>();
         self.len() * places * 3 / 2
@@ -186,6 +214,9 @@ impl Clients {
             ahead: Ahead::default(),
             evidence: Evidence::default(),
             progress: Progress::default(),
+            arrivals: Arrivals::default(),
+            arrives: None,
+            leaves: false,
             since,
             deaf_to: None,
             first_missing: None,
@@ -199,17 +230,74 @@ impl Clients {
             questions: VecDeque::new(),
             turn,
             takes_parity: false,
+            mobility: Mobility::default(),
+            moved: None,
         };
         self.without_parity += 1;
+        *self.hosts.entry(address.ip()).or_default() += 1;
         self.by_address.insert(address, client);
         self.enter(address, turn);
     }
 
+    /// Adds a client of another lane. What it knew of what was sent there does not count here.
+    pub(crate) fn take_over(
+        &mut self,
+        address: SocketAddr,
+        from: &Client,
+        since: Serial,
+        now: Timestamp,
+    ) {
+        self.add(address, since, now);
+        self.note_parity(address, from.takes_parity);
+        if let Some(client) = self.by_address.get_mut(&address) {
+            client.joined = from.joined;
+            client.round_trip = from.round_trip;
+            client.heard_at = from.heard_at;
+            client.lists = from.lists;
+            client.mobility = from.mobility;
+            client.moved = Some(now);
+        }
+    }
+
     pub(crate) fn remove(&mut self, address: SocketAddr) -> Option<Client> {
         let client = self.by_address.remove(&address)?;
+        if let Some(count) = self.hosts.get_mut(&address.ip()) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&address.ip());
+            }
+        }
         self.without_parity -= usize::from(!client.takes_parity);
         self.leave(address, client.turn);
         Some(client)
+    }
+
+    /// The largest share of what was sent that has reached a client other than `address` lately.
+    pub(crate) fn best_share(&self, address: SocketAddr) -> Option<f64> {
+        let share = |client: &Client| client.arrivals.last().map(|arrived| arrived.share);
+        self.best_of(address, share)
+    }
+
+    /// The same at the last verdict of each.
+    pub(crate) fn best_arrives(&self, address: SocketAddr) -> Option<f64> {
+        self.best_of(address, |client| client.arrives)
+    }
+
+    fn best_of(&self, besides: SocketAddr, what: impl Fn(&Client) -> Option<f64>) -> Option<f64> {
+        let others = self
+            .by_address
+            .iter()
+            .filter(|(other, _)| **other != besides);
+        others
+            .filter_map(|(_, client)| what(client))
+            .reduce(f64::max)
+    }
+
+    /// The most that has reached a client lately.
+    pub(crate) fn best_arrived(&self) -> Option<BitRate> {
+        let all = self.by_address.values();
+        all.filter_map(|client| client.arrivals.last()?.goodput)
+            .max()
     }
 
     /// The best that a client other than `address` has got lately.

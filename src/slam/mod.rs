@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! datagram ─→ Guard    who is heard
-//!               └─→ Server ─→ Share   which session's turn it is, where they share one rate
+//!               └─→ Server ─→ Share   which transfer's turn it is, where they share one rate
+//!                     └─→ Lanes       who is moved to a group of slower clients
 //!                     └─→ Session ─→ Room      whether sending has begun
 //!                            ├──────→ Clients   who is there, who was asked what and when
 //!                            │   └──→ Ahead     how far beyond a client's first gap to send
@@ -19,6 +20,7 @@ mod clients;
 mod demand;
 mod guard;
 mod hush;
+mod lanes;
 mod pacer;
 mod policy;
 mod rate;
@@ -31,7 +33,8 @@ mod share;
 mod window;
 
 pub use guard::{Guard, Refusal};
+pub use lanes::{Lane, Lanes};
 pub use rate::RateLimits;
 pub use room::Start;
 pub use server::{Server, SessionId};
-pub use session::{Output, Rejection, Session, SessionConfig, SessionEvent, SessionTotals};
+pub use session::{Output, Rejection, SessionConfig, SessionEvent, SessionTotals};

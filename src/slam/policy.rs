@@ -9,8 +9,96 @@ use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
 use slam_client::wire::Nack;
 
-/// How long a client is watched before it is judged.
+use super::rate::Sample;
+use super::sent::Serial;
+
+/// How long a client is watched before it is dropped.
 const WATCHED: Duration = Duration::from_secs(5);
+/// And before it is moved, which costs it nothing; with so many blocks sent at least.
+const WATCHED_TO_MOVE: Duration = Duration::from_secs(1);
+const FEWEST_BLOCKS: u64 = 400;
+/// A client that was moved is given so much time to hear something: a switch may be slow to learn.
+pub(crate) const WATCHED_WHERE_MOVED: Duration = Duration::from_millis(1500);
+/// Whoever gets less than this part of what another gets is too slow for its lane.
+const OUT_OF_PACE: f64 = 0.5;
+
+/// How much of what is sent reaches a client.
+///
+/// Not what it holds: the list of one that misses thousands of blocks does not fit a datagram, and
+/// says nothing of what lies beyond.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Arrivals {
+    /// Batches before this one are counted, at whatever rate they were sent.
+    pub(crate) until: Serial,
+    /// Since when, and how many bytes had been sent to the group.
+    since: Option<(Timestamp, u64)>,
+    sum: Sample,
+    last: Option<Arrived>,
+}
+
+/// What reached a client in a stretch of time that is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Arrived {
+    /// Of what was sent.
+    pub(crate) share: f64,
+    /// In a second, if anything.
+    pub(crate) goodput: Option<BitRate>,
+}
+
+/// Why a client does not fit its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// It gets much less than others: this, if anything.
+    Slow(Option<BitRate>),
+    /// It was moved, and nothing that is sent there has reached it.
+    Deaf,
+}
+
+impl Arrivals {
+    /// Notes what an answer shows, `sent` bytes having been sent to the group since the session
+    /// began.
+    pub(crate) fn note(&mut self, sample: Sample, sent: u64, now: Timestamp) {
+        let (since, sent_then) = *self.since.get_or_insert((now, sent));
+        self.sum.blocks += sample.blocks;
+        self.sum.lost += sample.lost;
+        let time = now.since(since);
+        if time < WATCHED_TO_MOVE || self.sum.blocks < FEWEST_BLOCKS {
+            return;
+        }
+        let Sample { blocks, lost } = std::mem::take(&mut self.sum);
+        let share = blocks.saturating_sub(lost) as f64 / blocks as f64;
+        let arrived = sent.saturating_sub(sent_then) as f64 * share;
+        self.last = Some(Arrived {
+            share,
+            goodput: rate(arrived as u64, time),
+        });
+        self.since = Some((now, sent));
+    }
+
+    /// What reached it in the last stretch that is over.
+    pub(crate) fn last(&self) -> Option<Arrived> {
+        self.last
+    }
+}
+
+/// Whether a client belongs elsewhere for what has reached it; `best` asks what share reaches the
+/// best of the others.
+pub(crate) fn moves(arrived: Arrived, best: impl FnOnce() -> Option<f64>) -> Option<Pace> {
+    // Nobody has more than all.
+    let slow = |best| is_share_out_of_pace(arrived.share, best);
+    (slow(1.0) && slow(best()?)).then_some(Pace::Slow(arrived.goodput))
+}
+
+/// Whether the share of what is sent that reaches one is too little beside that of the best.
+pub(crate) fn is_share_out_of_pace(share: f64, best: f64) -> bool {
+    share < OUT_OF_PACE * best
+}
+
+/// Whether `goodput` is too little beside what the best gets.
+pub(crate) fn is_out_of_pace(goodput: Option<BitRate>, best: Option<BitRate>) -> bool {
+    let bits = |rate: Option<BitRate>| rate.map_or(0, BitRate::bits_per_second) as f64;
+    bits(goodput) < OUT_OF_PACE * bits(best)
+}
 
 /// What a client has got lately.
 #[derive(Clone, Copy, Debug, Default)]
@@ -134,6 +222,33 @@ mod tests {
         // Nobody else does better, or nobody else is there.
         assert!(!drops(policy, stretch(20, 400), Some(megabits(30))));
         assert!(!drops(policy, stretch(20, 400), None));
+    }
+
+    /// Two seconds of 100 Mbit/s.
+    fn arrived(lost: u64) -> Arrived {
+        let mut arrivals = Arrivals::default();
+        let sample = |blocks, lost| Sample { blocks, lost };
+        arrivals.note(sample(10, 0), 5, at(1));
+        assert_eq!(arrivals.last(), None);
+        arrivals.note(sample(9_990, lost), 5 + 25_000_000, at(3));
+        arrivals.last().expect("time has passed")
+    }
+
+    #[test]
+    fn who_gets_less_than_half_of_another_is_moved() {
+        let best = |share| move || Some(share);
+        let nothing = Some(Pace::Slow(None));
+        assert_eq!(moves(arrived(10_000), best(0.9)), nothing);
+        assert_eq!(arrived(7_000).goodput, Some(megabits(30)));
+        let slow = Some(Pace::Slow(Some(megabits(30))));
+        assert_eq!(moves(arrived(7_000), best(1.0)), slow);
+        assert_eq!(moves(arrived(7_000), best(0.7)), slow);
+        assert_eq!(moves(arrived(4_000), best(1.0)), None);
+        // Nobody else gets more, or is there.
+        assert_eq!(moves(arrived(7_000), best(0.5)), None);
+        assert_eq!(moves(arrived(7_000), || None), None);
+        assert!(is_out_of_pace(None, Some(megabits(1))));
+        assert!(!is_out_of_pace(Some(megabits(30)), Some(megabits(50))));
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! Where there is enough of it, the client has a verdict; when enough clients have, they vote.
 //! Loss that a lower rate does not lower has another cause than the rate, and is put up with.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use site::BitRate;
 
 use super::pacer::Ease;
@@ -32,8 +35,10 @@ const FEWEST_BLOCKS: u64 = 24;
 const FEWEST_LOSSES: u64 = 4;
 /// How much of what is known of loss at any rate a verdict of less changes.
 const FORGET: f64 = 0.1;
-/// So many verdicts make a vote, or those of all clients if they are fewer.
-const QUORUM: usize = 8;
+/// So many verdicts make a vote, or as many as there are hosts if they are fewer.
+const QUORUM: f64 = 8.0;
+/// Of which each host has so many: nobody waits for a dead one, nor hears one alone.
+const MOST_OF_ONE: f64 = 2.0;
 /// A rate that lost goodput by falling as much as this was not the cause of the loss.
 const IN_VAIN: f64 = 0.9;
 /// How far the rate must have fallen to tell.
@@ -132,13 +137,65 @@ pub(crate) struct RateControl {
     fell_from: Option<(f64, f64)>,
 }
 
+/// One voice for each host, however many ports it speaks from.
 #[derive(Debug, Default)]
 struct Votes {
-    higher: usize,
-    lower: usize,
-    neither: usize,
+    by_host: BTreeMap<IpAddr, Voice>,
+}
+
+/// What one host has said, on average.
+#[derive(Clone, Copy, Debug, Default)]
+struct Voice {
+    higher: f64,
+    lower: f64,
+    neither: f64,
     /// Sum of the shares lost by those who vote for lower.
     lost: f64,
+}
+
+impl Voice {
+    fn count(&self) -> f64 {
+        self.higher + self.lower + self.neither
+    }
+}
+
+impl Votes {
+    /// Verdicts that count towards a vote, those of who abstains among them.
+    fn verdicts(&self) -> f64 {
+        let voices = self.by_host.values();
+        voices
+            .map(|voice| voice.count().clamp(1.0, MOST_OF_ONE))
+            .sum()
+    }
+
+    /// All hosts together, each with the weight of one.
+    fn sum(&self) -> Voice {
+        let mut sum = Voice::default();
+        for voice in self.by_host.values() {
+            let weight = voice.count().max(1.0);
+            sum.higher += voice.higher / weight;
+            sum.lower += voice.lower / weight;
+            sum.neither += voice.neither / weight;
+            sum.lost += voice.lost / weight;
+        }
+        sum
+    }
+}
+
+/// A verdict, and who is there to vote.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ballot {
+    /// Share of blocks lost that were sent at the present rate; `None`: it abstains.
+    pub(crate) lost: Option<f64>,
+    /// Who lost them.
+    pub(crate) host: IpAddr,
+    /// Hosts that take part.
+    pub(crate) hosts: usize,
+    /// The batch that is sent next.
+    pub(crate) next: Serial,
+    /// There is a verdict of everybody's at this rate, without which it does not rise where the
+    /// slowest decides.
+    pub(crate) all_judged: bool,
 }
 
 impl RateControl {
@@ -188,51 +245,52 @@ impl RateControl {
         self.epoch = Serial::NEVER;
     }
 
-    /// One of `clients` clients has lost this share of what was sent at the present rate. The next
-    /// batch is `next`. `all_judged`: there is a verdict of everybody's at this rate, without which
-    /// it does not rise where the slowest decides.
-    pub(crate) fn vote(&mut self, lost: f64, clients: usize, next: Serial, all_judged: bool) {
-        self.background -= (self.background - lost).max(0.0) * FORGET;
+    /// A client has lost some share of what was sent at the present rate.
+    pub(crate) fn vote(&mut self, ballot: Ballot) {
         let votes = &mut self.votes;
-        match lost - self.background {
-            excess if excess > HIGH_LOSS => {
-                votes.lower += 1;
-                votes.lost += lost;
+        let voice = votes.by_host.entry(ballot.host).or_default();
+        let mut against = false;
+        if let Some(lost) = ballot.lost {
+            self.background -= (self.background - lost).max(0.0) * FORGET;
+            match lost - self.background {
+                excess if excess > HIGH_LOSS => {
+                    voice.lower += 1.0;
+                    voice.lost += lost;
+                    against = true;
+                }
+                excess if excess < LOW_LOSS => voice.higher += 1.0,
+                _ => voice.neither += 1.0,
             }
-            excess if excess < LOW_LOSS => votes.higher += 1,
-            _ => votes.neither += 1,
         }
-        let count = votes.higher + votes.lower + votes.neither;
         let quorum = if self.slowest_decides {
-            votes.lower > 0 || all_judged
+            against || ballot.all_judged
         } else {
-            count >= clients.clamp(1, QUORUM)
+            votes.verdicts() >= (ballot.hosts as f64).clamp(1.0, QUORUM)
         };
         if quorum {
             let before = self.rate;
-            self.decide(count as f64);
+            self.decide();
             if self.rate != before {
-                self.epoch = next;
+                self.epoch = ballot.next;
             }
         }
     }
 
-    fn decide(&mut self, count: f64) {
-        let mut votes = std::mem::take(&mut self.votes);
-        let mut count = count;
-        if self.slowest_decides && votes.lower > 0 {
-            votes.higher = 0;
-            count = votes.lower as f64;
+    fn decide(&mut self) {
+        let mut votes = std::mem::take(&mut self.votes).sum();
+        let mut count = votes.count();
+        if self.slowest_decides && votes.lower > 0.0 {
+            votes.higher = 0.0;
+            count = votes.lower;
         }
-        let rise = RISE * votes.higher as f64 / count;
-        let fall = FALL * votes.lower as f64 / count;
+        if count == 0.0 {
+            return;
+        }
+        let rise = RISE * votes.higher / count;
+        let fall = FALL * votes.lower / count;
         let rate = self.rate.bits_per_second() as f64;
         let next = if fall > rise {
-            self.fall(
-                rate,
-                votes.lost / votes.lower as f64,
-                votes.lower as f64 / count,
-            )
+            self.fall(rate, votes.lost / votes.lower, votes.lower / count)
         } else if rise > fall {
             self.fell_from = None;
             self.rise(rate, rise - fall)
@@ -287,15 +345,30 @@ mod tests {
         control.rate().bits_per_second()
     }
 
-    fn vote(control: &mut RateControl, lost: f64, clients: usize) {
-        control.vote(lost, clients, Serial::NEVER, true);
+    fn host(number: u8) -> IpAddr {
+        [10, 0, 0, number].into()
+    }
+
+    fn ballot(lost: f64, number: u8, hosts: usize) -> Ballot {
+        Ballot {
+            lost: Some(lost),
+            host: host(number),
+            hosts,
+            next: Serial::NEVER,
+            all_judged: true,
+        }
+    }
+
+    /// By the only host there is.
+    fn vote(control: &mut RateControl, lost: f64) {
+        control.vote(ballot(lost, 1, 1));
     }
 
     #[test]
     fn rises_to_the_ceiling() {
         let mut control = control();
         for _ in 0..4 {
-            vote(&mut control, 0.0, 1);
+            vote(&mut control, 0.0);
         }
         assert_eq!(bits(&control), 900_000_000);
     }
@@ -312,7 +385,7 @@ mod tests {
                 lost_bits += lost * rate;
                 all += rate;
             }
-            vote(&mut control, lost, 1);
+            vote(&mut control, lost);
         }
         assert!(lost_bits < 0.04 * all, "{lost_bits} of {all}");
         assert!(all / 194.0 > 0.9 * capacity, "{all}");
@@ -323,14 +396,14 @@ mod tests {
         for lost in [0.05, 0.4] {
             let mut control = control();
             for _ in 0..40 {
-                vote(&mut control, lost, 1);
+                vote(&mut control, lost);
             }
             assert_eq!(bits(&control), 900_000_000);
             // Until it ends.
             for _ in 0..40 {
-                vote(&mut control, 0.0, 1);
+                vote(&mut control, 0.0);
             }
-            vote(&mut control, lost, 1);
+            vote(&mut control, lost);
             assert!(bits(&control) < 900_000_000);
         }
     }
@@ -341,7 +414,7 @@ mod tests {
         let capacity = 30_000_000.0;
         for _ in 0..40 {
             let lost = 1.0 - capacity / bits(&control) as f64;
-            vote(&mut control, lost.max(0.0), 1);
+            vote(&mut control, lost.max(0.0));
         }
         assert!(bits(&control) < 36_000_000, "{}", bits(&control));
     }
@@ -349,7 +422,7 @@ mod tests {
     #[test]
     fn some_loss_holds_the_rate() {
         let mut control = control();
-        vote(&mut control, 0.02, 1);
+        vote(&mut control, 0.02);
         assert_eq!(bits(&control), 200_000_000);
     }
 
@@ -370,12 +443,52 @@ mod tests {
     fn one_bad_client_of_thirty_is_outvoted() {
         let mut control = control();
         for _ in 0..10 {
-            vote(&mut control, 0.1, 30);
-            for _ in 0..29 {
-                vote(&mut control, 0.0, 30);
+            control.vote(ballot(0.1, 1, 30));
+            for number in 2..=30 {
+                control.vote(ballot(0.0, number, 30));
             }
         }
         assert_eq!(bits(&control), 900_000_000);
+    }
+
+    #[test]
+    fn a_host_with_many_ports_has_one_voice() {
+        let mut control = control();
+        for _ in 0..10 {
+            for _ in 0..64 {
+                control.vote(ballot(0.5, 1, 5));
+            }
+            for number in 2..=5 {
+                control.vote(ballot(0.0, number, 5));
+            }
+        }
+        assert_eq!(bits(&control), 900_000_000);
+    }
+
+    #[test]
+    fn who_abstains_is_counted_and_changes_nothing() {
+        let mut control = control();
+        let abstains = Ballot {
+            lost: None,
+            ..ballot(0.0, 1, 2)
+        };
+        control.vote(ballot(0.0, 2, 2));
+        control.vote(abstains);
+        assert_eq!(bits(&control), 300_000_000);
+        control.vote(Ballot {
+            hosts: 1,
+            ..abstains
+        });
+        assert_eq!(bits(&control), 300_000_000);
+    }
+
+    #[test]
+    fn a_dead_host_is_not_waited_for() {
+        let mut control = control();
+        control.vote(ballot(0.0, 1, 2));
+        assert_eq!(bits(&control), 200_000_000);
+        control.vote(ballot(0.0, 1, 2));
+        assert_eq!(bits(&control), 300_000_000);
     }
 
     #[test]
@@ -385,12 +498,16 @@ mod tests {
         let capacity = 100_000_000.0;
         for _ in 0..60 {
             let lost = (1.0 - capacity / bits(&control) as f64).max(0.0);
-            control.vote(lost, 30, Serial::NEVER, false);
-            for _ in 0..28 {
-                control.vote(0.0, 30, Serial::NEVER, false);
+            let said = |lost, number, all_judged| Ballot {
+                all_judged,
+                ..ballot(lost, number, 30)
+            };
+            control.vote(said(lost, 1, false));
+            for number in 2..30 {
+                control.vote(said(0.0, number, false));
             }
             // Of the new rate there is no verdict yet, if the first one has just lowered it.
-            control.vote(0.0, 30, Serial::NEVER, lost < LOW_LOSS);
+            control.vote(said(0.0, 30, lost < LOW_LOSS));
         }
         let rate = bits(&control) as f64;
         assert!(rate < capacity * 1.15 && rate > capacity * 0.6, "{rate}");

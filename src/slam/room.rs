@@ -79,6 +79,11 @@ impl Room {
         false
     }
 
+    /// Somebody comes who has waited elsewhere.
+    pub(crate) fn skip(&mut self) {
+        self.state = State::Open;
+    }
+
     /// Whether clients are there that wait for others.
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.state, State::Waiting { .. })

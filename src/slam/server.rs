@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! All sessions of a server: one for each file, port and group.
+//! All transfers of a server: one for each file, port and group.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use site::{BitRate, Priority};
 use slam_client::Timestamp;
 
-use super::session::{Output, Session, SessionConfig};
+use super::lanes::{Lane, Lanes};
+use super::session::{Output, SessionConfig};
 use super::share::Share;
 
 /// Which session: its place in the order of the configuration.
@@ -30,7 +31,7 @@ pub struct Server {
 
 #[derive(Debug)]
 struct Place {
-    session: Session,
+    lanes: Lanes,
     priority: Priority,
 }
 
@@ -59,15 +60,22 @@ impl Server {
             self.sessions.resize_with(id.0 + 1, || None);
         }
         self.sessions[id.0] = Some(Place {
-            session: Session::new(config),
+            lanes: Lanes::new(config),
             priority,
         });
         self.awake.insert(id.0);
     }
 
     /// One of the sessions; `None` if it was closed.
-    pub fn session(&self, id: SessionId) -> Option<&Session> {
-        Some(&self.sessions.get(id.0)?.as_ref()?.session)
+    pub fn session(&self, id: SessionId) -> Option<&Lanes> {
+        Some(&self.sessions.get(id.0)?.as_ref()?.lanes)
+    }
+
+    /// Lets nobody else into a session ([`Lanes::call_last`]).
+    pub fn call_last(&mut self, id: SessionId) {
+        if let Some(Some(place)) = self.sessions.get_mut(id.0) {
+            place.lanes.call_last();
+        }
     }
 
     /// Ends a session whose content is gone: nothing more is sent, nobody is heard.
@@ -81,7 +89,7 @@ impl Server {
     pub fn stop(&mut self, now: Timestamp) {
         for (id, place) in self.sessions.iter_mut().enumerate() {
             if let Some(place) = place {
-                place.session.stop(now);
+                place.lanes.stop(now);
                 self.awake.insert(id);
             }
         }
@@ -90,18 +98,18 @@ impl Server {
     /// Takes a datagram that arrived on the port of session `id`.
     pub fn handle(&mut self, id: SessionId, from: SocketAddr, datagram: &[u8], now: Timestamp) {
         if let Some(Some(place)) = self.sessions.get_mut(id.0) {
-            place.session.handle(from, datagram, now);
+            place.lanes.handle(from, datagram, now);
             self.awake.insert(id.0);
         }
     }
 
-    /// The next thing to do, and for which session; `None` with the moment to come back at when
+    /// The next thing to do, for which session and in which lane of it; `None` with the moment to come back at when
     /// no session has anything to do.
-    pub fn poll(&mut self, now: Timestamp) -> Result<(SessionId, Output), Option<Timestamp>> {
+    pub fn poll(&mut self, now: Timestamp) -> Result<(SessionId, Lane, Output), Option<Timestamp>> {
         let turn = self.share.as_ref().map(|share| {
             let ready = self.awake.iter().filter(|&&id| {
                 let place = self.sessions[id].as_ref();
-                place.is_some_and(|place| place.session.is_ready(now))
+                place.is_some_and(|place| place.lanes.is_ready(now))
             });
             let open = share.next_batch() <= now;
             (open.then(|| share.choose(ready.copied())).flatten(), open)
@@ -117,9 +125,9 @@ impl Server {
                 continue;
             };
             let may_send = turn.is_none_or(|(turn, _)| turn == Some(at));
-            match place.session.poll_in_turn(now, may_send) {
-                Output::Timeout(None) => asleep.push(at),
-                Output::Timeout(Some(mut next)) => {
+            match place.lanes.poll_in_turn(now, may_send) {
+                (_, Output::Timeout(None)) => asleep.push(at),
+                (_, Output::Timeout(Some(mut next))) => {
                     // What waits for its turn alone comes back when the next batch may leave.
                     if let (Some(share), false) = (&self.share, may_send)
                         && next <= now
@@ -128,8 +136,8 @@ impl Server {
                     }
                     earliest = Some(earliest.map_or(next, |earliest| earliest.min(next)));
                 }
-                output => {
-                    found = Some((at, output));
+                (lane, output) => {
+                    found = Some((at, lane, output));
                     break;
                 }
             }
@@ -137,17 +145,17 @@ impl Server {
         for at in asleep {
             self.awake.remove(&at);
         }
-        let Some((at, output)) = found else {
+        let Some((at, lane, output)) = found else {
             return Err(earliest);
         };
         self.next = at + 1;
         if let (Output::Send(run), Some(share), Some(place)) =
             (&output, &mut self.share, &self.sessions[at])
         {
-            let bytes = place.session.bytes_on_wire(run.end - run.start);
+            let bytes = place.lanes.bytes_on_wire(run.end - run.start);
             share.sent(at, place.priority, bytes, now);
         }
-        Ok((SessionId(at), output))
+        Ok((SessionId(at), lane, output))
     }
 }
 
@@ -196,7 +204,7 @@ mod tests {
         let (mut now, mut order) = (now, Vec::new());
         while order.len() < 4 {
             match server.poll(now) {
-                Ok((id, Output::Send(_))) => order.push(id.0),
+                Ok((id, _, Output::Send(_))) => order.push(id.0),
                 Ok(_) => {}
                 Err(next) => now = next.unwrap(),
             }
@@ -205,7 +213,7 @@ mod tests {
         server.close(SessionId(0));
         assert!(server.session(SessionId(0)).is_none());
         server.handle(SessionId(0), client, &[0], now);
-        while let Ok((id, _)) = server.poll(now) {
+        while let Ok((id, ..)) = server.poll(now) {
             assert_eq!(id, SessionId(1));
         }
     }
@@ -242,11 +250,11 @@ mod tests {
             }
             let wake = loop {
                 match server.poll(now) {
-                    Ok((id, Output::Send(run))) => {
+                    Ok((id, _, Output::Send(run))) => {
                         blocks[id.0] += run.end - run.start;
                         held[id.0].insert_run(run);
                     }
-                    Ok((id, Output::Solicit(client))) => asked.push((id, client)),
+                    Ok((id, _, Output::Solicit(client))) => asked.push((id, client)),
                     Ok(_) => {}
                     Err(wake) => break wake,
                 }

@@ -9,14 +9,15 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use site::SlowClients;
+use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
 use slam_client::wire::{ClientPacket, EncodedHeader, MAX_INT_LEN, TransferHeader};
 
-use super::clients::{Clients, SILENCE};
+use super::clients::{Client, Clients, SILENCE};
 use super::demand::Demand;
 use super::hush::Hush;
 use super::pacer::Pacer;
+use super::policy::{self, Pace};
 use super::rate::{RateControl, RateLimits};
 use super::repair::Repair;
 use super::room::{Room, Start};
@@ -40,7 +41,7 @@ pub struct SessionConfig {
     pub slow_clients: SlowClients,
 }
 
-/// The server side of one transfer.
+/// The server side of one transfer, or of one of its [`Lanes`](super::Lanes).
 #[derive(Debug)]
 pub struct Session {
     header: TransferHeader,
@@ -58,6 +59,13 @@ pub struct Session {
     slow_clients: SlowClients,
     /// Dropped clients, and whether each is still to be told.
     dropped: BTreeMap<SocketAddr, bool>,
+    /// Clients that belong in another lane.
+    out_of_pace: VecDeque<(SocketAddr, Pace)>,
+    /// Whether newcomers are to wait for what comes after this.
+    last_call: bool,
+    /// Whether there is no slower lane.
+    is_last: bool,
+    limits: RateLimits,
     /// Since when somebody has been there.
     active_since: Option<Timestamp>,
     totals: SessionTotals,
@@ -84,6 +92,10 @@ impl Session {
             room: Room::new(config.start),
             slow_clients: config.slow_clients,
             dropped: BTreeMap::new(),
+            out_of_pace: VecDeque::new(),
+            last_call: false,
+            is_last: !matches!(config.slow_clients, SlowClients::Split(_)),
+            limits: config.rate,
             active_since: None,
             totals: SessionTotals::default(),
             events: VecDeque::new(),
@@ -113,6 +125,72 @@ impl Session {
     /// Whether a client is there.
     pub fn is_active(&self) -> bool {
         !self.clients.is_empty()
+    }
+
+    /// There is no slower lane than this: its rate is that of the slowest, too.
+    pub(crate) fn be_last(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Lets nobody else in: another content waits for this one to end.
+    pub(crate) fn call_last(&mut self) {
+        self.last_call = true;
+    }
+
+    /// Whether nobody is there, and all was told.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.is_active() && self.events.is_empty()
+    }
+
+    /// Whether a client is here.
+    pub(crate) fn has(&self, client: SocketAddr) -> bool {
+        self.clients.contains(client)
+    }
+
+    /// Whether a client that gets `goodput` would be too slow for those who are here.
+    pub(crate) fn is_out_of_pace(&self, goodput: Option<BitRate>) -> bool {
+        policy::is_out_of_pace(goodput, self.clients.best_arrived())
+    }
+
+    /// A client that belongs in another lane.
+    pub(crate) fn next_out_of_pace(&mut self) -> Option<(SocketAddr, Pace)> {
+        self.out_of_pace.pop_front()
+    }
+
+    /// The first clients are known to take about this rate.
+    pub(crate) fn start_at(&mut self, rate: Option<BitRate>) {
+        let limits = RateLimits {
+            start: rate.unwrap_or(self.limits.floor),
+            ..self.limits
+        };
+        self.rate = RateControl::new(limits, self.slow_clients == SlowClients::Cap);
+    }
+
+    /// Gives a client up that goes to another lane.
+    pub(crate) fn release(&mut self, client: SocketAddr, now: Timestamp) -> Option<Client> {
+        let state = self.clients.remove(client)?;
+        self.end_if_alone(now);
+        Some(state)
+    }
+
+    /// Takes a client over from another lane. It is not waited for, and asked at once.
+    pub(crate) fn admit(&mut self, address: SocketAddr, client: &Client, now: Timestamp) {
+        self.begin(now);
+        self.room.skip();
+        let since = self.sent.next();
+        self.clients.take_over(address, client, since, now);
+    }
+
+    /// Begins, unless it has; whether it did.
+    fn begin(&mut self, now: Timestamp) -> bool {
+        let begins = self.active_since.is_none();
+        if begins {
+            self.active_since = Some(now);
+            let count = self.header.block_count();
+            self.sent = Sent::of(count);
+            self.repair = Repair::of(count);
+        }
+        begins
     }
 
     /// Takes a datagram that arrived on this session's port.
@@ -305,6 +383,7 @@ impl Session {
         self.demand.clear();
         self.room.leave();
         self.dropped.clear();
+        self.out_of_pace.clear();
         self.sent = Sent::default();
         self.repair = Repair::default();
         self.rate.forget_votes();

@@ -57,7 +57,8 @@ impl Share {
         self.stands[id] = self.virtual_time.saturating_add(step);
     }
 
-    fn stand(&self, id: usize) -> u64 {
+    /// Where session `id` stands in virtual time: the least comes first.
+    pub(crate) fn stand(&self, id: usize) -> u64 {
         let stand = self.stands.get(id).copied().unwrap_or(0);
         stand.max(self.virtual_time)
     }

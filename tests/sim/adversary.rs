@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::world::{Content, Forged, Kind, Life, World};
-use super::{MIB, figures, room};
+use super::world::{Content, Forged, Guest, Kind, Life, World};
+use super::{LIMIT, MIB, figures, room, run};
 
 #[test]
 fn garbage_and_strangers_harm_nobody() {
@@ -131,4 +131,81 @@ fn two_servers_with_the_same_content_help_each_other() {
         world.lives.push(other);
         figures(&world);
     }
+}
+
+/// Two servers whose administrators know nothing of each other, with a room each.
+fn two_contents(seed: u64, kind: Kind, believes_its_own: bool) -> World {
+    let asking = |asks| Guest {
+        asks,
+        believes_its_own,
+        ..Guest::new(kind)
+    };
+    let guests = [0, 0, 0, 1, 1, 1].map(asking).to_vec();
+    let mut world = World::gigabit(seed, 4 * MIB, guests);
+    world.lives.push(Life {
+        content: Content {
+            number: 2,
+            bytes: 5 * MIB,
+        },
+        place: 1,
+        ..world.lives[0].clone()
+    });
+    world
+}
+
+#[test]
+fn two_servers_with_different_contents_serve_those_who_know_their_own() {
+    for kind in [Kind::Ours, Kind::Firmware] {
+        let report = run(&two_contents(17, kind, true), LIMIT);
+        assert!(
+            report.done.iter().all(Option::is_some),
+            "{kind:?}: {report:?}"
+        );
+    }
+}
+
+/// Stock clients begin anew with every block of the other server, ours give up. Nobody ever
+/// completes with bytes of both, which is asserted on every event; and where nobody is left, nothing
+/// is sent.
+#[test]
+fn two_servers_with_different_contents_are_never_mixed() {
+    for kind in [Kind::Ours, Kind::Firmware, Kind::Stock] {
+        let mut world = two_contents(18, kind, false);
+        for guest in &mut world.guests {
+            guest.dies = Some(Duration::from_secs(4));
+        }
+        let report = run(&world, Duration::from_mins(1));
+        // Three rooms of four seconds at most, at the rate of the link.
+        let most = world.link.bits_per_second() / 8 * 4;
+        assert!(report.totals.sent_bytes < most, "{kind:?}: {report:?}");
+    }
+}
+
+/// A host that speaks from 64 ports and says that it loses nearly everything.
+#[test]
+fn a_host_with_many_ports_does_not_outvote_the_room() {
+    let world = World::gigabit(19, 64 * MIB, room(Kind::Ours, 4, 0.0));
+    let quiet = figures(&world);
+    let mut attacked = world;
+    for round in 0..80u64 {
+        for port in 0..64 {
+            let when = Duration::from_micros(100_000 + round * 10_000 + u64::from(port) * 50);
+            // It holds every other block of 2,000: 500 losses in each.
+            let mut bytes = Vec::new();
+            for _ in 0..500 {
+                bytes.extend([0x21, 0x21]);
+            }
+            bytes.push(0);
+            attacked
+                .attacks
+                .push((when, Forged::FromOutside(2000 + port), bytes));
+        }
+    }
+    let attacked = figures(&attacked);
+    assert!(
+        attacked.time < quiet.time * 1.6,
+        "{} and {}",
+        attacked.time,
+        quiet.time
+    );
 }

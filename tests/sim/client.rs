@@ -100,6 +100,9 @@ fn firmware_acts<'d>(
     if let Some((offset, payload)) = actions.write {
         each(Deed::Write { offset, payload });
     }
+    if let Some(group) = actions.join {
+        each(Deed::Join(group));
+    }
     if let Some(datagram) = actions.send {
         each(Deed::Send(datagram));
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
 use slam_client::{BlockIndex, Input, Output as Deed, Timestamp};
-use slamboot::slam::{Output, RateLimits, Session, SessionConfig, SessionEvent, SessionTotals};
+use slamboot::slam::{Lane, Lanes, Output, RateLimits, SessionConfig, SessionEvent, SessionTotals};
 
 use slam_client::window::ParityIndex;
 
@@ -28,6 +28,7 @@ use super::world::{Content, Forged, Guest, Kind, Loss, World};
 /// What a datagram costs on the link beside its UDP payload, as `tbf` counts: Ethernet, IPv4, UDP.
 const FRAME_OVERHEAD: u64 = 14 + 20 + 8;
 pub const BLOCK: u16 = 1451;
+const CLIENT_PORT: u16 = 1000;
 /// Bytes that a session may take beside 8 per block and 2,000 per client.
 const SESSION_MEMORY: usize = 2 << 20;
 
@@ -75,6 +76,8 @@ struct Seat {
     random: fastrand::Rng,
     client: Option<Client>,
     ended: bool,
+    /// Whose group it listens to: the switch forwards no other to it.
+    lane: Lane,
     /// What has passed the network, and when it will have been taken out of the ring, in order.
     inbox: VecDeque<(Timestamp, Rc<Datagram>)>,
     /// When it looks into its inbox, by an event of its own.
@@ -128,6 +131,7 @@ impl Seat {
             random: fastrand::Rng::with_seed(seed),
             client: None,
             ended: false,
+            lane: Lane::FIRST,
             inbox: VecDeque::new(),
             wake: None,
             timer: None,
@@ -250,7 +254,7 @@ impl Ord for Queued {
 
 /// A server's place on the network, with the process that runs there now.
 struct Place {
-    session: Option<(Session, u64)>,
+    session: Option<(Lanes, u64)>,
     until: Duration,
     wakes: Option<Timestamp>,
     link_free: Timestamp,
@@ -268,8 +272,33 @@ struct Run<'w> {
     last_multicast: Option<Timestamp>,
 }
 
+/// Each client is a host of its own.
 fn address(number: usize) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 1], 1000 + number as u16))
+    let [high, low] = (number as u16).to_be_bytes();
+    SocketAddr::from(([10, 1, high, low], CLIENT_PORT))
+}
+
+/// The client at an address, unless a stranger is there.
+fn guest_at(address: SocketAddr) -> Option<usize> {
+    match address {
+        SocketAddr::V4(v4) if v4.port() == CLIENT_PORT => match v4.ip().octets() {
+            [10, 1, high, low] => Some(u16::from_be_bytes([high, low]).into()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The group of a lane, and the other way round.
+fn group(lane: Lane) -> SocketAddr {
+    SocketAddr::from(([239, 255, 1 + lane.0 as u8, 1], 10000))
+}
+
+fn lane(group: Option<SocketAddr>) -> Lane {
+    group.map_or(Lane::FIRST, |group| match group {
+        SocketAddr::V4(v4) => Lane(usize::from(v4.ip().octets()[2] - 1)),
+        SocketAddr::V6(_) => panic!("{group} is no group of this world"),
+    })
 }
 
 fn header(content: Content) -> TransferHeader {
@@ -358,7 +387,7 @@ impl Run<'_> {
                 }
                 Event::ToServer(place, from, datagram) => {
                     self.report.heard += 1;
-                    if from.ip() == address(0).ip() {
+                    if guest_at(from).is_some() {
                         self.report.first_heard.get_or_insert(now.since_start());
                     }
                     self.report.heard_first += u64::from(self.last_multicast.is_none());
@@ -377,7 +406,7 @@ impl Run<'_> {
                         slow_clients: self.world.slow_clients,
                     };
                     let place = &mut self.places[life.place];
-                    place.session = Some((Session::new(&config), life.content.number));
+                    place.session = Some((Lanes::new(&config), life.content.number));
                     place.until = life.runs.end;
                     // Silence counts from now on.
                     self.last_multicast = self.last_multicast.map(|_| now);
@@ -392,7 +421,7 @@ impl Run<'_> {
         }
     }
 
-    fn running(&mut self, place: usize, now: Timestamp) -> Option<&mut (Session, u64)> {
+    fn running(&mut self, place: usize, now: Timestamp) -> Option<&mut (Lanes, u64)> {
         let place = &mut self.places[place];
         if now.since_start() >= place.until {
             place.session = None;
@@ -490,6 +519,7 @@ impl Run<'_> {
         let (mut reply, mut failed) = (None, None);
         let (guest, transaction, stored) = (&seat.guest, &mut seat.transaction, &mut seat.stored);
         let (timer, done, ended) = (&mut seat.timer, &mut seat.done, &mut seat.ended);
+        let listens = &mut seat.lane;
         client.handle(guest.local(at), input, |act| {
             let deed = match act {
                 Act::Deed(deed) => deed,
@@ -514,6 +544,7 @@ impl Run<'_> {
                     );
                     stored.insert(*block);
                 }
+                Deed::Join(group) => *listens = lane(group),
                 Deed::Send(datagram) => reply = Some(datagram),
                 Deed::Complete => {
                     let transfer = self.world.lives.iter().map(|life| header(life.content));
@@ -552,7 +583,8 @@ impl Run<'_> {
                 }
                 let from = address(number);
                 let arrives = (at + self.world.latency).max(now);
-                self.push(arrives, Event::ToServer(0, from, reply));
+                let place = self.seats[number].guest.asks;
+                self.push(arrives, Event::ToServer(place, from, reply));
             }
         }
         if datagram.is_none() {
@@ -576,25 +608,27 @@ impl Run<'_> {
             };
             let content = *content;
             match session.poll(now) {
-                Output::Send(run) => self.multicast(place, content, run, now),
-                output @ (Output::Solicit(client) | Output::Dismiss(client)) => {
+                (lane, Output::Send(run)) => self.multicast(place, lane, content, run, now),
+                (lane, output @ (Output::Solicit(client) | Output::Dismiss(client))) => {
+                    let header = session.encoded_header();
                     let bytes = if matches!(output, Output::Dismiss(_)) {
-                        session.encoded_header().dismissal()
+                        header.dismissal()
+                    } else if lane == Lane::FIRST {
+                        header.as_bytes().to_vec()
                     } else {
-                        session.encoded_header().as_bytes().to_vec()
+                        header.move_to(group(lane))
                     };
                     self.report.solicits += 1;
                     let at = self.on_the_link(place, bytes.len(), now);
                     let kind = Carried::Unicast;
                     if let Some(at) = at
-                        && client.ip() == address(0).ip()
+                        && let Some(number) = guest_at(client)
                     {
-                        let number = usize::from(client.port() - 1000);
                         self.carry(number, at, &Rc::new(Datagram { bytes, kind }));
                         self.wake_for_solicit(number);
                     }
                 }
-                Output::Event(SessionEvent::Idle(totals)) => {
+                (_, Output::Event(SessionEvent::Idle(totals))) => {
                     let sum = &mut self.report.totals;
                     sum.sent_blocks += totals.sent_blocks;
                     sum.sent_bytes += totals.sent_bytes;
@@ -602,11 +636,15 @@ impl Run<'_> {
                     sum.gave_up += totals.gave_up;
                     sum.silent += totals.silent;
                     sum.dropped += totals.dropped;
+                    sum.moved += totals.moved;
                     sum.rejected += totals.rejected;
                 }
-                Output::Event(_) => {}
-                Output::Timeout(None) => return,
-                Output::Timeout(Some(at)) => {
+                (lane, Output::Event(SessionEvent::ClientMoved { client, goodput })) => {
+                    println!("{now:?}: {client} moved to {lane:?}, it got {goodput:?}");
+                }
+                (_, Output::Event(_)) => {}
+                (_, Output::Timeout(None)) => return,
+                (_, Output::Timeout(Some(at))) => {
                     assert!(at > now, "the server would spin");
                     self.wake_server(place, at);
                     return;
@@ -622,9 +660,22 @@ impl Run<'_> {
         }
     }
 
-    fn multicast(&mut self, place: usize, content: u64, blocks: Range<u64>, now: Timestamp) {
-        self.notice_silence(now);
-        self.last_multicast = Some(now);
+    fn multicast(
+        &mut self,
+        place: usize,
+        lane: Lane,
+        content: u64,
+        blocks: Range<u64>,
+        now: Timestamp,
+    ) {
+        // Stock clients are never moved.
+        if lane == Lane::FIRST {
+            self.notice_silence(now);
+            self.last_multicast = Some(now);
+        }
+        if lane.0 >= self.world.forwarded {
+            return;
+        }
         let Some((session, _)) = &self.places[place].session else {
             return;
         };
@@ -654,7 +705,7 @@ impl Run<'_> {
             };
             batch.push((at, Rc::new(Datagram { bytes, kind })));
         }
-        self.carry_to_all(&batch);
+        self.carry_to_all(lane, Some(place), &batch);
     }
 
     /// While nothing was sent, did somebody wait?
@@ -668,8 +719,19 @@ impl Run<'_> {
     }
 
     /// Client by client, since a thousand of them do not fit a processor's cache.
-    fn carry_to_all(&mut self, batch: &[(Timestamp, Rc<Datagram>)]) {
+    /// `from`: the server's place, unless it is forged.
+    fn carry_to_all(
+        &mut self,
+        lane: Lane,
+        from: Option<usize>,
+        batch: &[(Timestamp, Rc<Datagram>)],
+    ) {
         for number in 0..self.seats.len() {
+            let seat = &self.seats[number];
+            let foreign = from.is_some_and(|place| place != seat.guest.asks);
+            if seat.lane != lane || foreign && seat.guest.believes_its_own {
+                continue;
+            }
             for (at, datagram) in batch {
                 self.carry(number, *at, datagram);
             }
@@ -763,7 +825,11 @@ impl Run<'_> {
             }
             Forged::FromGuest(guest) => self.push(now, Event::ToServer(0, address(guest), bytes)),
             Forged::ToGroup => {
-                self.carry_to_all(&[(now, Rc::new(Datagram { bytes, kind }))]);
+                self.carry_to_all(
+                    Lane::FIRST,
+                    None,
+                    &[(now, Rc::new(Datagram { bytes, kind }))],
+                );
             }
             Forged::ToGuest(guest) => {
                 let kind = Carried::Unicast;

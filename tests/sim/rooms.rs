@@ -128,6 +128,141 @@ fn a_slow_client_costs_the_others_little_where_it_is_served() {
     assert!(beside < alone * 1.05, "{beside} s instead of {alone} s");
 }
 
+/// Takes about so many Mbit/s.
+fn of_speed(kind: Kind, megabits: u32) -> Guest {
+    Guest {
+        ring: 16,
+        service: Duration::from_millis(12) / megabits,
+        ..Guest::new(kind)
+    }
+}
+
+/// Some five seconds at 300 Mbit/s.
+const SPLIT: u64 = 180 * MIB;
+
+fn split() -> SlowClients {
+    "split".parse().unwrap()
+}
+
+/// Eight clients that get 300 Mbit/s, and slower ones; when the last of the eight and each of the others
+/// was done, and how many were moved.
+fn beside_eight(seed: u64, kind: Kind, slow: Vec<Guest>) -> (f64, Vec<f64>, u64) {
+    let mut guests = room(kind, 8, 0.0);
+    guests.extend(slow);
+    let mut world = World::gigabit(seed, SPLIT, guests);
+    world.slow_clients = split();
+    world.max_rate = BitRate::from_bits_per_second(300_000_000);
+    let report = run(&world, LIMIT);
+    let done = report.done.iter();
+    let done: Vec<f64> = done
+        .map(|done| done.expect("completes").as_secs_f64())
+        .collect();
+    let quick = done[..8].iter().copied().fold(0.0, f64::max);
+    println!("{kind:?}: {done:.2?}, {} moved", report.totals.moved);
+    assert_eq!(report.totals.finished, guests_of(&world));
+    (quick, done[8..].to_vec(), report.totals.moved)
+}
+
+fn guests_of(world: &World) -> u64 {
+    world.guests.len() as u64
+}
+
+#[test]
+fn slow_clients_of_a_split_room_cost_the_others_nothing_and_keep_their_speed() {
+    for kind in [Kind::Ours, Kind::Firmware] {
+        let (alone, ..) = beside_eight(26, kind, Vec::new());
+        let world = World::gigabit(26, SPLIT, vec![of_speed(kind, 30)]);
+        let by_itself = run(&world, LIMIT).done[0].expect("completes");
+        let by_itself = by_itself.as_secs_f64();
+        for slow in 1..=3 {
+            let (quick, slow, moved) = beside_eight(26, kind, vec![of_speed(kind, 30); slow]);
+            assert!(
+                quick < alone * 1.05,
+                "{kind:?}: {quick} s instead of {alone} s"
+            );
+            // One of them may take a little less than the others, and go on to the third group.
+            let n = slow.len() as u64;
+            assert!(
+                (n..=2 * n).contains(&moved),
+                "{kind:?}: {moved} moves of {n}"
+            );
+            for done in slow {
+                assert!(
+                    done < by_itself * 1.1,
+                    "{kind:?}: {done} s instead of {by_itself} s"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn three_speeds_are_three_groups() {
+    let slow = |kind| vec![of_speed(kind, 100), of_speed(kind, 25), of_speed(kind, 25)];
+    for kind in [Kind::Ours, Kind::Firmware] {
+        let (alone, ..) = beside_eight(27, kind, Vec::new());
+        let (quick, done, moved) = beside_eight(27, kind, slow(kind));
+        assert!(
+            quick < alone * 1.05,
+            "{kind:?}: {quick} s instead of {alone} s"
+        );
+        // Once or twice, according to who was judged first.
+        assert!((2..=5).contains(&moved), "{kind:?}: {moved}");
+        assert!(done[0] * 2.0 < done[1], "{kind:?}: {done:?}");
+    }
+}
+
+#[test]
+fn who_cannot_be_moved_stays_and_completes() {
+    let slow = vec![of_speed(Kind::Stock, 100), of_speed(Kind::Firmware, 30)];
+    let (quick, done, moved) = beside_eight(28, Kind::Ours, slow);
+    assert_eq!(moved, 1);
+    assert!(done.iter().all(|&done| done > quick), "{done:?}");
+}
+
+/// Where a switch forwards only groups that somebody configured.
+#[test]
+fn who_hears_nothing_elsewhere_is_brought_back() {
+    for kind in [Kind::Ours, Kind::Firmware] {
+        let mut guests = room(kind, 4, 0.0);
+        guests.push(of_speed(kind, 30));
+        let mut world = World::gigabit(29, SPLIT, guests);
+        world.slow_clients = split();
+        world.max_rate = BitRate::from_bits_per_second(300_000_000);
+        world.forwarded = 1;
+        let report = run(&world, LIMIT);
+        assert!(
+            report.done.iter().all(Option::is_some),
+            "{kind:?}: {report:?}"
+        );
+        assert_eq!(
+            report.totals.moved, 2,
+            "{kind:?}: there and back, and no more"
+        );
+    }
+}
+
+/// It forgot whom it had moved.
+#[test]
+fn a_server_that_was_restarted_brings_moved_clients_back() {
+    for kind in [Kind::Ours, Kind::Firmware] {
+        let mut guests = room(kind, 4, 0.0);
+        guests.push(of_speed(kind, 30));
+        let mut world = World::gigabit(30, SPLIT, guests);
+        world.slow_clients = split();
+        world.max_rate = BitRate::from_bits_per_second(300_000_000);
+        let mut second = world.lives[0].clone();
+        world.lives[0].runs.end = Duration::from_secs(4);
+        second.runs.start = Duration::from_secs(5);
+        world.lives.push(second);
+        let report = run(&world, LIMIT);
+        assert!(
+            report.done.iter().all(Option::is_some),
+            "{kind:?}: {report:?}"
+        );
+    }
+}
+
 #[test]
 fn the_slowest_decides_where_that_is_the_policy() {
     let mut world = with_a_slow_one(Kind::Ours, SlowClients::Cap);

@@ -63,6 +63,9 @@ pub struct Guest {
     pub overtaken: f64,
     /// When nothing passes in either direction.
     pub cut: Range<Duration>,
+    /// The place of the server that it asks, and whether it ignores what others send to the group.
+    pub asks: usize,
+    pub believes_its_own: bool,
     /// Packets that wait in its receive ring, and how long each takes to be taken out.
     pub ring: usize,
     pub service: Duration,
@@ -85,6 +88,8 @@ impl Guest {
             duplicates: 0.0,
             overtaken: 0.0,
             cut: Duration::ZERO..Duration::ZERO,
+            asks: 0,
+            believes_its_own: false,
             ring: 256,
             service: Duration::from_micros(2),
             pauses: None,
@@ -164,6 +169,8 @@ pub struct World {
     /// When the server begins to send, and what it does with slow clients.
     pub start: Start,
     pub slow_clients: SlowClients,
+    /// How many of the server's groups the switch forwards at all.
+    pub forwarded: usize,
     pub latency: Duration,
     pub lives: Vec<Life>,
     pub guests: Vec<Guest>,
@@ -181,6 +188,7 @@ impl World {
             max_rate: BitRate::from_bits_per_second(1_000_000_000),
             start: Start::AT_ONCE,
             slow_clients: SlowClients::Serve,
+            forwarded: usize::MAX,
             latency: Duration::from_micros(50),
             lives: vec![Life {
                 content,

@@ -119,10 +119,15 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) max_wait: Option<u32>,
 
-    /// What becomes of clients slower than their room: "none", "drop below 50 Mbit/s", "cap at the
-    /// slowest" [default: none]
+    /// What becomes of clients slower than their room: "none", "split" (into up to three groups by
+    /// speed), "drop below 50 Mbit/s", "cap at the slowest" [default: none]
     #[arg(long, value_name = "POLICY", help_heading = "Rooms")]
     pub(super) slow_clients: Option<SlowClients>,
+
+    /// First multicast group for slow clients of a room that is split; each file takes two
+    /// [default: 256 addresses after --group]
+    #[arg(long, value_name = "GROUP", help_heading = "Rooms")]
+    pub(super) slow_group: Option<Groups>,
 
     /// Bytes in one block [default: 1451]
     #[arg(

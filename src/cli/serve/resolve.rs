@@ -110,6 +110,7 @@ pub(in crate::cli) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
     let max_wait = args.max_wait.map(u64::from).map(Duration::from_secs);
     slam.max_wait = max_wait.or(slam.max_wait);
     slam.slow_clients = args.slow_clients.unwrap_or(slam.slow_clients);
+    slam.slow_group = args.slow_group.or(slam.slow_group);
     slam.block_size = args.block_size.unwrap_or(slam.block_size);
     slam.ttl = args.ttl.unwrap_or(slam.ttl);
     site.check().map_err(|conflict| {
@@ -118,6 +119,7 @@ pub(in crate::cli) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
             Key::Port => "--port",
             Key::Group => "--group",
             Key::GroupPort => "--group-port",
+            Key::SlowGroup => "--slow-group",
             Key::Ttl => "--ttl",
             Key::BlockSize => "--block-size",
             Key::ImageName(_) | Key::ImageArgs(_) => "FILE",

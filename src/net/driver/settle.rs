@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use slam_client::Timestamp;
 use slam_client::wire::TransactionId;
@@ -16,6 +17,10 @@ use super::super::plan::{Plan, Planned};
 use super::{Driver, OnEvent, SETTLE, tell};
 use crate::observe::{Event, EventKind};
 use crate::slam::SessionId;
+
+/// How long newcomers join a room although its file was replaced: a room that is switched on one
+/// after the other is to boot one system.
+const NEWCOMERS: Duration = Duration::from_mins(1);
 
 impl Driver {
     /// The content of a session is not what it was: the session ends, and begins anew with what
@@ -115,8 +120,16 @@ impl Driver {
             self.tell_news(&path, news, now, on_event);
         }
         for at in 0..self.endpoints.len() {
-            if self.is_unsettled(at) && self.is_idle(at) {
+            if !self.is_unsettled(at) {
+                continue;
+            }
+            if self.is_idle(at) {
                 self.settle_one(at, now, on_event);
+            } else if let Some(endpoint) = &mut self.endpoints[at] {
+                let since = *endpoint.waiting_since.get_or_insert(now);
+                if now.since(since) >= NEWCOMERS {
+                    self.server.call_last(SessionId(at));
+                }
             }
         }
     }
@@ -161,6 +174,7 @@ impl Driver {
         let Some(endpoint) = &mut self.endpoints[at] else {
             return;
         };
+        endpoint.waiting_since = None;
         let (host, transfer) = (endpoint.planned.host, endpoint.planned.transfer.clone());
         let mut told = endpoint.serving.as_ref().map(|s| Arc::clone(&s.content));
         match std::mem::replace(&mut endpoint.next, Next::Stay) {

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use site::SlowClients;
-use slam_client::Timestamp;
 use slam_client::wire::Nack;
+use slam_client::{BlockSet, Timestamp};
 
 use super::super::ahead::{Context, STOCK_GAP, Want};
-use super::super::clients::{Horizon, MAX_CLIENTS};
-use super::super::policy;
-use super::super::repair::Repair;
-use super::super::sent::Sent;
+use super::super::clients::{Horizon, MAX_CLIENTS, Mobility};
+use super::super::policy::{self, Pace};
+use super::super::rate::{Ballot, Sample};
+use super::super::sent::Serial;
 use super::{Rejection, Session, SessionEvent};
 
 /// How often a client is asked while blocks are sent: often enough to find the rate quickly and
@@ -26,6 +26,9 @@ const WINDOW: u32 = 2;
 const JOINING: Duration = Duration::from_millis(5);
 /// Longer than a first NACK waits in our socket while its client hears blocks already.
 const QUEUED: Duration = Duration::from_millis(400);
+
+/// A list of more gaps is most likely one that does not fit a datagram.
+const FULL: usize = 400;
 
 impl Session {
     /// Judges a client by what it holds; whether it was dropped.
@@ -63,6 +66,56 @@ impl Session {
         true
     }
 
+    /// Notes a client that does not fit this lane, if it can be moved. What the others get may be
+    /// known later than what it got.
+    fn judge_pace(&mut self, from: SocketAddr, nack: &Nack, asked: Serial, now: Timestamp) {
+        let (sent, count) = (self.totals.sent_bytes, self.header.block_count());
+        let Some(client) = self.clients.get_mut(from) else {
+            return;
+        };
+        let until = client.arrivals.until.max(client.since);
+        if nack.missing().run_count() > FULL && nack.extent() < count {
+            // Of what was sent lately, such a list says nothing.
+            let (blocks, lost) = (nack.extent(), nack.missing().len());
+            client.arrivals.note(Sample { blocks, lost }, sent, now);
+        } else if let Some((sample, until)) = self.sent.sample(nack, until, asked, count) {
+            client.arrivals.until = until;
+            client.arrivals.note(sample, sent, now);
+        }
+        if client.mobility != Mobility::Able {
+            return;
+        }
+        let long_ago = |moved: Timestamp| now.since(moved) >= policy::WATCHED_WHERE_MOVED;
+        if client.moved.is_some_and(long_ago) && client.is_stuck() && client.is_unmoved() {
+            self.out_of_pace.push_back((from, Pace::Deaf));
+            return;
+        }
+        let Some(last) = client.arrivals.last() else {
+            return;
+        };
+        let pace = policy::moves(last, || self.clients.best_share(from));
+        self.out_of_pace.extend(pace.map(|pace| (from, pace)));
+    }
+
+    /// Whether a client that has lost this share of what was sent at the present rate will most
+    /// likely be moved: the rate of this lane is not its business.
+    fn will_move(&mut self, from: SocketAddr, lost: f64) -> bool {
+        if !matches!(self.slow_clients, SlowClients::Split(_)) {
+            return false;
+        }
+        let Some(client) = self.clients.get_mut(from) else {
+            return false;
+        };
+        client.arrives = Some(1.0 - lost);
+        let may_move = client.mobility == Mobility::Able && !self.is_last;
+        let slow = |best: f64| policy::is_share_out_of_pace(1.0 - lost, best);
+        let leaves = may_move && slow(1.0) && self.clients.best_arrives(from).is_some_and(slow);
+        if let Some(client) = self.clients.get_mut(from) {
+            client.leaves = leaves;
+        }
+        leaves
+    }
+
     pub(super) fn handle_nack(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) {
         let count = self.header.block_count();
         let first = nack.missing().runs().next().map(|run| run.start);
@@ -71,6 +124,10 @@ impl Session {
                 // A client of an earlier, longer content must learn of the new header; a stranger
                 // costs us nothing.
                 self.reject(from, Rejection::PastTheEnd { found, count });
+                return;
+            }
+            if self.last_call {
+                self.reject(from, Rejection::Replaced);
                 return;
             }
             if let Some(untold) = self.dropped.get_mut(&from) {
@@ -83,10 +140,7 @@ impl Session {
                 self.reject(from, Rejection::TooManyClients);
                 return;
             }
-            if self.active_since.is_none() {
-                self.active_since = Some(now);
-                self.sent = Sent::of(count);
-                self.repair = Repair::of(count);
+            if self.begin(now) {
                 let begins = if self.room.enter(now) {
                     SessionEvent::Started
                 } else {
@@ -126,6 +180,9 @@ impl Session {
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
+        if nack.can_move() && client.mobility == Mobility::Unknown {
+            client.mobility = Mobility::Able;
+        }
         client.lists |= nack.missing().run_count() > 1 || nack.missing().len() > STOCK_GAP;
         client
             .evidence
@@ -135,10 +192,20 @@ impl Session {
             client.evidence.until = until;
             verdict = client.evidence.add(sample, self.rate.is_rising());
         }
+        if matches!(self.slow_clients, SlowClients::Split(_)) {
+            self.judge_pace(from, nack, asked, now);
+        }
         if let Some(lost) = verdict {
             let cap = self.slow_clients == SlowClients::Cap;
             let all_judged = !cap || self.clients.all_judged_since(self.rate.epoch());
-            self.rate.vote(lost, present, self.sent.next(), all_judged);
+            let lost = (!self.will_move(from, lost)).then_some(lost);
+            self.rate.vote(Ballot {
+                lost,
+                host: from.ip(),
+                hosts: self.clients.hosts(),
+                next: self.sent.next(),
+                all_judged,
+            });
         }
         let Some(client) = self.clients.get_mut(from) else {
             return;
@@ -178,6 +245,11 @@ impl Session {
         if is_full && present > 1 && self.slow_clients != SlowClients::Cap {
             // It misses more than fits a list: the others do not wait for all that.
             fresh.union_with(&std::mem::take(&mut repairs));
+        }
+        if client.leaves && present > 1 {
+            // It gets all that where it goes.
+            repairs = BlockSet::new();
+            fresh = BlockSet::new();
         }
         if share_parity && !client.is_unmoved() {
             // What was sent before it first spoke it may have heard but for a few blocks, too.

@@ -12,7 +12,7 @@ use slam_client::wire::WireError;
 use super::super::clients::MAX_CLIENTS;
 use super::super::room::Start;
 
-/// What to do next. Drain [`Session::poll`] until it says [`Output::Timeout`].
+/// What to do next. Drain [`Lanes::poll`](super::super::Lanes::poll) until it says [`Output::Timeout`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send these to the group, in this order, at once: blocks, or sums over the blocks of one window
@@ -71,6 +71,13 @@ pub enum SessionEvent {
         /// What it got lately.
         goodput: Option<BitRate>,
     },
+    /// A client was moved to another lane: to a slower one, or back where it heard nothing there.
+    ClientMoved {
+        /// Which one.
+        client: SocketAddr,
+        /// What it got lately, if anything.
+        goodput: Option<BitRate>,
+    },
     /// A datagram that was not acted upon.
     Rejected {
         /// Where it came from.
@@ -94,6 +101,9 @@ pub enum Rejection {
     /// It was dropped as too slow.
     #[error("was dropped as too slow")]
     Dropped,
+    /// The file was replaced, and whoever comes now gets the new one.
+    #[error("comes too late for a file that was replaced, and waits for the new one")]
+    Replaced,
     /// It asks for blocks that the transfer does not have.
     #[error("asks for block {found} of a transfer of {count} blocks")]
     PastTheEnd {
@@ -121,6 +131,23 @@ pub struct SessionTotals {
     pub silent: u64,
     /// Clients that were dropped as too slow.
     pub dropped: u64,
+    /// Moves of clients to another lane.
+    pub moved: u64,
     /// Datagrams that were not acted upon.
     pub rejected: u64,
+}
+
+impl SessionTotals {
+    /// Adds what another lane of the same transfer has done.
+    pub(crate) fn add(&mut self, other: &SessionTotals) {
+        self.sent_blocks += other.sent_blocks;
+        self.sent_bytes += other.sent_bytes;
+        self.took = self.took.max(other.took);
+        self.finished += other.finished;
+        self.gave_up += other.gave_up;
+        self.silent += other.silent;
+        self.dropped += other.dropped;
+        self.moved += other.moved;
+        self.rejected += other.rejected;
+    }
 }

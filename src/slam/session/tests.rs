@@ -277,3 +277,36 @@ fn a_disconnect_by_a_stranger_ends_nothing() {
     session.handle(address(1), &[0], Timestamp::ZERO);
     assert!(!session.is_active());
 }
+
+/// A stream of newcomers would keep a file alive for ever that was replaced.
+#[test]
+fn after_the_last_call_nobody_else_comes_in() {
+    let mut session = session(100);
+    let now = Timestamp::from_start(Duration::from_secs(1));
+    session.handle(address(1), &[0x20, 0x21, 0], now);
+    session.call_last();
+    session.handle(address(2), &[0x20, 0x21, 0], now);
+    assert!(session.has(address(1)) && !session.has(address(2)));
+    // Who is there is served to the end.
+    session.handle(
+        address(1),
+        &[0x20, 0x24, 0],
+        now + Duration::from_millis(100),
+    );
+    let mut events = std::iter::from_fn(|| match session.poll(now) {
+        Output::Event(event) => Some(event),
+        _ => None,
+    });
+    let replaced = |event| {
+        matches!(
+            event,
+            SessionEvent::Rejected {
+                reason: Rejection::Replaced,
+                ..
+            }
+        )
+    };
+    assert!(events.any(replaced));
+    session.handle(address(1), &[0], now);
+    assert!(!session.is_active());
+}

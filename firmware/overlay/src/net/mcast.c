@@ -64,6 +64,28 @@ static uint32_t mcast_now ( void ) {
 }
 
 /**
+ * Choose between network devices
+ *
+ * @v netdev		Network device that has an address
+ * @v only		Network device, or NULL for any that is open
+ * @v found		Network device that was chosen so far, or NULL
+ * @ret better		Choose this one
+ *
+ * ipv4_route() wants a scope ID for multicast, and is not there in
+ * older releases: so look for ourselves, and take the device that
+ * was opened last where several would do.
+ */
+static int mcast_better ( struct net_device *netdev, struct net_device *only,
+			  struct net_device *found ) {
+	struct net_device *last = last_opened_netdev();
+
+	return ( netdev_is_open ( netdev ) &&
+		 ( ( ! only ) || ( netdev == only ) ) &&
+		 ( ( ! found ) || ( ( netdev == last ) &&
+				    ( found != last ) ) ) );
+}
+
+/**
  * Look up source address
  *
  * @v family		Address family
@@ -74,28 +96,17 @@ static uint32_t mcast_now ( void ) {
 static struct net_device * mcast_source ( enum igmp_family family,
 					  struct net_device *only,
 					  uint8_t *source ) {
-	struct net_device *last = last_opened_netdev();
 	struct net_device *found = NULL;
 
-	/* ipv4_route() wants a scope ID for multicast, and is not
-	 * there in older releases: so look for ourselves, and take
-	 * the device that was opened last where several would do.
-	 */
 	if ( family == IGMP_IPV4 ) {
 		struct ipv4_miniroute *route;
 
 		list_for_each_entry ( route, &ipv4_miniroutes, list ) {
-			if ( ! netdev_is_open ( route->netdev ) )
-				continue;
-			if ( only && ( route->netdev != only ) )
-				continue;
-			if ( found && ( route->netdev != last ) )
+			if ( ! mcast_better ( route->netdev, only, found ) )
 				continue;
 			memcpy ( source, &route->address,
 				 sizeof ( route->address ) );
 			found = route->netdev;
-			if ( found == last )
-				break;
 		}
 	}
 #ifdef NET_PROTO_IPV6
@@ -103,24 +114,17 @@ static struct net_device * mcast_source ( enum igmp_family family,
 		struct ipv6_miniroute *route;
 
 		list_for_each_entry ( route, &ipv6_miniroutes, list ) {
-			if ( ! netdev_is_open ( route->netdev ) )
-				continue;
-			if ( ! ( route->flags & IPV6_HAS_ADDRESS ) )
-				continue;
 			/* Reports come from link-local addresses
 			 * (RFC 3810 section 5.2.13).
 			 */
-			if ( ! IN6_IS_ADDR_LINKLOCAL ( &route->address ) )
+			if ( ! ( ( route->flags & IPV6_HAS_ADDRESS ) &&
+				 IN6_IS_ADDR_LINKLOCAL ( &route->address ) ) )
 				continue;
-			if ( only && ( route->netdev != only ) )
-				continue;
-			if ( found && ( route->netdev != last ) )
+			if ( ! mcast_better ( route->netdev, only, found ) )
 				continue;
 			memcpy ( source, &route->address,
 				 sizeof ( route->address ) );
 			found = route->netdev;
-			if ( found == last )
-				break;
 		}
 	}
 #endif

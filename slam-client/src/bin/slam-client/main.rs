@@ -252,13 +252,13 @@ fn multicast(
         any_source: args.any_source,
         ..SocketOptions::default()
     };
-    let sockets = Sockets::open(&args.uri, &options).map_err(|error| Unfinished {
+    let mut sockets = Sockets::open(&args.uri, &options).map_err(|error| Unfinished {
         message: error.to_string(),
         exit: EXIT_OTHER,
         network: true,
     })?;
     greet(&session.progress, args, &sockets, &options);
-    let (failure, refusals) = match drive(&sockets, clock, receiver, session) {
+    let (failure, refusals) = match drive(&mut sockets, clock, receiver, session) {
         Ok(Ended::Complete) => return Ok(()),
         Ok(Ended::Stopped) => return Err(interrupted()),
         Ok(Ended::Failed { failure, refusals }) => (failure, refusals),
@@ -349,8 +349,7 @@ fn exit_of_sink(error: &io::Error) -> u8 {
 fn greet(progress: &Progress, args: &Args, sockets: &Sockets, options: &SocketOptions) {
     let interfaces: Vec<_> = sockets
         .interfaces()
-        .iter()
-        .map(ToString::to_string)
+        .map(|interface| interface.to_string())
         .collect();
     progress.say(
         &format!(

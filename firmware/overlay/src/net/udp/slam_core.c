@@ -23,8 +23,10 @@ FILE_SECBOOT ( FORBIDDEN );
 /** The byte that ends a NACK and that alone is a disconnect */
 #define SLAM_CORE_NUL 0
 
-/** The byte after it: this client takes parity blocks */
-#define SLAM_CORE_TAKES_PARITY 0x21
+/** The byte after it, an Int: what this client can do */
+#define SLAM_CORE_FLAGS 0x20
+#define SLAM_CORE_TAKES_PARITY 0x01
+#define SLAM_CORE_CAN_MOVE 0x02
 
 /** As many clients as are expected to wait for the same moment, as a power of two */
 #define SLAM_CORE_CROWD_BITS 10
@@ -91,9 +93,26 @@ static uint64_t slam_core_count ( const struct slam_core_header *header ) {
 	return ( ( last / header->block_size ) + 1 );
 }
 
+/** Bytes in a block; it must be one of the transfer */
+static size_t slam_core_block_len ( const struct slam_core_header *header,
+				    uint64_t offset ) {
+	uint64_t left = ( header->total_bytes - offset );
+
+	return ( ( left < header->block_size ) ?
+		 ( size_t ) left : header->block_size );
+}
+
 /** Windows in a transfer of @c count blocks; a window has as many sums as blocks */
 static uint64_t slam_core_windows ( uint64_t count ) {
 	return ( ( count + SLAM_PARITY_WINDOW - 1 ) >> SLAM_PARITY_WINDOW_BITS );
+}
+
+/** Whether it is multicast, and has a port */
+static int slam_core_is_group ( const uint8_t *group, size_t len ) {
+	int multicast = ( ( len == SLAM_CORE_GROUP_IPV4 ) ?
+			  ( ( group[0] >> 4 ) == 0xe ) : ( group[0] == 0xff ) );
+
+	return ( multicast && ( group[ len - 2 ] | group[ len - 1 ] ) );
 }
 
 /** Read a datagram from the server; every length and number in it is checked */
@@ -101,7 +120,7 @@ enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
 					    struct slam_core_packet *packet ) {
 	uint64_t values[3];
 	uint64_t offset;
-	uint64_t expected;
+	size_t expected;
 	size_t used = 0;
 	unsigned int i;
 	enum slam_core_rejection rejection;
@@ -122,7 +141,19 @@ enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
 	packet->header.total_bytes = values[1];
 	packet->header.block_size = ( uint32_t ) values[2];
 	packet->is_dismissal = ( ( len == 1 ) && ( *data == SLAM_CORE_NUL ) );
-	packet->is_data = ( len && ( ! packet->is_dismissal ) );
+	packet->group = NULL;
+	packet->group_len = 0;
+	if ( ( ( len == ( 1 + SLAM_CORE_GROUP_IPV4 ) ) ||
+	       ( len == ( 1 + SLAM_CORE_GROUP_IPV6 ) ) ) &&
+	     ( *data == SLAM_CORE_NUL ) ) {
+		packet->group = ( data + 1 );
+		packet->group_len = ( len - 1 );
+		if ( ! slam_core_is_group ( packet->group,
+					    packet->group_len ) )
+			return SLAM_CORE_GROUP;
+	}
+	packet->is_data = ( len && ( ! packet->is_dismissal ) &&
+			    ( ! packet->group ) );
 	packet->is_parity = 0;
 	packet->block = 0;
 	packet->row = 0;
@@ -156,10 +187,8 @@ enum slam_core_rejection slam_core_decode ( const uint8_t *data, size_t len,
 				return SLAM_CORE_BLOCK_NUMBER;
 		}
 	}
-	expected = packet->header.block_size;
-	if ( ( ! packet->is_parity ) &&
-	     ( expected > ( packet->header.total_bytes - offset ) ) )
-		expected = ( packet->header.total_bytes - offset );
+	expected = ( packet->is_parity ? packet->header.block_size :
+		     slam_core_block_len ( &packet->header, offset ) );
 	if ( len != expected )
 		return SLAM_CORE_BLOCK_LENGTH;
 	packet->payload = data;
@@ -575,7 +604,6 @@ static int slam_core_rebuild ( struct slam_core *core, uint64_t window ) {
 size_t slam_core_rebuild_read ( const struct slam_core *core,
 				unsigned int column, uint64_t *offset ) {
 	const struct slam_parity_solution *solution = &core->solution;
-	uint64_t left;
 	uint32_t i;
 
 	for ( i = 0 ; i < solution->count ; i++ ) {
@@ -585,9 +613,7 @@ size_t slam_core_rebuild_read ( const struct slam_core *core,
 	*offset = ( ( core->solved + column ) * core->header.block_size );
 	if ( *offset >= core->header.total_bytes )
 		return 0;
-	left = ( core->header.total_bytes - *offset );
-	return ( ( left < core->header.block_size ) ?
-		 ( size_t ) left : core->header.block_size );
+	return slam_core_block_len ( &core->header, *offset );
 }
 
 /** Hand over what was read; each block once, the missing ones never */
@@ -607,7 +633,6 @@ void slam_core_rebuild_add ( struct slam_core *core, unsigned int column,
 const uint8_t * slam_core_rebuild_block ( struct slam_core *core,
 					  uint64_t *offset, size_t *len ) {
 	struct slam_parity_solution *solution = &core->solution;
-	uint64_t left;
 	uint32_t i;
 
 	/* Solved at the first call, and told by a length of 0 from then on */
@@ -623,9 +648,7 @@ const uint8_t * slam_core_rebuild_block ( struct slam_core *core,
 	}
 	*offset = ( ( core->solved + solution->missing[i] ) *
 		    core->header.block_size );
-	left = ( core->header.total_bytes - *offset );
-	*len = ( ( left < core->header.block_size ) ?
-		 ( size_t ) left : core->header.block_size );
+	*len = slam_core_block_len ( &core->header, *offset );
 	return solution->sums[i]->data;
 }
 
@@ -673,7 +696,13 @@ static int slam_core_is_complete ( const struct slam_core *core ) {
 static void slam_core_nack ( struct slam_core *core, uint64_t now, int unasked,
 			     struct slam_core_actions *actions ) {
 	static const uint8_t initial[1] = { 0 };
-	int takes_parity = ( core->map && core->config.max_parity );
+	uint8_t flags = SLAM_CORE_FLAGS;
+
+	/* A server that was not heard yet need not know that */
+	if ( core->map && core->config.max_parity )
+		flags |= SLAM_CORE_TAKES_PARITY;
+	if ( core->map && core->config.group_len )
+		flags |= SLAM_CORE_CAN_MOVE;
 
 	if ( core->map ) {
 		core->first_gap = slam_core_find ( core->map, core->first_gap,
@@ -688,10 +717,10 @@ static void slam_core_nack ( struct slam_core *core, uint64_t now, int unasked,
 				       ( core->map ? core->count : 1 ),
 				       core->packet,
 				       ( sizeof ( core->packet ) -
-					 takes_parity ) );
+					 ( flags != SLAM_CORE_FLAGS ) ) );
 	slam_core_credit ( core, 0 );
-	if ( takes_parity )
-		core->packet[ actions->send_len++ ] = SLAM_CORE_TAKES_PARITY;
+	if ( flags != SLAM_CORE_FLAGS )
+		core->packet[ actions->send_len++ ] = flags;
 	core->nacks++;
 	slam_core_spoke ( core, now, unasked );
 }
@@ -780,6 +809,8 @@ slam_core_multicast ( struct slam_core *core,
 	enum slam_core_rejection rejection;
 	int is_new;
 
+	if ( packet->group )
+		return SLAM_CORE_GROUP;
 	if ( ! packet->is_data )
 		return SLAM_CORE_SOLICIT_TO_GROUP;
 	rejection = slam_core_enter ( core, &packet->header, now, actions );
@@ -828,10 +859,27 @@ slam_core_unicast ( struct slam_core *core,
 			slam_core_finish ( core, SLAM_CORE_DISMISSED, actions );
 		return SLAM_CORE_ACCEPTED;
 	}
+	if ( packet->group &&
+	     ( packet->group_len != core->config.group_len ) )
+		return SLAM_CORE_GROUP;
 	rejection = slam_core_enter ( core, &packet->header, now, actions );
 	if ( rejection || core->end )
 		return rejection;
 	core->solicits++;
+	if ( packet->group ) {
+		/* Asked there again and again, it stays */
+		if ( ( ! core->moved ) ||
+		     memcmp ( core->group, packet->group,
+			      packet->group_len ) ) {
+			memcpy ( core->group, packet->group,
+				 packet->group_len );
+			core->moved = 1;
+			actions->regroup = 1;
+		}
+	} else {
+		actions->regroup = core->moved;
+		core->moved = 0;
+	}
 	slam_core_nack ( core, now, 0, actions );
 	return SLAM_CORE_ACCEPTED;
 }
@@ -846,6 +894,7 @@ void slam_core_defaults ( struct slam_core_config *config ) {
 		.max_doublings = 4,
 		.max_restarts = 64,
 		.max_parity = 48,
+		.group_len = SLAM_CORE_GROUP_IPV4,
 		.give_up = 30000,
 		.max_bytes = SLAM_CORE_INT_MAX,
 	};

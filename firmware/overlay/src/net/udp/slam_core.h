@@ -20,6 +20,10 @@
 /** Largest value of an Int */
 #define SLAM_CORE_INT_MAX ( ( ( ( uint64_t ) 1 ) << 53 ) - 1 )
 
+/** A group on the wire: its address, IPv4 or IPv6, and its port */
+#define SLAM_CORE_GROUP_IPV4 ( 4 + 2 )
+#define SLAM_CORE_GROUP_IPV6 ( 16 + 2 )
+
 /** Longest datagram that is sent: what an MTU of 1,500 carries unfragmented, over IPv6 as well */
 #define SLAM_CORE_MAX_PACKET 1452
 
@@ -64,6 +68,8 @@ enum slam_core_rejection {
 	SLAM_CORE_DATA_TO_CLIENT,
 	/** It came from elsewhere, and the server was heard */
 	SLAM_CORE_FOREIGN,
+	/** A group to move to that is none, or that this client cannot join */
+	SLAM_CORE_GROUP,
 };
 
 /** How it ended */
@@ -114,6 +120,8 @@ struct slam_core_config {
 	 * stored blocks cannot be read back.
 	 */
 	uint32_t max_parity;
+	/** Length on the wire of a group that it can be moved to.  0: it stays where it is. */
+	uint32_t group_len;
 	/** How long to go on without data, in milliseconds */
 	uint64_t give_up;
 	/** Largest file, in bytes */
@@ -148,6 +156,10 @@ struct slam_core_packet {
 	int is_data;
 	/** Whether the server no longer waits for this client */
 	int is_dismissal;
+	/** The group that its blocks are sent to from now on, within the datagram, or NULL */
+	const uint8_t *group;
+	/** Length of that group */
+	size_t group_len;
 	/** Whether that block is a sum of blocks */
 	int is_parity;
 	/** Number of the block, or of the window that is summed up */
@@ -167,6 +179,10 @@ struct slam_core {
 
 	/** The transfer; block size 0 before one is known */
 	struct slam_core_header header;
+	/** The group that it was moved to, if it was */
+	uint8_t group[SLAM_CORE_GROUP_IPV6];
+	/** Whether it was */
+	int moved;
 	/** Blocks in the transfer */
 	uint64_t count;
 	/** Blocks that were handed out */
@@ -244,6 +260,8 @@ struct slam_core_actions {
 	 * what was missing (slam_core_rebuild_block)
 	 */
 	int rebuild;
+	/** Leave the group; join that in the core, or that of the URI where it is not moved any more */
+	int regroup;
 	/** Send @c send_len bytes from @c send to the server, unless 0; valid until the next input */
 	const uint8_t *send;
 	size_t send_len;

@@ -100,6 +100,8 @@ struct slamboot_slam {
 	uint8_t *scratch;
 	/** The group's address and port */
 	struct sockaddr_tcpip address;
+	/** Those that the URI has: a slow room may be sent elsewhere for a while */
+	struct sockaddr_tcpip home;
 	/** The server's address, where the URI has it in numbers; else no family */
 	struct sockaddr_tcpip server;
 	/** Ticks since the download began */
@@ -235,6 +237,7 @@ static const char * slamboot_rejection ( enum slam_core_rejection rejection ) {
 	case SLAM_CORE_SOLICIT_TO_GROUP: return "question sent to the group";
 	case SLAM_CORE_DATA_TO_CLIENT:	return "block not sent to the group";
 	case SLAM_CORE_FOREIGN:		return "not from the server";
+	case SLAM_CORE_GROUP:		return "no group to move to";
 	default:			return "no SLAM";
 	}
 }
@@ -362,6 +365,56 @@ static int slamboot_rebuild ( struct slamboot_slam *slam ) {
 	return 0;
 }
 
+/**
+ * Listen to the group at @c address, and join it
+ *
+ * @v slam		Download
+ * @ret rc		Return status code
+ */
+static int slamboot_listen ( struct slamboot_slam *slam ) {
+	struct sockaddr *address = ( ( struct sockaddr * ) &slam->address );
+	int rc;
+
+	if ( ( rc = xfer_open_socket ( &slam->group, SOCK_DGRAM, address,
+				       address ) ) != 0 )
+		return rc;
+	rc = mcast_join ( address, "slam" );
+	slam->joined = ( rc == 0 );
+	if ( rc != 0 ) {
+		/* A switch that does not snoop forwards the group anyway */
+		printf ( "\nSLAM: cannot join the group: %s\n",
+			 strerror ( rc ) );
+	}
+	return 0;
+}
+
+/** Leave the group for the one that the core was told, or for that of the URI */
+static int slamboot_regroup ( struct slamboot_slam *slam ) {
+	struct sockaddr_tcpip *address = &slam->address;
+	struct slam_core *core = &slam->core;
+	const uint8_t *port;
+
+	/* One socket for each port */
+	intf_restart ( &slam->group, 0 );
+	if ( slam->joined )
+		mcast_leave ( ( struct sockaddr * ) address );
+	slam->joined = 0;
+	memcpy ( address, &slam->home, sizeof ( *address ) );
+	if ( core->moved ) {
+		if ( address->st_family == AF_INET ) {
+			memcpy ( &( ( struct sockaddr_in * ) address )->sin_addr,
+				 core->group, sizeof ( struct in_addr ) );
+		} else {
+			memcpy ( &( ( struct sockaddr_in6 * ) address )->sin6_addr,
+				 core->group, sizeof ( struct in6_addr ) );
+		}
+		port = &core->group[ core->config.group_len -
+				     sizeof ( address->st_port ) ];
+		memcpy ( &address->st_port, port, sizeof ( address->st_port ) );
+	}
+	return slamboot_listen ( slam );
+}
+
 /** Run the timer to the moment that the core asks for */
 static void slamboot_arm ( struct slamboot_slam *slam, uint64_t wake ) {
 	uint64_t wait;
@@ -416,6 +469,8 @@ static int slamboot_input ( struct slamboot_slam *slam,
 			goto err;
 	}
 	if ( actions.rebuild && ( ( rc = slamboot_rebuild ( slam ) ) != 0 ) )
+		goto err;
+	if ( actions.regroup && ( ( rc = slamboot_regroup ( slam ) ) != 0 ) )
 		goto err;
 	free_iob ( iobuf );
 
@@ -661,21 +716,13 @@ static int slamboot_open ( struct interface *xfer, struct uri *uri ) {
 
 	if ( ( rc = slamboot_parse_group ( uri->path, &slam->address ) ) != 0 )
 		goto err;
+	memcpy ( &slam->home, &slam->address, sizeof ( slam->home ) );
+	if ( slam->home.st_family == AF_INET6 )
+		slam->core.config.group_len = SLAM_CORE_GROUP_IPV6;
 
 	/* Listen and join before asking: the answer may come at once */
-	if ( ( rc = xfer_open_socket ( &slam->group, SOCK_DGRAM,
-				       ( struct sockaddr * ) &slam->address,
-				       ( struct sockaddr * ) &slam->address )
-	     ) != 0 )
+	if ( ( rc = slamboot_listen ( slam ) ) != 0 )
 		goto err;
-	if ( ( rc = mcast_join ( ( struct sockaddr * ) &slam->address,
-				 "slam" ) ) == 0 ) {
-		slam->joined = 1;
-	} else {
-		/* A switch that does not snoop forwards the group anyway */
-		printf ( "\nSLAM: cannot join the group: %s\n",
-			 strerror ( rc ) );
-	}
 
 	/* A name is resolved while the download runs already: then anybody is believed */
 	if ( sock_aton ( uri->host, ( struct sockaddr * ) &slam->server ) != 0 )
