@@ -110,13 +110,14 @@ pub fn drive(
     receiver: &mut Receiver,
     sink: &mut impl Sink,
 ) -> Result<Ended, DriveError> {
+    let nap = nap(sockets.receive_buffer());
     let mut driver = Driver {
         sockets,
         sink,
         next: Timestamp::ZERO,
         end: None,
         refusals: 0,
-        nap: nap(sockets.receive_buffer()),
+        nap,
         flowing: false,
     };
     let mut buffers = vec![0; BATCH_SIZE * BUFFER_LEN];
