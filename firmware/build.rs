@@ -9,12 +9,14 @@ fn main() {
         "slam_core.h",
         "slam_parity.c",
         "slam_parity.h",
+        "slam_wire.c",
     ] {
         println!("cargo::rerun-if-changed={UDP}/{file}");
     }
     cc::Build::new()
         .file(format!("{UDP}/slam_core.c"))
         .file(format!("{UDP}/slam_parity.c"))
+        .file(format!("{UDP}/slam_wire.c"))
         .std("c99")
         // -O3, cargo's release profile, makes gcc 12 warn of bounds that it derives wrongly.
         .opt_level(2)

@@ -7,6 +7,7 @@ pub const SLAM_PARITY_WINDOW: u32 = 128;
 pub const SLAM_PARITY_ROWS: u32 = 128;
 pub const SLAM_PARITY_MAX_MISSING: u32 = 32;
 pub const SLAM_CORE_MAX_INT: u32 = 7;
+pub const SLAM_CORE_NUL: u32 = 0;
 pub const SLAM_CORE_GROUP_IPV4: u32 = 6;
 pub const SLAM_CORE_GROUP_IPV6: u32 = 18;
 pub const SLAM_CORE_MAX_PACKET: u32 = 1452;
@@ -205,6 +206,9 @@ unsafe extern "C" {
         offset: *mut u64,
         len: *mut usize,
     ) -> *const u8;
+    pub fn slam_core_count(header: *const slam_core_header) -> u64;
+    pub fn slam_core_block_len(header: *const slam_core_header, offset: u64) -> usize;
+    pub fn slam_core_windows(count: u64) -> u64;
     pub fn slam_core_int_len(value: u64) -> usize;
     pub fn slam_core_put_int(value: u64, out: *mut u8) -> usize;
     pub fn slam_core_pull_int(

@@ -13,7 +13,7 @@ const EXPLICIT_GROUPS: (&str, &str) = (
 );
 
 /// slamboot's own client: what decides, and what ties that to iPXE.
-const CLIENT: [(&str, &str); 5] = [
+const CLIENT: [(&str, &str); 6] = [
     (
         "src/net/udp/slam_core.c",
         include_str!("../overlay/src/net/udp/slam_core.c"),
@@ -29,6 +29,10 @@ const CLIENT: [(&str, &str); 5] = [
     (
         "src/net/udp/slam_parity.h",
         include_str!("../overlay/src/net/udp/slam_parity.h"),
+    ),
+    (
+        "src/net/udp/slam_wire.c",
+        include_str!("../overlay/src/net/udp/slam_wire.c"),
     ),
     (
         "src/net/udp/slamboot_slam.c",

@@ -52,7 +52,11 @@ fn the_slam_core_takes_anything() {
     let seconds = std::env::var("SLAMBOOT_FUZZ_SECONDS").unwrap_or_else(|_| "3".to_owned());
     let seed = std::env::var("SLAMBOOT_FUZZ_SEED").unwrap_or_else(|_| "1".to_owned());
     let dir = tempfile::tempdir().unwrap();
-    let Some(program) = build(dir.path(), &["slam_core.c", "slam_parity.c"], "slam_core.c") else {
+    let Some(program) = build(
+        dir.path(),
+        &["slam_core.c", "slam_parity.c", "slam_wire.c"],
+        "slam_core.c",
+    ) else {
         println!("skipped: this C compiler has no AddressSanitizer");
         return;
     };

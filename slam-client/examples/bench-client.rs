@@ -257,8 +257,6 @@ impl Run<'_> {
     fn follow<'d>(&mut self, outputs: Outputs<'d>, gather: &mut Gather<'d>) -> anyhow::Result<()> {
         for output in outputs {
             match output {
-                // Upstream's client stays where it is.
-                Output::Join(_) => {}
                 Output::Write { offset, payload } => gather.push(self.store, offset, payload)?,
                 Output::Send(datagram) => {
                     // Lost, as any datagram may be, where it cannot be sent.
@@ -267,8 +265,8 @@ impl Run<'_> {
                 Output::Started { header } | Output::Restarted { header } => {
                     self.store.file.set_len(header.total_bytes())?;
                 }
-                // A stock client takes no parity.
-                Output::Rebuild(_) => {}
+                // Upstream's client stays where it is, and takes no parity.
+                Output::Join(_) | Output::Rebuild(_) => {}
                 Output::Complete => self.end = Some(Ok(())),
                 Output::Failed(failure) => self.end = Some(Err(failure)),
                 Output::Timeout(next) => self.next = next,

@@ -333,7 +333,7 @@ impl NtfsContent {
                             .map(system::SystemFile::key)
                             .unwrap_or_default(),
                         Target::Directory(child) => self.directory_key(*child, link),
-                        Target::File(file) => volume.key(*file, link),
+                        Target::Content(file) => volume.key(*file, link),
                     };
                     name_entry(reference(self.tree.number(*target)), &key)
                 })
@@ -520,7 +520,7 @@ impl NtfsVolume {
     fn file_record(&self, file: usize, number: u32, content: &[u8]) -> Record {
         let FileNames { links, flags, .. } = &self.names[file];
         let keys = links.iter().map(|link| self.key(file, link)).collect();
-        let mut attributes = named(*flags, Security::File, keys);
+        let mut attributes = named(*flags, Security::Content, keys);
         let FilePlace { bytes, run } = self.files[file];
         attributes.push(match run {
             Some(run) => non_resident(kind::DATA, "", Place::Run(run), bytes),

@@ -16,14 +16,14 @@ pub(super) enum Security {
     /// Directories: what Windows gives to the root of a new volume.
     Directory,
     /// Files: what they would inherit from that.
-    File,
+    Content,
 }
 
 const ALL: [Security; 4] = [
     Security::SystemRead,
     Security::SystemWrite,
     Security::Directory,
-    Security::File,
+    Security::Content,
 ];
 
 /// Distance of the two copies in the stream.
@@ -57,7 +57,7 @@ impl Security {
         let entries: &[(u32, &[u32])] = match self {
             Security::SystemRead => &[(READ, SYSTEM), (READ, ADMINISTRATORS)],
             Security::SystemWrite => &[(READ_WRITE, SYSTEM), (READ_WRITE, ADMINISTRATORS)],
-            Security::Directory | Security::File => &[
+            Security::Directory | Security::Content => &[
                 (FULL, ADMINISTRATORS),
                 (FULL, SYSTEM),
                 (MODIFY, AUTHENTICATED),

@@ -26,7 +26,7 @@ pub(super) enum Target {
     /// Index of a directory; 0 is the root.
     Directory(usize),
     /// Index of a file.
-    File(usize),
+    Content(usize),
 }
 
 /// One directory.
@@ -67,7 +67,7 @@ impl Tree {
             let names: Vec<&DiskName> = draft.children.iter().map(|(name, _)| *name).collect();
             for (names, (_, target)) in links(&names).into_iter().zip(&draft.children) {
                 match target {
-                    Target::File(file) => {
+                    Target::Content(file) => {
                         let names = fewer(names, ONE_RUN);
                         tree.files[*file] = (index, names);
                     }
@@ -88,7 +88,7 @@ impl Tree {
             }
             for (_, target) in &draft.children {
                 let names = match target {
-                    Target::File(file) => &tree.files[*file].1,
+                    Target::Content(file) => &tree.files[*file].1,
                     Target::Directory(directory) => &directory_links[*directory],
                     Target::System(_) => continue,
                 };
@@ -125,7 +125,7 @@ impl Tree {
             Target::System(number) => number,
             Target::Directory(0) => super::system::ROOT,
             Target::Directory(directory) => FIRST_USER_RECORD + directory as u32 - 1,
-            Target::File(file) => FIRST_USER_RECORD + (self.directories.len() - 1 + file) as u32,
+            Target::Content(file) => FIRST_USER_RECORD + (self.directories.len() - 1 + file) as u32,
         }
     }
 
@@ -205,7 +205,7 @@ fn drafts<'a>(files: &'a [NtfsFile], upcase: &UpCase) -> Result<Vec<Draft<'a>>, 
                 }
             };
         }
-        let target = Target::File(index);
+        let target = Target::Content(index);
         let old = known.insert((at, folded(name.as_str())), target);
         if old.is_some() {
             return Err(taken(&file.path, old.as_ref()));

@@ -20,6 +20,12 @@
 /** Largest value of an Int */
 #define SLAM_CORE_INT_MAX ( ( ( ( uint64_t ) 1 ) << 53 ) - 1 )
 
+/** The byte that ends a NACK, that alone is a disconnect, and that begins what a solicit may end with */
+#define SLAM_CORE_NUL 0
+
+/* Not every C library of a firmware has it */
+#define SLAM_CORE_U32_MAX ( ~( ( uint32_t ) 0 ) )
+
 /** A group on the wire: its address, IPv4 or IPv6, and its port */
 #define SLAM_CORE_GROUP_IPV4 ( 4 + 2 )
 #define SLAM_CORE_GROUP_IPV6 ( 16 + 2 )
@@ -291,6 +297,10 @@ extern const uint8_t * slam_core_rebuild_block ( struct slam_core *core,
 						 uint64_t *offset,
 						 size_t *len );
 
+extern uint64_t slam_core_count ( const struct slam_core_header *header );
+extern size_t slam_core_block_len ( const struct slam_core_header *header,
+				    uint64_t offset );
+extern uint64_t slam_core_windows ( uint64_t count );
 extern size_t slam_core_int_len ( uint64_t value );
 extern size_t slam_core_put_int ( uint64_t value, uint8_t *out );
 extern enum slam_core_rejection slam_core_pull_int ( const uint8_t *data,
