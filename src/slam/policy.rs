@@ -19,6 +19,8 @@ const WATCHED_TO_MOVE: Duration = Duration::from_secs(1);
 const FEWEST_BLOCKS: u64 = 400;
 /// A client that was moved is given so much time to hear something: a switch may be slow to learn.
 pub(crate) const WATCHED_WHERE_MOVED: Duration = Duration::from_millis(1500);
+/// Where a client was moved the rate must find its level before shares of it tell clients apart.
+pub(crate) const SETTLING: Duration = Duration::from_millis(2500);
 /// Whoever gets less than this part of what another gets is too slow for its lane.
 const OUT_OF_PACE: f64 = 0.5;
 

@@ -135,6 +135,8 @@ pub(crate) struct RateControl {
     troubled: Option<f64>,
     /// Where the present fall began: the rate, and the share lost there.
     fell_from: Option<(f64, f64)>,
+    /// How many hosts there were when the rate last fell.
+    fell_among: usize,
 }
 
 /// One voice for each host, however many ports it speaks from.
@@ -213,6 +215,7 @@ impl RateControl {
             background: 0.0,
             troubled: None,
             fell_from: None,
+            fell_among: 0,
         }
     }
 
@@ -247,6 +250,12 @@ impl RateControl {
 
     /// A client has lost some share of what was sent at the present rate.
     pub(crate) fn vote(&mut self, ballot: Ballot) {
+        if self.has_fallen && ballot.hosts > 2 * self.fell_among {
+            // What a few could not take, perhaps the first of a room to come, says little of so many.
+            self.has_fallen = false;
+            self.troubled = None;
+            self.fell_from = None;
+        }
         let votes = &mut self.votes;
         let voice = votes.by_host.entry(ballot.host).or_default();
         let mut against = false;
@@ -270,6 +279,9 @@ impl RateControl {
         if quorum {
             let before = self.rate;
             self.decide();
+            if self.rate < before {
+                self.fell_among = ballot.hosts;
+            }
             if self.rate != before {
                 self.epoch = ballot.next;
             }

@@ -116,7 +116,7 @@ impl Server {
             let thread = thread.take().context("it was started")?;
             thread.join().expect("no panic")?;
             let trailing = trailing.load(Ordering::Relaxed);
-            ensure!(trailing > 0, "no NACK said that its client takes parity");
+            ensure!(trailing > 0, "no NACK said what its client can do");
         }
         Ok(())
     }
@@ -175,7 +175,8 @@ impl Double {
             let (Some(skipped), Some(missing)) = (pull(&mut rest), pull(&mut rest)) else {
                 continue;
             };
-            if let [.., 0, 0x21] = nack[..] {
+            // It takes parity, and can be moved.
+            if let [.., 0, 0x23] = nack[..] {
                 self.trailing.fetch_add(1, Ordering::Relaxed);
             }
             self.clients.truncate(MAX_CLIENTS - 1);
@@ -294,7 +295,7 @@ fn dead_client() -> Outcome {
     let host = rig.lab.host()?;
     let dead = host.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 1024)))??;
     let server = Server::start(&rig, &file)?;
-    let nack = [0x20, 0x21, 0, 0x21];
+    let nack = [0x20, 0x21, 0, 0x23];
     dead.send_to(&nack, (SERVER, 10000))?;
     let client = rig.client(&format!("x-slam://{SERVER}"), None)?;
     dead.send_to(&nack, (SERVER, 10000))?;

@@ -90,6 +90,9 @@ impl Session {
             self.out_of_pace.push_back((from, Pace::Deaf));
             return;
         }
+        if client.moved.is_some_and(|moved| now.since(moved) < policy::SETTLING) {
+            return;
+        }
         let Some(last) = client.arrivals.last() else {
             return;
         };
@@ -242,7 +245,8 @@ impl Session {
         let followed = client.ahead.is_followed(count);
         client.note_list(first, nack.missing().len());
         let is_full = client.lists && nack.missing().run_count() > 1 && nack.extent() < count;
-        if is_full && present > 1 && self.slow_clients != SlowClients::Cap {
+        let waits = is_full && present > 1 && self.slow_clients != SlowClients::Cap;
+        if waits {
             // It misses more than fits a list: the others do not wait for all that.
             fresh.union_with(&std::mem::take(&mut repairs));
         }
@@ -254,12 +258,16 @@ impl Session {
         if share_parity && !client.is_unmoved() {
             // What was sent before it first spoke it may have heard but for a few blocks, too.
             let mut both = repairs;
-            both.union_with(&fresh);
+            if !waits {
+                both.union_with(&fresh);
+            }
             self.repair.replace(&mut both, nack, asked, &self.demand);
             repairs = both.clone();
             repairs.subtract(&fresh);
-            fresh = both;
-            fresh.subtract(&repairs);
+            if !waits {
+                fresh = both;
+                fresh.subtract(&repairs);
+            }
         }
         self.demand.repair(&repairs);
         self.demand.add(&fresh);
