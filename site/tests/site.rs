@@ -37,7 +37,7 @@ fn the_example_names_every_key() {
         }
     }
     let site = parse(&text);
-    assert_eq!(site.images.len(), 2, "{text}");
+    assert_eq!(site.images.len(), 3, "{text}");
     assert_eq!(site.server.interfaces, ["eth0"]);
     let keys: Vec<&str> = text
         .lines()

@@ -90,6 +90,21 @@ static size_t build ( const struct transfer *transfer, uint64_t block,
 	return len;
 }
 
+/** What makes a move of a solicit: a zero byte, a group of either family, a port */
+static size_t move ( uint8_t *out ) {
+	int ipv6 = ( rnd ( 4 ) == 0 );
+	size_t len = ( 1 + ( ipv6 ? SLAM_CORE_GROUP_IPV6 :
+			     SLAM_CORE_GROUP_IPV4 ) );
+	size_t i;
+
+	for ( i = 0 ; i < len ; i++ )
+		out[i] = ( uint8_t ) rnd ( 256 );
+	out[0] = 0;
+	if ( rnd ( 8 ) )
+		out[1] = ( ipv6 ? 0xff : ( 0xe0 | ( out[1] & 0x0f ) ) );
+	return len;
+}
+
 /** Bytes that begin like a datagram from a server: numbers of any size and length */
 static size_t invent ( uint8_t *out ) {
 	size_t len = 0;
@@ -123,19 +138,21 @@ static size_t damage ( uint8_t *data, size_t len ) {
 	}
 }
 
-/** A NACK is runs, then one zero byte, then what says that parity is taken, if it is; it ends at the
- * last block at most
+/** A NACK is runs, then one zero byte, then what the client can do, if anything; it ends at the last
+ * block at most
  */
 static void check_nack ( const uint8_t *data, size_t len, uint64_t count,
-			 int takes_parity ) {
+			 int takes_parity, int moves ) {
 	uint64_t sum = 0;
 	uint64_t run;
 	size_t used;
 
 	CHECK ( len >= 2 );
 	CHECK ( len <= SLAM_CORE_MAX_PACKET );
-	if ( takes_parity ) {
-		CHECK ( data[ len - 1 ] == 0x21 );
+	if ( takes_parity || moves ) {
+		CHECK ( data[ len - 1 ] ==
+			( 0x20 | ( takes_parity ? 0x01 : 0 ) |
+			  ( moves ? 0x02 : 0 ) ) );
 		len--;
 	}
 	CHECK ( data[ len - 1 ] == 0 );
@@ -205,6 +222,8 @@ static void live_once ( unsigned long *completed, unsigned long *rebuilt ) {
 	slam_core_defaults ( &config );
 	config.max_restarts = rnd ( 8 );
 	config.max_parity = ( rnd ( 2 ) ? 48 : rnd ( 3 ) );
+	config.group_len = ( rnd ( 3 ) ? SLAM_CORE_GROUP_IPV4 :
+			     rnd ( 2 ) ? SLAM_CORE_GROUP_IPV6 : 0 );
 	/* What is invented is refused: there is nothing to compare it with */
 	config.max_bytes = MAX_FILE;
 	slam_core_init ( core, &config, &hooks, rnd ( ~0U ), now );
@@ -217,6 +236,8 @@ static void live_once ( unsigned long *completed, unsigned long *rebuilt ) {
 		}
 		solicit = ( rnd ( 20 ) == 0 );
 		len = build ( now_sent, next, solicit, buf );
+		if ( solicit && ( rnd ( 3 ) == 0 ) )
+			len += move ( &buf[len] );
 		next++;
 		if ( ( next * now_sent->block_size ) >= now_sent->total )
 			next = 0;
@@ -276,7 +297,9 @@ static void live_once ( unsigned long *completed, unsigned long *rebuilt ) {
 				check_nack ( actions.send, actions.send_len,
 					     ( core->map ? core->count : 1 ),
 					     ( core->map &&
-					       config.max_parity ) );
+					       config.max_parity ),
+					     ( core->map &&
+					       config.group_len ) );
 			}
 		}
 		if ( ended )
