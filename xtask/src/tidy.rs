@@ -107,6 +107,8 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
             "boot",
             "--test",
             "tap",
+            "--test",
+            "services",
         ];
         for targets in [&all[..], &proofs] {
             cargo(targets)
