@@ -2,24 +2,15 @@
 //! Every pinned release, built, proven and booted. Each takes iPXE's library from scratch, minutes
 //! that not every run has: `cargo xtask test --thorough`.
 
-use std::env;
-
 use xtask::cmd::Cmd;
 use xtask::firmware;
 
-use crate::support::{Outcome, paths};
+use crate::support::{Outcome, only_if_thorough, paths};
 use crate::{BUILD_LIMIT, boot_demo};
-
-/// Set by `cargo xtask test --thorough`.
-const THOROUGH: &str = "SLAMBOOT_THOROUGH";
 
 /// Why `release` is not built now, if it is not.
 pub fn lacking(boot: Option<String>, release: &str) -> Option<String> {
-    boot.or_else(|| {
-        let thorough = env::var_os(THOROUGH).is_some_and(|value| !value.is_empty());
-        (!thorough).then(|| "takes minutes (cargo xtask test --thorough runs it)".to_owned())
-    })
-    .or_else(|| {
+    boot.or_else(only_if_thorough).or_else(|| {
         let arguments = firmware::Arguments {
             release: Some(release.to_owned()),
             ..firmware::Arguments::default()

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use support::{Outcome, paths, trial};
+use support::{Outcome, only_if_thorough, paths, trial};
 use xtask::cmd::Running;
 use xtask::console::Console;
 use xtask::host::Need;
@@ -59,22 +59,24 @@ fn main() -> ExitCode {
             machines::bios_beside_dnsmasq,
         ),
         ("bios_boots_from_our_own_pool", machines::bios_from_our_pool),
-        ("bios_gets_its_own_image_once", machines::bios_by_rule),
+        ("bios_gets_its_own_image", machines::bios_by_rule),
     ];
-    let in_uefi: [(&str, Test); 3] = [
+    let in_uefi: [(&str, Test); 1] = [(
+        "uefi_pxe_from_our_own_pool",
+        machines::uefi_pxe_from_our_pool,
+    )];
+    let at_length: [(&str, Test); 2] = [
         ("uefi_pxe_beside_dnsmasq", machines::uefi_pxe_beside_dnsmasq),
-        (
-            "uefi_pxe_from_our_own_pool",
-            machines::uefi_pxe_from_our_pool,
-        ),
         ("uefi_http_boot_beside_dnsmasq", machines::uefi_http_boot),
     ];
+    let thorough = guest.clone().or_else(only_if_thorough);
     let mut trials = Vec::new();
     for (tests, skip) in [
         (&in_lab[..], &lab),
         (&of_doctor[..], &lab),
         (&in_bios[..], &boot),
         (&in_uefi[..], &guest),
+        (&at_length[..], &thorough),
     ] {
         trials.extend(
             tests

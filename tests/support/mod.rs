@@ -31,6 +31,19 @@ pub fn lacking(needs: &[Need]) -> Option<String> {
     ))
 }
 
+/// Set by `cargo xtask test --thorough`.
+const THOROUGH: &str = "SLAMBOOT_THOROUGH";
+
+/// Why what takes minutes is not run now, if it is not.
+#[allow(
+    dead_code,
+    reason = "each test program has a copy of its own of this module, and not all take minutes"
+)]
+pub fn only_if_thorough() -> Option<String> {
+    let thorough = std::env::var_os(THOROUGH).is_some_and(|value| !value.is_empty());
+    (!thorough).then(|| "takes minutes (cargo xtask test --thorough runs it)".to_owned())
+}
+
 /// A test that runs unless there is a reason to skip it.
 pub fn trial(name: &str, skip: Option<String>, test: fn() -> Outcome) -> Trial {
     Trial::ignorable_test(name, move || match skip {

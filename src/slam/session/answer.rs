@@ -90,7 +90,10 @@ impl Session {
             self.out_of_pace.push_back((from, Pace::Deaf));
             return;
         }
-        if client.moved.is_some_and(|moved| now.since(moved) < policy::SETTLING) {
+        if client
+            .moved
+            .is_some_and(|moved| now.since(moved) < policy::SETTLING)
+        {
             return;
         }
         let Some(last) = client.arrivals.last() else {
