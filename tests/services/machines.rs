@@ -25,13 +25,13 @@ struct Machine {
 
 /// A PC whose card carries the distribution's iPXE, which has no SLAM.
 fn bios(room: &Room, tap: &Tap) -> anyhow::Result<Machine> {
-    let rom = host::prebuilt_roms()
+    let stock = host::prebuilt_roms()
         .context("no ROMs")?
         .join(Nic::E1000.stock_rom());
     #[rustfmt::skip]
     let arguments = [
         "-machine", "pc,graphics=on", "-m", "512",
-        "-device", &format!("e1000,netdev=net,mac={},romfile={}", tap.mac, rom.display()),
+        "-device", &format!("e1000,netdev=net,mac={},romfile={}", tap.mac, stock.display()),
     ].map(str::to_owned);
     machine(room, tap, "bios", &arguments)
 }

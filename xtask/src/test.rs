@@ -97,7 +97,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
     let dist = paths.dist.clone();
     if !thorough {
         println!(
-            "\nNOT RUN: the other releases of iPXE, built and booted; `cargo xtask test --thorough` does"
+            "\nNOT RUN: the other releases of iPXE, built and booted, and the slowest UEFI boots; `cargo xtask test --thorough` does"
         );
     }
     for name in ["lab", "boot", "tap", "services"] {
