@@ -258,19 +258,15 @@ impl Session {
             repairs = BlockSet::new();
             fresh = BlockSet::new();
         }
-        if share_parity && !client.is_unmoved() {
+        if share_parity && !waits && !client.is_unmoved() {
             // What was sent before it first spoke it may have heard but for a few blocks, too.
             let mut both = repairs;
-            if !waits {
-                both.union_with(&fresh);
-            }
+            both.union_with(&fresh);
             self.repair.replace(&mut both, nack, asked, &self.demand);
             repairs = both.clone();
             repairs.subtract(&fresh);
-            if !waits {
-                fresh = both;
-                fresh.subtract(&repairs);
-            }
+            fresh = both;
+            fresh.subtract(&repairs);
         }
         self.demand.repair(&repairs);
         self.demand.add(&fresh);
