@@ -137,8 +137,22 @@ impl Connection {
         }
     }
 
-    fn moved(&mut self) {
-        self.idle.as_mut().reset(Instant::now() + IDLE);
+    /// What came of a write: progress begins the time anew, too long without any is an error.
+    fn written(
+        &mut self,
+        polled: Poll<io::Result<usize>>,
+        task: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Pending => match self.check(task) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+            ready @ Poll::Ready(_) => {
+                self.idle.as_mut().reset(Instant::now() + IDLE);
+                ready
+            }
+        }
     }
 }
 
@@ -164,16 +178,8 @@ impl AsyncWrite for Connection {
         task: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(task, bytes) {
-            Poll::Pending => match self.check(task) {
-                Ok(()) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            },
-            ready @ Poll::Ready(_) => {
-                self.moved();
-                ready
-            }
-        }
+        let polled = Pin::new(&mut self.stream).poll_write(task, bytes);
+        self.written(polled, task)
     }
 
     fn poll_write_vectored(
@@ -181,16 +187,8 @@ impl AsyncWrite for Connection {
         task: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(task, bytes) {
-            Poll::Pending => match self.check(task) {
-                Ok(()) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(error)),
-            },
-            ready @ Poll::Ready(_) => {
-                self.moved();
-                ready
-            }
-        }
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(task, bytes);
+        self.written(polled, task)
     }
 
     fn is_write_vectored(&self) -> bool {
