@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::source::open_regular;
+
 /// An image that cannot be served as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum ExistingError {
@@ -57,20 +59,28 @@ pub enum ExistingError {
     },
 }
 
+impl ExistingError {
+    /// What a field of this file has wrong: its name, offset, what was expected and found, what helps.
+    fn in_field(
+        path: &Path,
+    ) -> impl Fn(&'static str, u64, &'static str, String, &'static str) -> ExistingError {
+        |field, offset, expected, found, remedy| ExistingError::Field {
+            path: path.to_owned(),
+            field,
+            offset,
+            expected,
+            found,
+            remedy,
+        }
+    }
+}
+
 /// Opens a regular file: its length, too.
 fn open(path: &Path) -> Result<(File, u64), ExistingError> {
-    let read = |source| ExistingError::Read {
+    open_regular(path).map_err(|source| ExistingError::Read {
         path: path.to_owned(),
         source,
-    };
-    // Opening a named pipe would wait for its other end.
-    if !std::fs::metadata(path).map_err(read)?.is_file() {
-        let kind = io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file");
-        return Err(read(kind));
-    }
-    let file = File::open(path).map_err(read)?;
-    let length = file.metadata().map_err(read)?.len();
-    Ok((file, length))
+    })
 }
 
 /// Up to `length` bytes at `offset`: fewer where the file ends.

@@ -18,6 +18,7 @@ use super::bootmgr::BootManager;
 use super::le::{u16_at, u32_at};
 use super::regf::Hive;
 use super::sdi::Sdi;
+use super::source::open_regular;
 use super::unit::SECTOR;
 use super::vbr;
 use super::volume::{Bytes, Volume, VolumeError};
@@ -130,13 +131,7 @@ impl Report {
             path: path.to_owned(),
             source,
         };
-        // Opening a named pipe would wait for its other end.
-        if !std::fs::metadata(path).map_err(read)?.is_file() {
-            let kind = io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file");
-            return Err(read(kind));
-        }
-        let file = File::open(path).map_err(read)?;
-        let bytes = file.metadata().map_err(read)?.len();
+        let (file, bytes) = open_regular(path).map_err(read)?;
         if bytes < SECTOR {
             return Err(InspectError::Short {
                 path: path.to_owned(),

@@ -124,6 +124,18 @@ impl Stamp {
     }
 }
 
+/// Opens a regular file: its length, too.
+pub(in crate::image) fn open_regular(path: &Path) -> io::Result<(File, u64)> {
+    // Opening a named pipe would wait for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        let message = "expected a regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
 /// An endless, incompressible text, the same for the same name: `SplitMix64` in counter mode,
 /// so that any part of it can be had alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

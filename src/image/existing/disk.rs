@@ -103,14 +103,7 @@ pub fn check(path: &Path) -> Result<Bootable, ExistingError> {
 }
 
 fn check_file(path: &Path, file: &File, bytes: u64) -> Result<Bootable, ExistingError> {
-    let wrong = |field, offset, expected, found: String, remedy| ExistingError::Field {
-        path: path.to_owned(),
-        field,
-        offset,
-        expected,
-        found,
-        remedy,
-    };
+    let wrong = ExistingError::in_field(path);
     if bytes == 0 || !bytes.is_multiple_of(SECTOR) {
         let found = format!("{bytes} bytes");
         let expected = "whole sectors of 512 bytes";

@@ -34,14 +34,7 @@ pub struct Iso {
 /// Checks that an ISO has something to boot.
 pub fn check(path: &Path) -> Result<Iso, ExistingError> {
     let (file, bytes) = open(path)?;
-    let wrong = |field, offset, expected, found: String, remedy| ExistingError::Field {
-        path: path.to_owned(),
-        field,
-        offset,
-        expected,
-        found,
-        remedy,
-    };
+    let wrong = ExistingError::in_field(path);
     let mut label = String::new();
     let mut catalog = None;
     for number in FIRST_DESCRIPTOR..FIRST_DESCRIPTOR + MAX_DESCRIPTORS {

@@ -24,14 +24,7 @@ pub struct Kernel {
 /// Checks a bzImage.
 pub fn check_kernel(path: &Path) -> Result<Kernel, ExistingError> {
     let (file, bytes) = open(path)?;
-    let wrong = |field, offset, expected, found: String, remedy| ExistingError::Field {
-        path: path.to_owned(),
-        field,
-        offset,
-        expected,
-        found,
-        remedy,
-    };
+    let wrong = ExistingError::in_field(path);
     let head = read_at(path, &file, 0, 0x8000)?;
     let magic = head.get(0x202..0x206).unwrap_or_default();
     if magic != b"HdrS" || u16_at(&head, 0x1FE) != 0xAA55 {

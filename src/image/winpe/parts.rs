@@ -11,6 +11,7 @@ use super::media::{Media, MediaError};
 use super::wimlib;
 use crate::image::bootmgr::{BootManager, Machine};
 use crate::image::sdi::{Sdi, SdiError};
+use crate::image::source::open_regular;
 use crate::image::tool::ToolError;
 use crate::image::vbr;
 use crate::image::wim::{Architecture, BootFault, Wim, WimError, WimImage};
@@ -423,18 +424,11 @@ pub fn gather(places: &Where, beside: &Path) -> Result<Parts, PartsError> {
 }
 
 fn open(path: &Path) -> Result<File, PartsError> {
-    let read = |source| PartsError::Read {
+    let (file, _) = open_regular(path).map_err(|source| PartsError::Read {
         path: path.to_owned(),
         source,
-    };
-    // Opening a named pipe would wait for its other end.
-    if !std::fs::metadata(path).map_err(read)?.is_file() {
-        return Err(read(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "expected a regular file",
-        )));
-    }
-    File::open(path).map_err(read)
+    })?;
+    Ok(file)
 }
 
 /// Checks a WIM: what it says, and which image boots.
