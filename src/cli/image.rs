@@ -143,6 +143,7 @@ fn build(spec: &ImageSpec, output: &Path) -> Result<Built> {
         bar.set_message(match progress.step {
             Step::Write => "writing",
             Step::Verify => "checking",
+            Step::Settle => "syncing",
         });
         if stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -197,8 +198,7 @@ fn summary(built: &Built) -> String {
             format!("{} ({} bytes)", file.path, file.data.bytes()),
         );
     }
-    line("sha256", hex::encode(built.digests.sha256));
-    line("crc32", format!("{:08x}", built.digests.crc32));
+    line("crc32", format!("{:08x}", built.crc32));
     line("signature", format!("{:08x}", facts.identity.signature));
     text
 }

@@ -10,7 +10,7 @@ mod geometry;
 pub(in crate::image) mod name;
 mod table;
 
-pub use bpb::{BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, fs_info};
+pub use bpb::{BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, fs_info, set_volume_id};
 pub use geometry::{FatGeometry, MIN_CLUSTERS};
 pub use table::FatTable;
 

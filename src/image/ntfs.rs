@@ -24,6 +24,7 @@ mod system;
 mod tree;
 mod upcase;
 
+pub use boot::set_serial;
 pub use geometry::{CLUSTER, ClusterRun, NtfsGeometry};
 pub use record::RECORD;
 pub use upcase::UpCase;
@@ -102,23 +103,12 @@ pub struct NtfsContent {
     upcase: UpCase,
 }
 
-/// What a boot sector and the volume's own files say.
-#[derive(Clone, Copy, Debug)]
-pub struct NtfsIdentity<'a> {
-    /// Where the volume begins on the disk.
-    pub start: Lba,
-    /// Its serial number.
-    pub serial: u64,
-    /// Its name.
-    pub label: &'a VolumeLabel,
-}
-
 /// A volume whose every cluster is decided.
 #[derive(Clone, Debug)]
 pub struct NtfsVolume {
     /// Its size.
     pub geometry: NtfsGeometry,
-    /// The boot sector, its code still zero; it lies in the first sector and in the last.
+    /// The boot sector, its code and serial number still zero; it lies in the first sector and in the last.
     pub boot_sector: Vec<u8>,
     /// Each file's length and place, in the order given.
     pub files: Vec<FilePlace>,
@@ -228,7 +218,8 @@ impl NtfsContent {
     pub fn place(
         &self,
         geometry: NtfsGeometry,
-        identity: &NtfsIdentity,
+        start: Lba,
+        label: &VolumeLabel,
     ) -> Result<NtfsVolume, NtfsError> {
         let needed = self.clusters(&geometry);
         let free = geometry
@@ -282,10 +273,9 @@ impl NtfsContent {
             .collect();
         let boot_sector = BootSector {
             geometry: &geometry,
-            start: identity.start,
+            start,
             mft: areas.mft.first,
             mirror: areas.mirror.first,
-            serial: identity.serial,
         }
         .encode();
         let mut volume = NtfsVolume {
@@ -298,7 +288,7 @@ impl NtfsContent {
             names,
             records: self.records(),
         };
-        self.system(&mut volume, &areas, identity.label, &directories);
+        self.system(&mut volume, &areas, label, &directories);
         Ok(volume)
     }
 

@@ -193,7 +193,7 @@ fn default_label() -> super::spec::VolumeLabel {
 
 /// Larger, where the old size is too small.
 fn grown(spec: ImageSpec) -> Result<ImageSpec, UpdateError> {
-    match plan::plan(&spec, source::open(&spec.files)?) {
+    match plan::draft(&spec, source::open(&spec.files)?) {
         Err(PlanError::TooSmall { minimum, .. }) => Ok(ImageSpec {
             size: DiskSize::AtLeast(minimum),
             ..spec

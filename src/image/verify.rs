@@ -3,18 +3,21 @@
 //!
 //! The boot sectors and the allocation table are taken apart here, from their documents and not
 //! with the encoders; the volume's directories and files are read by the crates `fatfs` and
-//! `ntfs`, and every byte of every file is compared with its input. At last the CRC-32 of the
-//! whole disk covers what no structure looks at.
+//! `ntfs`, which say where each file's bytes lie: where they were written. The CRC-32 of the whole
+//! disk, taken from what is read back, is the one that was taken of the inputs while copying.
 
 pub(super) mod disk;
 mod ntfs;
 mod volume;
+mod whole;
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 
 use super::mbr;
 use super::plan::{DiskPlan, FatPlan, PlannedFile, VolumePlan};
@@ -130,7 +133,9 @@ impl fmt::Display for Structure {
     }
 }
 
-/// Compares the image with its plan, and with the CRC-32 that was computed while writing it.
+/// Compares the image with its plan, and with the CRC-32 that was taken while writing it: the
+/// structures one by one here, the disk as a whole beside that. Files are where the tree says they
+/// are, and there are their bytes.
 pub fn verify(
     plan: &DiskPlan,
     file: &File,
@@ -143,41 +148,70 @@ pub fn verify(
         .len();
     let total = plan.facts.sectors.bytes();
     expect(Structure::Length, 0, &total, &length)?;
-    let content: u64 = plan.files.iter().map(|file| file.data.bytes()).sum();
-    let mut meter = Meter {
-        watch,
-        done: 0,
-        reported: 0,
-        total: content + total,
-    };
+    let stop = AtomicBool::new(false);
+    let found = std::thread::scope(|scope| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let running = whole::start(scope, file, total, &stop, &tell);
+        drop(tell);
+        let mut meter = Meter {
+            watch,
+            beside: told,
+            done: 0,
+            reported: 0,
+            total,
+        };
+        let checked = structures(plan, file, &mut meter).and_then(|()| meter.wait());
+        stop.store(checked.is_err(), Ordering::Relaxed);
+        let found = running.finish();
+        checked?;
+        found.map_err(|source| VerifyError::Read { offset: 0, source })
+    })?;
+    if found == crc32 {
+        return Ok(());
+    }
+    whole::blame(plan, file, crc32, found)
+}
+
+fn structures(plan: &DiskPlan, file: &File, meter: &mut Meter) -> Result<(), VerifyError> {
     master_boot_record(plan, file)?;
     match &plan.volume {
         VolumePlan::Fat32(fat) => {
             let parameters = boot_sector(plan, fat, file)?;
             volume::fat(plan, file, &parameters)?;
-            volume::tree(plan, fat, file, &mut meter)?;
+            volume::tree(plan, fat, file, meter)?;
         }
         VolumePlan::Ntfs(volume) => {
             ntfs::structures(plan, volume, file)?;
-            ntfs::tree(plan, volume, file, &mut meter)?;
+            ntfs::tree(plan, volume, file, meter)?;
         }
     }
-    extent_table(plan, file)?;
-    whole_disk(file, total, crc32, &mut meter)
+    extent_table(plan, file)
 }
 
 /// Counts bytes for the watcher.
 struct Meter<'a, 'b> {
     watch: &'a mut Watch<'b>,
+    /// Bytes that were read beside this.
+    beside: Receiver<u64>,
     done: u64,
     reported: u64,
     total: u64,
 }
 
 impl Meter<'_, '_> {
-    fn advance(&mut self, bytes: u64) -> Result<(), VerifyError> {
+    /// Until what is done beside this is done, too.
+    fn wait(&mut self) -> Result<(), VerifyError> {
+        while let Ok(bytes) = self.beside.recv() {
+            self.done += bytes;
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Something was done here, which counts for nothing.
+    fn look(&mut self) -> Result<(), VerifyError> {
         const REPORT: u64 = 1 << 22;
-        self.done += bytes;
+        self.done += self.beside.try_iter().sum::<u64>();
         if self.done < self.total && self.done - self.reported < REPORT {
             return Ok(());
         }
@@ -401,7 +435,7 @@ fn boot_sector(plan: &DiskPlan, fat: &FatPlan, file: &File) -> Result<Parameters
     })
 }
 
-/// Loads the boot file as the boot sector would and compares it with its input.
+/// Loads the boot file as the boot sector would and compares it with what lies where the file is.
 fn extent_table(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
     let start = plan.facts.partition.start.byte_offset();
     let sector = read_sector(file, start)?;
@@ -433,12 +467,14 @@ fn extent_table(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
         loaded.resize(old + length as usize, 0);
         read(file, lba * SECTOR, &mut loaded[old..])?;
     }
-    let PlannedFile { data, path, .. } = &plan.files[plan.boot_file];
-    let mut expected = vec![0; data.bytes() as usize]; // at most vbr::MAX_FILE
-    data.read_at(0, &mut expected)?;
-    expected.resize(expected.len().next_multiple_of(SECTOR as usize), 0);
+    // What lies there is judged with all other files' bytes.
+    let PlannedFile { run, path, .. } = &plan.files[plan.boot_file];
+    let mut expected = Vec::new();
+    if let Some(run) = run {
+        expected.resize(run.sectors.bytes() as usize, 0); // at most vbr::MAX_FILE
+        read(file, run.start.byte_offset(), &mut expected)?;
+    }
     if loaded != expected {
-        // The file itself was found good, so it is the table that is wrong.
         let differing = expected.iter().zip(&loaded).filter(|(a, b)| a != b).count();
         return Err(mismatch(
             Structure::ExtentTable,
@@ -452,39 +488,4 @@ fn extent_table(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
         ));
     }
     Ok(())
-}
-
-fn whole_disk(
-    file: &File,
-    total: u64,
-    expected: u32,
-    meter: &mut Meter,
-) -> Result<(), VerifyError> {
-    let mut hasher = crc32fast::Hasher::new();
-    let zeros = vec![0; 1 << 18];
-    let mut buffer = zeros.clone();
-    let mut offset = 0;
-    while offset < total {
-        // Holes are not read: that would fill the page cache with zeros, at a third of the speed.
-        let data = disk::next_data(file, offset).min(total);
-        while offset < data {
-            let length = (data - offset).min(zeros.len() as u64);
-            hasher.update(&zeros[..length as usize]);
-            offset += length;
-            meter.advance(length)?;
-        }
-        let length = (total - offset).min(buffer.len() as u64);
-        let part = &mut buffer[..length as usize];
-        read(file, offset, part)?;
-        hasher.update(part);
-        offset += length;
-        meter.advance(length)?;
-    }
-    let show = |crc: u32| format!("{crc:08x}");
-    expect(
-        Structure::Disk,
-        0,
-        &show(expected),
-        &show(hasher.finalize()),
-    )
 }

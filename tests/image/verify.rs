@@ -22,7 +22,7 @@ fn image() -> Image {
 }
 
 fn check(image: &Image, file: &File) -> Result<(), VerifyError> {
-    verify(image.plan(), file, image.built.digests.crc32, &mut go_on)
+    verify(image.plan(), file, image.built.crc32, &mut go_on)
 }
 
 /// Which structure is blamed for a flipped bit there.

@@ -5,19 +5,21 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::rc::Rc;
 
 use ntfs::indexes::NtfsFileNameIndex;
 use ntfs::structured_values::{NtfsFileAttributeFlags, NtfsFileNamespace};
 use ntfs::{Ntfs, NtfsError, NtfsFile, NtfsIndex, NtfsReadSeek};
 
-use super::disk::VolumeReader;
+use super::disk::{Trace, VolumeReader};
+use super::volume::{Expected, expected_files, place as file_place};
 use super::{
     Meter, Structure, VerifyError, expect, expect_bytes, expect_zeros, long, mismatch, read,
     read_sector, word,
 };
 use crate::image::ntfs::NtfsVolume;
 use crate::image::ntfs::decode::{RecordFault, RecordView, Run, ValueView, file_name, uint};
-use crate::image::plan::{DiskPlan, PlannedFile};
+use crate::image::plan::DiskPlan;
 use crate::image::spec::Attributes;
 use crate::image::unit::SECTOR;
 use crate::image::vbr;
@@ -534,7 +536,9 @@ pub fn tree(
     meter: &mut Meter,
 ) -> Result<(), VerifyError> {
     let start = plan.facts.partition.start.byte_offset();
-    let mut reader = VolumeReader::new(file, start, volume.geometry.sectors().bytes());
+    let trace = Rc::new(Trace::default());
+    let bytes = volume.geometry.sectors().bytes();
+    let mut reader = VolumeReader::new(file, start, bytes, 0, Rc::clone(&trace));
     let ntfs = Ntfs::new(&mut reader).map_err(unreadable)?;
     let name = ntfs
         .volume_name(&mut reader)
@@ -562,13 +566,10 @@ pub fn tree(
     )?;
     let mut check = Tree {
         ntfs: &ntfs,
+        trace: &trace,
         start,
         upcase: upcase(&ntfs, &mut reader)?,
-        expected: plan
-            .files
-            .iter()
-            .map(|file| (file.path.folded(), file))
-            .collect(),
+        expected: expected_files(plan),
         pending: vec![(String::new(), 5)],
     };
     while let Some((path, record)) = check.pending.pop() {
@@ -617,9 +618,10 @@ fn content<T: Read + Seek>(file: &NtfsFile, reader: &mut T) -> Result<Vec<u8>, V
 
 struct Tree<'a> {
     ntfs: &'a Ntfs,
+    trace: &'a Trace,
     start: u64,
     upcase: Vec<u16>,
-    expected: BTreeMap<String, &'a PlannedFile>,
+    expected: Expected<'a>,
     pending: Vec<(String, u64)>,
 }
 
@@ -742,8 +744,20 @@ impl Tree<'_> {
             &length(bytes),
             &length(value.len()),
         )?;
+        let resident = attribute.is_resident();
         let mut attached = value.attach(reader);
-        super::volume::compare(&planned.data, &mut attached, path, self.start, meter)
+        if !resident {
+            file_place(planned, &mut attached, self.trace, self.start)?;
+            return meter.look();
+        }
+        let mut found = Vec::new();
+        attached.read_to_end(&mut found).map_err(|source| VerifyError::Volume {
+            structure: Structure::File(path.to_owned()),
+            source,
+        })?;
+        let mut wanted = vec![0; bytes as usize]; // less than a record
+        planned.data.read_at(0, &mut wanted)?;
+        expect_bytes(Structure::File(path.to_owned()), self.start, &wanted, &found)
     }
 }
 

@@ -4,17 +4,21 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use fatfs::{Dir, FileAttributes, FileSystem, FsOptions};
 
-use super::disk::VolumeReader;
+use super::disk::{Trace, VolumeReader};
 use super::{
     Meter, Parameters, Structure, VerifyError, expect, expect_bytes, long, mismatch, read,
     read_sector,
 };
 use crate::image::plan::{DiskPlan, FatPlan, PlannedFile};
-use crate::image::source::Data;
 use crate::image::spec::Attributes;
+use crate::image::unit::SECTOR;
+
+/// Bytes of a file that are read at a time.
+const BUFFER: usize = 1 << 16;
 
 /// Both tables agree, every entry is a possible one, and there are as many chains and free
 /// clusters as there should be.
@@ -89,6 +93,15 @@ pub fn fat(plan: &DiskPlan, file: &File, parameters: &Parameters) -> Result<(), 
     Ok(())
 }
 
+/// Files that are to be found, by folded path.
+pub type Expected<'a> = BTreeMap<String, &'a PlannedFile>;
+
+/// All of the plan.
+pub fn expected_files(plan: &DiskPlan) -> Expected<'_> {
+    let files = plan.files.iter();
+    files.map(|file| (file.path.folded(), file)).collect()
+}
+
 /// The tree has the planned files, all of them and no others, with their attributes and bytes.
 pub fn tree(
     plan: &DiskPlan,
@@ -102,8 +115,11 @@ pub fn tree(
         structure: Structure::Directory,
         source,
     };
-    let volume =
-        FileSystem::new(VolumeReader::new(file, start, bytes), FsOptions::new()).map_err(root)?;
+    let trace = Rc::new(Trace::default());
+    // Before the first cluster there are tables, which are read.
+    let data = u64::from(fat.geometry.cluster_sector(2)) * SECTOR;
+    let reader = VolumeReader::new(file, start, bytes, data, Rc::clone(&trace));
+    let volume = FileSystem::new(reader, FsOptions::new()).map_err(root)?;
     let label = volume.read_volume_label_from_root_dir().map_err(root)?;
     expect(
         Structure::Directory,
@@ -112,13 +128,11 @@ pub fn tree(
         &label.unwrap_or_default(),
     )?;
 
-    let mut expected: BTreeMap<String, &PlannedFile> = BTreeMap::new();
-    for file in &plan.files {
-        expected.insert(file.path.folded(), file);
-    }
+    let mut expected = expected_files(plan);
     let mut pending = vec![(String::new(), volume.root_dir())];
     while let Some((path, directory)) = pending.pop() {
-        check_directory(&path, &directory, start, &mut expected, &mut pending, meter)?;
+        let found = check_directory(&path, &directory, start, &mut expected, &trace, meter)?;
+        pending.extend(found);
     }
     if let Some(missing) = expected.values().next() {
         return Err(mismatch(
@@ -133,14 +147,16 @@ pub fn tree(
 
 type Directory<'v, 'f> = Dir<'v, VolumeReader<'f>>;
 
+/// Checks the files in a directory; the directories that are in it.
 fn check_directory<'v, 'f>(
     path: &str,
     directory: &Directory<'v, 'f>,
     start: u64,
-    expected: &mut BTreeMap<String, &PlannedFile>,
-    pending: &mut Vec<(String, Directory<'v, 'f>)>,
+    expected: &mut Expected,
+    trace: &Trace,
     meter: &mut Meter,
-) -> Result<(), VerifyError> {
+) -> Result<Vec<(String, Directory<'v, 'f>)>, VerifyError> {
+    let mut inside = Vec::new();
     for entry in directory.iter() {
         let entry = entry.map_err(|source| VerifyError::Volume {
             structure: Structure::Directory,
@@ -152,7 +168,7 @@ fn check_directory<'v, 'f>(
         }
         let path = format!("{path}\\{name}");
         if entry.is_dir() {
-            pending.push((path, entry.to_dir()));
+            inside.push((path, entry.to_dir()));
             continue;
         }
         let Some(planned) = expected.remove(&path.to_uppercase()) else {
@@ -181,9 +197,11 @@ fn check_directory<'v, 'f>(
             &length(planned.data.bytes()),
             &length(entry.len()),
         )?;
-        compare(&planned.data, &mut entry.to_file(), &path, start, meter)?;
+        let mut content = entry.to_file();
+        place(planned, &mut content, trace, start)?;
+        meter.look()?;
     }
-    Ok(())
+    Ok(inside)
 }
 
 fn flags(attributes: Attributes) -> FileAttributes {
@@ -194,40 +212,55 @@ fn flags(attributes: Attributes) -> FileAttributes {
     flags
 }
 
-/// `start` is only where to look: `fatfs` does not say where a file lies.
-pub fn compare(
-    data: &Data,
+/// A file lies where it was written, and nowhere else: then the CRC-32 of the disk covers its
+/// bytes. `start` is where the volume begins.
+pub fn place(
+    planned: &PlannedFile,
     found: &mut impl Read,
-    path: &str,
+    trace: &Trace,
     start: u64,
-    meter: &mut Meter,
 ) -> Result<(), VerifyError> {
-    let structure = || Structure::File(path.to_owned());
-    let mut buffers = [vec![0; 1 << 16], vec![0; 1 << 16]];
-    let mut offset = 0;
-    while offset < data.bytes() {
-        let length = (data.bytes() - offset).min(1 << 16) as usize;
-        let [wanted, got] = &mut buffers;
-        data.read_at(offset, &mut wanted[..length])?;
-        read_whole(found, &mut got[..length]).map_err(|source| VerifyError::Volume {
-            structure: structure(),
-            source,
-        })?;
-        if wanted[..length] != got[..length] {
-            let differs = |(a, b): (&u8, &u8)| a != b;
-            let at = wanted.iter().zip(got.iter()).position(differs);
-            let at = offset + at.unwrap_or(0) as u64;
-            return Err(mismatch(
-                structure(),
-                start,
-                "the bytes of its input",
-                format!("others, from byte {at} of the file on"),
-            ));
+    let structure = || Structure::File(planned.path.to_string());
+    let (read, pieces) = trace.during(|| {
+        let mut buffer = vec![0; BUFFER];
+        let mut left = planned.data.bytes();
+        while left > 0 {
+            let length = left.min(BUFFER as u64) as usize;
+            read_whole(found, &mut buffer[..length])?;
+            left -= length as u64;
         }
-        offset += length as u64;
-        meter.advance(length as u64)?;
+        Ok(())
+    });
+    read.map_err(|source| VerifyError::Volume {
+        structure: structure(),
+        source,
+    })?;
+    let bytes = planned.data.bytes();
+    let wanted = planned
+        .run
+        .map(|run| (run.start.byte_offset() - start, bytes));
+    if pieces.iter().copied().eq(wanted) {
+        return Ok(());
     }
-    Ok(())
+    let show = |pieces: &[(u64, u64)]| -> String {
+        let shown = pieces.iter().take(3).map(|(offset, bytes)| {
+            let offset = start + offset;
+            format!("{bytes} bytes at {offset}")
+        });
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let more = pieces.len().saturating_sub(3);
+        match (pieces.len(), more) {
+            (0, _) => "no bytes".to_owned(),
+            (_, 0) => shown,
+            _ => format!("{shown}, and {more} pieces more"),
+        }
+    };
+    Err(mismatch(
+        structure(),
+        start + pieces.first().or(wanted.as_ref()).map_or(0, |piece| piece.0),
+        show(&wanted.into_iter().collect::<Vec<_>>()),
+        show(&pieces),
+    ))
 }
 
 /// Like `read_exact`, with an error that says what was short.
