@@ -6,9 +6,11 @@
 //! `ntfs`, which say where each file's bytes lie: where they were written. The CRC-32 of the whole
 //! disk, taken from what is read back, is the one that was taken of the inputs while copying.
 
+mod boot_sector;
 pub(super) mod disk;
+mod fat;
 mod ntfs;
-mod volume;
+mod place;
 mod whole;
 
 use std::fmt;
@@ -20,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use super::mbr;
-use super::plan::{DiskPlan, FatPlan, PlannedFile, VolumePlan};
+use super::plan::{DiskPlan, PlannedFile, VolumePlan};
 use super::source::SourceError;
 use super::unit::SECTOR;
 use super::vbr;
@@ -175,10 +177,9 @@ pub fn verify(
 fn structures(plan: &DiskPlan, file: &File, meter: &mut Meter) -> Result<(), VerifyError> {
     master_boot_record(plan, file)?;
     match &plan.volume {
-        VolumePlan::Fat32(fat) => {
-            let parameters = boot_sector(plan, fat, file)?;
-            volume::fat(plan, file, &parameters)?;
-            volume::tree(plan, fat, file, meter)?;
+        VolumePlan::Fat32(volume) => {
+            fat::structures(plan, volume, file)?;
+            fat::tree(plan, volume, file, meter)?;
         }
         VolumePlan::Ntfs(volume) => {
             ntfs::structures(plan, volume, file)?;
@@ -226,15 +227,6 @@ impl Meter<'_, '_> {
             ControlFlow::Break(()) => Err(VerifyError::Interrupted),
         }
     }
-}
-
-/// What the boot sector says, taken from its bytes.
-struct Parameters {
-    cluster_bytes: u64,
-    fat_offset: u64,
-    fat_bytes: u64,
-    clusters: u64,
-    fs_info: u64,
 }
 
 fn read(file: &File, offset: u64, into: &mut [u8]) -> Result<(), VerifyError> {
@@ -352,87 +344,6 @@ fn master_boot_record(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
         table(at as u64, (lba + 1).min(largest), found)?;
     }
     expect_zeros(Structure::PartitionTable, 462, &sector[462..510])
-}
-
-fn boot_sector(plan: &DiskPlan, fat: &FatPlan, file: &File) -> Result<Parameters, VerifyError> {
-    let start = plan.facts.partition.start.byte_offset();
-    let sector = read_sector(file, start)?;
-    let field = |at: u64, expected: u64, found: u64| {
-        expect(Structure::BootSector, start + at, &expected, &found)
-    };
-    let bytes = |at: usize, expected: &[u8]| {
-        let found = &sector[at..at + expected.len()];
-        expect_bytes(Structure::BootSector, start + at as u64, expected, found)
-    };
-    bytes(0, &[0xEB, 0x58, 0x90])?;
-    bytes(3, b"MSWIN4.1")?;
-    field(11, 512, word(&sector, 11))?;
-    let cluster = u64::from(sector[13]);
-    if !cluster.is_power_of_two() || cluster > 64 {
-        return Err(mismatch(
-            Structure::BootSector,
-            start + 13,
-            "a power of two up to 64",
-            cluster.to_string(),
-        ));
-    }
-    let reserved = word(&sector, 14);
-    field(14, fat.geometry.reserved().into(), reserved)?;
-    bytes(16, &[2, 0, 0, 0, 0, 0xF8, 0, 0])?;
-    field(24, 63, word(&sector, 24))?;
-    field(26, 255, word(&sector, 26))?;
-    field(28, plan.facts.partition.start.0.into(), long(&sector, 28))?;
-    let sectors = long(&sector, 32);
-    // The last sector of the partition lies outside the volume.
-    field(32, u64::from(plan.facts.partition.sectors.0) - 1, sectors)?;
-    let table = long(&sector, 36);
-    field(36, fat.geometry.table_sectors().into(), table)?;
-    let data = reserved + 2 * table;
-    let clusters = sectors.saturating_sub(data) / cluster;
-    if clusters < 65_525 || table * 128 < clusters + 2 {
-        return Err(mismatch(
-            Structure::BootSector,
-            start + 36,
-            "a table for every cluster, and 65525 of these",
-            format!("{table} sectors of table and {clusters} clusters"),
-        ));
-    }
-    bytes(40, &[0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 6, 0])?;
-    bytes(52, &[0; 12])?;
-    bytes(64, &[0x80, 0, 0x29])?;
-    field(67, plan.facts.identity.volume_id.into(), long(&sector, 67))?;
-    bytes(71, plan.label.padded())?;
-    bytes(82, b"FAT32   ")?;
-    bytes(vbr::CODE_OFFSET, vbr::CODE)?;
-    let end = vbr::CODE_OFFSET + vbr::CODE.len();
-    bytes(end, &vec![0; vbr::TABLE_OFFSET - end])?;
-    bytes(510, &[0x55, 0xAA])?;
-
-    let third = start + 2 * SECTOR;
-    let mut expected = [0; SECTOR as usize];
-    expected[510..].copy_from_slice(&[0x55, 0xAA]);
-    expect_bytes(
-        Structure::BootSector,
-        third,
-        &expected,
-        &read_sector(file, third)?,
-    )?;
-    for which in 0..3 {
-        let backup = start + (6 + which) * SECTOR;
-        expect_bytes(
-            Structure::BackupBootSector,
-            backup,
-            &read_sector(file, start + which * SECTOR)?,
-            &read_sector(file, backup)?,
-        )?;
-    }
-    Ok(Parameters {
-        cluster_bytes: cluster * SECTOR,
-        fat_offset: start + reserved * SECTOR,
-        fat_bytes: table * SECTOR,
-        clusters,
-        fs_info: start + SECTOR,
-    })
 }
 
 /// Loads the boot file as the boot sector would and compares it with what lies where the file is.

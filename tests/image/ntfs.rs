@@ -337,6 +337,14 @@ fn each_structure_of_ntfs_is_blamed_for_its_own_damage() {
     let data = image.offset_of("\\A long directory\\A long name.data");
     let backup = volume + u64::from(ntfs.geometry.backup()) * 512;
     let mft = area("$MFT");
+    // Values of $Secure's indexes: after each one's name, padded to eight bytes.
+    let mut secure = [0; 1024];
+    file.read_exact_at(&mut secure, mft + 9 * 1024).unwrap();
+    let root = |name: &str| {
+        let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let at = secure.windows(8).rposition(|part| part == units).unwrap() as u64;
+        mft + 9 * 1024 + at + 8
+    };
     for (offset, expected) in [
         (volume, Structure::BootSector),
         (volume + 0x1C, Structure::BootSector),
@@ -351,6 +359,10 @@ fn each_structure_of_ntfs_is_blamed_for_its_own_damage() {
         (mft + 5 * 1024 + 0x10, Structure::Mft),        // sequence
         (mft + 5 * 1024 + 0x1FE, Structure::Mft),       // end of a sector
         (mft + 27 * 1024 + 0x12, Structure::Mft),       // links
+        (root("$SDH") + 0x30, Structure::Security),     // the first key's hash
+        (root("$SDH") + 0x40, Structure::Security),     // where it leads
+        (root("$SII") + 0x04, Structure::Security),     // its order
+        (root("$SII") + 0x58, Structure::Security),     // the second key
         (mft + 27 * 1024 + 0x16, Structure::Disk),      // a flag that nobody knows
         (mft + 3 * 1024 + 0x300, Structure::MftMirror), // past what is used
         (area("$MFTMirr") + 0x100, Structure::MftMirror),

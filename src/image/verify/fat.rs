@@ -1,28 +1,105 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A FAT32 volume: its allocation table by hand, its tree and files through `fatfs`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
 use std::rc::Rc;
 
 use fatfs::{Dir, FileAttributes, FileSystem, FsOptions};
 
+use super::boot_sector::BootSector;
 use super::disk::{Trace, VolumeReader};
+use super::place::{Expected, expected_files, place};
 use super::{
-    Meter, Parameters, Structure, VerifyError, expect, expect_bytes, long, mismatch, read,
-    read_sector,
+    Meter, Structure, VerifyError, expect, expect_bytes, long, mismatch, read, read_sector,
 };
 use crate::image::plan::{DiskPlan, FatPlan, PlannedFile};
 use crate::image::spec::Attributes;
 use crate::image::unit::SECTOR;
 
-/// Bytes of a file that are read at a time.
-const BUFFER: usize = 1 << 16;
+/// The boot record, both tables, and the count of what is free.
+pub fn structures(plan: &DiskPlan, fat: &FatPlan, file: &File) -> Result<(), VerifyError> {
+    let parameters = boot_sector(plan, fat, file)?;
+    tables(plan, file, &parameters)
+}
+
+/// What the boot sector says, taken from its bytes.
+struct Parameters {
+    cluster_bytes: u64,
+    fat_offset: u64,
+    fat_bytes: u64,
+    clusters: u64,
+    fs_info: u64,
+}
+
+fn boot_sector(plan: &DiskPlan, fat: &FatPlan, file: &File) -> Result<Parameters, VerifyError> {
+    let boot = BootSector::read(plan, file)?;
+    let start = boot.start;
+    boot.common(plan)?;
+    boot.bytes(3, b"MSWIN4.1")?;
+    let cluster = boot.value(13, 1);
+    if !cluster.is_power_of_two() || cluster > 64 {
+        return Err(mismatch(
+            Structure::BootSector,
+            start + 13,
+            "a power of two up to 64",
+            cluster.to_string(),
+        ));
+    }
+    let reserved = boot.value(14, 2);
+    boot.field(14, 2, fat.geometry.reserved().into())?;
+    boot.bytes(16, &[2, 0, 0, 0, 0, 0xF8, 0, 0])?;
+    let sectors = boot.value(32, 4);
+    // The last sector of the partition lies outside the volume.
+    boot.field(32, 4, u64::from(plan.facts.partition.sectors.0) - 1)?;
+    let table = boot.value(36, 4);
+    boot.field(36, 4, fat.geometry.table_sectors().into())?;
+    let data = reserved + 2 * table;
+    let clusters = sectors.saturating_sub(data) / cluster;
+    if clusters < 65_525 || table * 128 < clusters + 2 {
+        return Err(mismatch(
+            Structure::BootSector,
+            start + 36,
+            "a table for every cluster, and 65525 of these",
+            format!("{table} sectors of table and {clusters} clusters"),
+        ));
+    }
+    boot.bytes(40, &[0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 6, 0])?;
+    boot.bytes(52, &[0; 12])?;
+    boot.bytes(64, &[0x80, 0, 0x29])?;
+    boot.field(67, 4, plan.facts.identity.volume_id.into())?;
+    boot.bytes(71, plan.label.padded())?;
+    boot.bytes(82, b"FAT32   ")?;
+
+    let third = start + 2 * SECTOR;
+    let mut expected = [0; SECTOR as usize];
+    expected[510..].copy_from_slice(&[0x55, 0xAA]);
+    expect_bytes(
+        Structure::BootSector,
+        third,
+        &expected,
+        &read_sector(file, third)?,
+    )?;
+    for which in 0..3 {
+        let backup = start + (6 + which) * SECTOR;
+        expect_bytes(
+            Structure::BackupBootSector,
+            backup,
+            &read_sector(file, start + which * SECTOR)?,
+            &read_sector(file, backup)?,
+        )?;
+    }
+    Ok(Parameters {
+        cluster_bytes: cluster * SECTOR,
+        fat_offset: start + reserved * SECTOR,
+        fat_bytes: table * SECTOR,
+        clusters,
+        fs_info: start + SECTOR,
+    })
+}
 
 /// Both tables agree, every entry is a possible one, and there are as many chains and free
 /// clusters as there should be.
-pub fn fat(plan: &DiskPlan, file: &File, parameters: &Parameters) -> Result<(), VerifyError> {
+fn tables(plan: &DiskPlan, file: &File, parameters: &Parameters) -> Result<(), VerifyError> {
     let mut copies = [vec![0; 1 << 16], vec![0; 1 << 16]];
     let (mut used, mut chains) = (0u64, 0u64);
     let mut done = 0;
@@ -91,15 +168,6 @@ pub fn fat(plan: &DiskPlan, file: &File, parameters: &Parameters) -> Result<(), 
         expect(Structure::FsInfo, offset, &expected, &long(&sector, at))?;
     }
     Ok(())
-}
-
-/// Files that are to be found, by folded path.
-pub type Expected<'a> = BTreeMap<String, &'a PlannedFile>;
-
-/// All of the plan.
-pub fn expected_files(plan: &DiskPlan) -> Expected<'_> {
-    let files = plan.files.iter();
-    files.map(|file| (file.path.folded(), file)).collect()
 }
 
 /// The tree has the planned files, all of them and no others, with their attributes and bytes.
@@ -210,66 +278,4 @@ fn flags(attributes: Attributes) -> FileAttributes {
     flags.set(FileAttributes::SYSTEM, attributes.system);
     flags.set(FileAttributes::READ_ONLY, attributes.read_only);
     flags
-}
-
-/// A file lies where it was written, and nowhere else: then the CRC-32 of the disk covers its
-/// bytes. `start` is where the volume begins.
-pub fn place(
-    planned: &PlannedFile,
-    found: &mut impl Read,
-    trace: &Trace,
-    start: u64,
-) -> Result<(), VerifyError> {
-    let structure = || Structure::File(planned.path.to_string());
-    let (read, pieces) = trace.during(|| {
-        let mut buffer = vec![0; BUFFER];
-        let mut left = planned.data.bytes();
-        while left > 0 {
-            let length = left.min(BUFFER as u64) as usize;
-            read_whole(found, &mut buffer[..length])?;
-            left -= length as u64;
-        }
-        Ok(())
-    });
-    read.map_err(|source| VerifyError::Volume {
-        structure: structure(),
-        source,
-    })?;
-    let bytes = planned.data.bytes();
-    let wanted = planned
-        .run
-        .map(|run| (run.start.byte_offset() - start, bytes));
-    if pieces.iter().copied().eq(wanted) {
-        return Ok(());
-    }
-    let show = |pieces: &[(u64, u64)]| -> String {
-        let shown = pieces.iter().take(3).map(|(offset, bytes)| {
-            let offset = start + offset;
-            format!("{bytes} bytes at {offset}")
-        });
-        let shown = shown.collect::<Vec<_>>().join(", ");
-        let more = pieces.len().saturating_sub(3);
-        match (pieces.len(), more) {
-            (0, _) => "no bytes".to_owned(),
-            (_, 0) => shown,
-            _ => format!("{shown}, and {more} pieces more"),
-        }
-    };
-    Err(mismatch(
-        structure(),
-        start + pieces.first().or(wanted.as_ref()).map_or(0, |piece| piece.0),
-        show(&wanted.into_iter().collect::<Vec<_>>()),
-        show(&pieces),
-    ))
-}
-
-/// Like `read_exact`, with an error that says what was short.
-fn read_whole(from: &mut impl Read, into: &mut [u8]) -> io::Result<()> {
-    from.read_exact(into).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "its chain of clusters ends before its length",
-        ),
-        _ => error,
-    })
 }
