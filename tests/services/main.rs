@@ -22,6 +22,9 @@ use xtask::netlab::{INTERFACE, Namespace, Netlab};
 /// Longer than a server takes to start on two slow cores.
 const SOON: Duration = Duration::from_mins(1);
 
+/// Rooms beside each other: a machine waits about half of its time.
+const AT_ONCE: usize = 2;
+
 type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
@@ -84,7 +87,7 @@ fn main() -> ExitCode {
                 .map(|(name, test)| trial(name, skip.clone(), *test)),
         );
     }
-    support::run(trials, 1)
+    support::run(trials, AT_ONCE)
 }
 
 /// Why there is no firmware of ours to hand out, if there is none.
