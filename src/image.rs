@@ -28,6 +28,7 @@ pub mod source;
 pub mod spec;
 pub mod standin;
 pub mod target;
+pub mod times;
 pub mod tool;
 pub mod unit;
 pub mod update;
@@ -45,8 +46,8 @@ pub use plan::{DiskPlan, PlanError, VolumePlan};
 pub use size::{ByteSize, ByteSizeError};
 pub use source::SourceError;
 pub use spec::{
-    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec,
-    VolumeLabel,
+    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, FolderSpec, ImageSpec,
+    SourceSpec, VolumeLabel,
 };
 pub use target::TargetError;
 pub use unit::{Lba, SectorCount};

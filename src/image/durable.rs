@@ -80,7 +80,7 @@ impl<'scope> Durable<'scope> {
 }
 
 fn settle(file: &File, ranges: &Receiver<Range>) -> io::Result<()> {
-    for (number, Range { offset, bytes }) in ranges.into_iter().enumerate() {
+    for (number, Range { offset, bytes }) in ranges.iter().enumerate() {
         // On Linux this starts to write what is dirty and does not wait for it (mm/fadvise.c).
         // It is advice: where it is not taken, there is more to do at the end.
         let _ = fadvise(file, offset, NonZeroU64::new(bytes), Advice::DontNeed);

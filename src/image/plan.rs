@@ -10,12 +10,13 @@ use sha2::{Digest, Sha256};
 use super::facts::{DiskFacts, Identity};
 use super::fat::{self as fat_format, FatError, FatGeometry, FatTable};
 use super::geometry::{CYLINDER_BYTES, Cylinders};
-use super::mbr::{self, PARTITION_START, Partition};
 use super::late::Late;
+use super::mbr::{self, PARTITION_START, Partition};
 use super::ntfs::{self as ntfs_format, CLUSTER, NtfsError, NtfsVolume};
 use super::size::ByteSize;
 use super::source::{Data, Source, SourceError, SourceFile};
-use super::spec::{Attributes, DiskPath, DiskSize, FileSystem, ImageSpec, VolumeLabel};
+use super::spec::{Attributes, DiskPath, DiskSize, FileSystem, FolderSpec, ImageSpec, VolumeLabel};
+use super::times::Times;
 use super::unit::{Lba, SECTOR, SectorCount};
 use super::vbr::{self, BootFileError, SectorRun};
 use volume::{Layout, VolumeContent};
@@ -75,7 +76,7 @@ pub enum PlanError {
 pub struct PlannedFile {
     /// Its path on the volume.
     pub path: DiskPath,
-    /// Its attributes, besides `archive`.
+    /// Its attributes.
     pub attributes: Attributes,
     /// Its bytes.
     pub data: Data,
@@ -165,6 +166,7 @@ pub struct Draft {
     label: VolumeLabel,
     volume: VolumePlan,
     files: Vec<DraftFile>,
+    folders: Vec<FolderSpec>,
     boot_file: usize,
     /// All that is not zero but the MBR and the boot sectors.
     extents: Vec<Extent>,
@@ -179,7 +181,7 @@ pub struct Draft {
 pub struct DraftFile {
     /// Its path on the volume.
     pub path: DiskPath,
-    /// Its attributes, besides `archive`.
+    /// Its attributes.
     pub attributes: Attributes,
     /// Its bytes, or what makes them once the disk has its numbers.
     pub content: DraftContent,
@@ -207,6 +209,8 @@ pub struct DiskPlan {
     pub volume: VolumePlan,
     /// The files, in the order in which they lie on the disk.
     pub files: Vec<PlannedFile>,
+    /// Folders of which more is said than their names.
+    pub folders: Vec<FolderSpec>,
     /// Index of the file that the boot sector loads.
     pub boot_file: usize,
     /// All that is not zero, ascending, without overlap.
@@ -263,7 +267,11 @@ pub fn draft(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<Draft, PlanEr
     }));
     // With what is to come, which is as long whatever it says.
     let mut all = extents.clone();
-    all.extend(heads(&mbr::encode(1, partition), &boot_sector, &placed.boot_sectors));
+    all.extend(heads(
+        &mbr::encode(1, partition),
+        &boot_sector,
+        &placed.boot_sectors,
+    ));
     check(&mut all, disk.sectors())?;
     Ok(Draft {
         disk,
@@ -271,6 +279,7 @@ pub fn draft(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<Draft, PlanEr
         label: spec.label.clone(),
         volume: placed.volume,
         files,
+        folders: spec.folders.clone(),
         boot_file,
         extents,
         boot_sector,
@@ -379,6 +388,7 @@ impl Draft {
             label: self.label,
             volume: self.volume,
             files: files.collect(),
+            folders: self.folders,
             boot_file: self.boot_file,
             extents,
             balanced: self.balanced,
@@ -398,12 +408,7 @@ impl Draft {
             let path = file.path.to_string();
             hasher.update((path.len() as u64).to_le_bytes());
             hasher.update(path);
-            let Attributes {
-                hidden,
-                system,
-                read_only,
-            } = file.attributes;
-            hasher.update([u8::from(hidden), u8::from(system), u8::from(read_only)]);
+            describe(&mut hasher, file.attributes);
             let (kind, bytes, fingerprint) = match &file.content {
                 DraftContent::Data(Data::Filler { filler, .. }) => (1u8, 0, filler.fingerprint()),
                 DraftContent::Data(data) => (0, data.bytes(), checksum.unwrap_or(0).into()),
@@ -412,6 +417,13 @@ impl Draft {
             hasher.update([kind]);
             hasher.update(bytes.to_le_bytes());
             hasher.update(fingerprint.to_le_bytes());
+        }
+        for FolderSpec { path, attributes } in &self.folders {
+            let path = path.to_string();
+            hasher.update([3]);
+            hasher.update((path.len() as u64).to_le_bytes());
+            hasher.update(path);
+            describe(&mut hasher, *attributes);
         }
         let digest = hasher.finalize();
         let word = |at: usize| {
@@ -492,6 +504,31 @@ fn smallest(content: &VolumeContent, free: u64) -> Result<(Cylinders, Layout), P
 
 fn byte_size(disk: Cylinders) -> ByteSize {
     ByteSize::new(disk.sectors().bytes()).expect("at least a cylinder")
+}
+
+/// Attributes, for a digest.
+fn describe(hasher: &mut Sha256, attributes: Attributes) {
+    let Attributes {
+        hidden,
+        system,
+        read_only,
+        archived,
+        times,
+    } = attributes;
+    hasher.update([hidden, system, read_only].map(u8::from));
+    // Of what was on an image.
+    if archived || times != Times::default() {
+        let Times {
+            created,
+            written,
+            changed,
+            accessed,
+        } = times;
+        hasher.update([0xFF, archived.into()]);
+        for time in [created, written, changed, accessed] {
+            hasher.update(time.0.to_le_bytes());
+        }
+    }
 }
 
 /// Sorts the extents and refuses any that meet.

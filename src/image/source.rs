@@ -200,26 +200,13 @@ impl Data {
                 Ok(())
             }
             Data::File(input) => {
-                input
-                    .file
-                    .read_exact_at(into, offset)
-                    .map_err(|source| match source.kind() {
-                        io::ErrorKind::UnexpectedEof => SourceError::Changed {
-                            path: input.path.clone(),
-                        },
-                        _ => SourceError::Read {
-                            path: input.path.clone(),
-                            source,
-                        },
-                    })
+                let read = input.file.read_exact_at(into, offset);
+                read.map_err(|error| cut_off(&input.path, error))
             }
-            Data::Inside(InsideFile { inside, .. }) => inside
-                .bytes
-                .read_at(&inside.file, offset, into)
-                .map_err(|source| SourceError::Read {
-                    path: inside.image.clone(),
-                    source,
-                }),
+            Data::Inside(InsideFile { inside, .. }) => {
+                let read = inside.bytes.read_at(&inside.file, offset, into);
+                read.map_err(|error| cut_off(&inside.image, error))
+            }
             Data::Filler { filler, .. } => {
                 filler.read_at(offset, into);
                 Ok(())
@@ -244,6 +231,18 @@ impl Data {
             return Err(SourceError::Changed { path: path.clone() });
         }
         Ok(())
+    }
+}
+
+/// What was as long as it said when it was opened no longer is.
+fn cut_off(path: &Path, error: io::Error) -> SourceError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => SourceError::Changed { path },
+        _ => SourceError::Read {
+            path,
+            source: error,
+        },
     }
 }
 

@@ -32,6 +32,20 @@ pub struct Progress {
     pub total: u64,
 }
 
+impl Step {
+    /// In a word, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Write => "writing",
+            Step::Verify => "checking",
+            Step::Settle => "syncing",
+            Step::Copy => "copying",
+            Step::Change => "changing",
+            Step::Convert => "converting",
+        }
+    }
+}
+
 /// The steps that take time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -41,6 +55,12 @@ pub enum Step {
     Verify,
     /// The disk has not yet taken all of it.
     Settle,
+    /// A file is copied, before it is changed or to where somebody wants it.
+    Copy,
+    /// wimlib changes a WIM.
+    Change,
+    /// qemu-img converts an image.
+    Convert,
 }
 
 /// Told of progress now and then; `Break` ends the work, which leaves nothing behind.
@@ -109,7 +129,9 @@ pub fn write(
     let mut checksums = Vec::with_capacity(draft.files().len());
     for file in draft.files() {
         checksums.push(match &file.content {
-            DraftContent::Data(data) => Some(writer.data(data, file.run, &file.path.to_string())?),
+            DraftContent::Data(data) => {
+                Some(writer.data(data, file.run, &file.path.to_string())?)
+            }
             DraftContent::Late(_) => None,
         });
     }

@@ -249,7 +249,11 @@ fn a_full_ntfs() {
 
 #[test]
 fn the_same_inputs_give_the_same_ntfs() {
-    let digest = || Image::of(&spec(DiskSize::Smallest, rich_tree())).built.crc32;
+    let digest = || {
+        Image::of(&spec(DiskSize::Smallest, rich_tree()))
+            .built
+            .crc32
+    };
     assert_eq!(digest(), digest());
 }
 

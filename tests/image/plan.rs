@@ -195,11 +195,14 @@ fn the_balance_gives_the_planned_crc() {
 #[test]
 fn limits_of_fat() {
     let content = |bytes| {
-        FatContent::new(vec![FatFile {
-            path: "\\winpe.wim".parse().unwrap(),
-            attributes: Attributes::default(),
-            bytes: FileLength::Bytes(bytes),
-        }])
+        FatContent::new(
+            vec![FatFile {
+                path: "\\winpe.wim".parse().unwrap(),
+                attributes: Attributes::default(),
+                bytes: FileLength::Bytes(bytes),
+            }],
+            &[],
+        )
     };
     assert!(content(MAX_FILE).is_ok());
     assert!(matches!(

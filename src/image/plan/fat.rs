@@ -8,7 +8,7 @@ use crate::image::fat::{
     FatVolume, FileLength, fs_info,
 };
 use crate::image::source::{Source, SourceFile};
-use crate::image::spec::VolumeLabel;
+use crate::image::spec::{FolderSpec, VolumeLabel};
 use crate::image::unit::{Lba, SECTOR, SectorCount};
 use crate::image::vbr::SectorRun;
 
@@ -16,7 +16,10 @@ use crate::image::vbr::SectorRun;
 /// file system looks.
 const TAIL: u32 = 1;
 
-pub(super) fn content(sources: &[SourceFile]) -> Result<FatContent, FatError> {
+pub(super) fn content(
+    sources: &[SourceFile],
+    folders: &[FolderSpec],
+) -> Result<FatContent, FatError> {
     FatContent::new(
         sources
             .iter()
@@ -30,6 +33,7 @@ pub(super) fn content(sources: &[SourceFile]) -> Result<FatContent, FatError> {
                 },
             })
             .collect(),
+        folders,
     )
 }
 

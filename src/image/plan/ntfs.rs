@@ -7,11 +7,15 @@ use crate::image::ntfs::{
     AreaContent, CLUSTER, FileLength, NtfsContent, NtfsError, NtfsFile, NtfsGeometry,
 };
 use crate::image::source::{Source, SourceFile};
-use crate::image::spec::VolumeLabel;
+use crate::image::spec::{FolderSpec, VolumeLabel};
 use crate::image::unit::{Lba, SECTOR, SectorCount};
 use crate::image::vbr::SectorRun;
 
-pub(super) fn content(sources: &[SourceFile], boot_file: usize) -> Result<NtfsContent, NtfsError> {
+pub(super) fn content(
+    sources: &[SourceFile],
+    folders: &[FolderSpec],
+    boot_file: usize,
+) -> Result<NtfsContent, NtfsError> {
     NtfsContent::new(
         sources
             .iter()
@@ -27,6 +31,7 @@ pub(super) fn content(sources: &[SourceFile], boot_file: usize) -> Result<NtfsCo
                 in_clusters: index == boot_file,
             })
             .collect(),
+        folders,
     )
 }
 

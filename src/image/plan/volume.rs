@@ -62,10 +62,13 @@ impl VolumeContent {
             // The boot sector's copy belongs into the partition's last sector, unless what
             // balances the CRC does.
             FileSystem::Ntfs => {
-                let content = ntfs_volume::content(sources, boot_file)?;
+                let content = ntfs_volume::content(sources, &spec.folders, boot_file)?;
                 Ok(VolumeContent::Ntfs(content, spec.self_check.into()))
             }
-            FileSystem::Fat32 => Ok(VolumeContent::Fat32(fat_volume::content(sources)?)),
+            FileSystem::Fat32 => Ok(VolumeContent::Fat32(fat_volume::content(
+                sources,
+                &spec.folders,
+            )?)),
         }
     }
 

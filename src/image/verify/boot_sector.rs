@@ -32,13 +32,23 @@ impl BootSector {
     /// That number is the expected one.
     pub fn field(&self, at: usize, bytes: usize, expected: u64) -> Result<(), VerifyError> {
         let offset = self.start + at as u64;
-        expect(Structure::BootSector, offset, &expected, &self.value(at, bytes))
+        expect(
+            Structure::BootSector,
+            offset,
+            &expected,
+            &self.value(at, bytes),
+        )
     }
 
     /// The bytes there are the expected ones.
     pub fn bytes(&self, at: usize, expected: &[u8]) -> Result<(), VerifyError> {
         let found = &self.sector[at..at + expected.len()];
-        expect_bytes(Structure::BootSector, self.start + at as u64, expected, found)
+        expect_bytes(
+            Structure::BootSector,
+            self.start + at as u64,
+            expected,
+            found,
+        )
     }
 
     /// Jump, geometry, where the volume begins, code and mark.

@@ -4,16 +4,17 @@
 use std::fs::File;
 use std::rc::Rc;
 
-use fatfs::{Dir, FileAttributes, FileSystem, FsOptions};
+use fatfs::{Date, DateTime, Dir, DirEntry, FileAttributes, FileSystem, FsOptions, Time};
 
 use super::boot_sector::BootSector;
 use super::disk::{Trace, VolumeReader};
-use super::place::{Expected, expected_files, place};
+use super::place::{Expected, expected_files, expected_folders, place};
 use super::{
     Meter, Structure, VerifyError, expect, expect_bytes, long, mismatch, read, read_sector,
 };
 use crate::image::plan::{DiskPlan, FatPlan, PlannedFile};
 use crate::image::spec::Attributes;
+use crate::image::times::FileTime;
 use crate::image::unit::SECTOR;
 
 /// The boot record, both tables, and the count of what is free.
@@ -197,10 +198,19 @@ pub fn tree(
     )?;
 
     let mut expected = expected_files(plan);
+    let mut folders = expected_folders(plan);
     let mut pending = vec![(String::new(), volume.root_dir())];
     while let Some((path, directory)) = pending.pop() {
         let found = check_directory(&path, &directory, start, &mut expected, &trace, meter)?;
-        pending.extend(found);
+        for (path, entry) in found {
+            let attributes = folders.remove(&path.to_uppercase()).unwrap_or_default();
+            check_attributes(&path, &entry, attributes, start)?;
+            pending.push((path, entry.to_dir()));
+        }
+    }
+    if let Some(missing) = folders.keys().next() {
+        let found = "no such folder";
+        return Err(mismatch(Structure::Directory, start, missing, found));
     }
     if let Some(missing) = expected.values().next() {
         return Err(mismatch(
@@ -214,6 +224,7 @@ pub fn tree(
 }
 
 type Directory<'v, 'f> = Dir<'v, VolumeReader<'f>>;
+type Entry<'v, 'f> = DirEntry<'v, VolumeReader<'f>>;
 
 /// Checks the files in a directory; the directories that are in it.
 fn check_directory<'v, 'f>(
@@ -223,7 +234,7 @@ fn check_directory<'v, 'f>(
     expected: &mut Expected,
     trace: &Trace,
     meter: &mut Meter,
-) -> Result<Vec<(String, Directory<'v, 'f>)>, VerifyError> {
+) -> Result<Vec<(String, Entry<'v, 'f>)>, VerifyError> {
     let mut inside = Vec::new();
     for entry in directory.iter() {
         let entry = entry.map_err(|source| VerifyError::Volume {
@@ -236,7 +247,7 @@ fn check_directory<'v, 'f>(
         }
         let path = format!("{path}\\{name}");
         if entry.is_dir() {
-            inside.push((path, entry.to_dir()));
+            inside.push((path, entry));
             continue;
         }
         let Some(planned) = expected.remove(&path.to_uppercase()) else {
@@ -250,14 +261,7 @@ fn check_directory<'v, 'f>(
         // Spelled as asked for, except that directories keep their first spelling.
         let asked = planned.path.names().last().map_or("", |name| name.as_str());
         expect(Structure::Directory, start, asked, name.as_str())?;
-        let show = |flags: FileAttributes| format!("{path} with {flags:?}");
-        let wanted = flags(planned.attributes);
-        expect(
-            Structure::Directory,
-            start,
-            &show(wanted),
-            &show(entry.attributes()),
-        )?;
+        check_attributes(&path, &entry, planned.attributes, start)?;
         let length = |bytes: u64| format!("{path} of {bytes} bytes");
         expect(
             Structure::Directory,
@@ -272,10 +276,41 @@ fn check_directory<'v, 'f>(
     Ok(inside)
 }
 
-fn flags(attributes: Attributes) -> FileAttributes {
-    let mut flags = FileAttributes::ARCHIVE;
+fn check_attributes(
+    path: &str,
+    entry: &Entry,
+    attributes: Attributes,
+    start: u64,
+) -> Result<(), VerifyError> {
+    let mut flags = FileAttributes::empty();
+    let directory = entry.is_dir();
+    flags.set(FileAttributes::DIRECTORY, directory);
+    flags.set(FileAttributes::ARCHIVE, !attributes.archived && !directory);
     flags.set(FileAttributes::HIDDEN, attributes.hidden);
     flags.set(FileAttributes::SYSTEM, attributes.system);
     flags.set(FileAttributes::READ_ONLY, attributes.read_only);
-    flags
+    let show = |flags: FileAttributes| format!("{path} with {flags:?}");
+    let found = show(entry.attributes());
+    expect(Structure::Directory, start, &show(flags), &found)?;
+
+    let date = |date: Date| (date.year - 1980) << 9 | date.month << 5 | date.day;
+    let moment = |moment: DateTime| {
+        let Time { hour, min, sec, .. } = moment.time;
+        (date(moment.date), hour << 11 | min << 5 | (sec / 2))
+    };
+    let dos = |time: FileTime| (time.dos().date, time.dos().time);
+    let times = attributes.times;
+    for (what, wanted, found) in [
+        ("made", dos(times.created), moment(entry.created())),
+        ("written", dos(times.written), moment(entry.modified())),
+        (
+            "looked at",
+            (times.accessed.dos().date, 0),
+            (date(entry.accessed()), 0),
+        ),
+    ] {
+        let show = |(date, time): (u16, u16)| format!("{path} {what} at {date:#06x} {time:#06x}");
+        expect(Structure::Directory, start, &show(wanted), &show(found))?;
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use super::disk::Trace;
 use super::{Structure, VerifyError, mismatch};
 use crate::image::plan::{DiskPlan, PlannedFile};
+use crate::image::spec::Attributes;
 
 /// Bytes of a file that are followed at a time.
 const BUFFER: usize = 1 << 16;
@@ -18,6 +19,17 @@ pub type Expected<'a> = BTreeMap<String, &'a PlannedFile>;
 pub fn expected_files(plan: &DiskPlan) -> Expected<'_> {
     let files = plan.files.iter();
     files.map(|file| (file.path.folded(), file)).collect()
+}
+
+/// Folders of which more is said than their names, by folded path.
+pub type ExpectedFolders = BTreeMap<String, Attributes>;
+
+/// All of the plan.
+pub fn expected_folders(plan: &DiskPlan) -> ExpectedFolders {
+    let folders = plan.folders.iter();
+    folders
+        .map(|folder| (folder.path.folded(), folder.attributes))
+        .collect()
 }
 
 /// A file lies where it was written, and nowhere else: then the CRC-32 of the disk covers its
@@ -65,7 +77,11 @@ pub fn place(
     };
     Err(mismatch(
         structure(),
-        start + pieces.first().or(wanted.as_ref()).map_or(0, |piece| piece.0),
+        start
+            + pieces
+                .first()
+                .or(wanted.as_ref())
+                .map_or(0, |piece| piece.0),
         show(&wanted.into_iter().collect::<Vec<_>>()),
         show(&pieces),
     ))

@@ -34,7 +34,8 @@ pub fn start<'scope>(
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.clamp(1, MOST_THREADS) as u64;
     let part = total.div_ceil(threads).next_multiple_of(BUFFER as u64);
-    let parts = (0..threads).map(|index| (index * part).min(total)..((index + 1) * part).min(total));
+    let parts =
+        (0..threads).map(|index| (index * part).min(total)..((index + 1) * part).min(total));
     let start = |part| {
         let tell = tell.clone();
         scope.spawn(move || checksum(file, part, stop, &tell))
@@ -103,7 +104,10 @@ pub fn blame(plan: &DiskPlan, file: &File, expected: u32, found: u32) -> Result<
             planned.data.read_at(at, &mut wanted[..length])?;
             read(file, start + at, &mut got[..length])?;
             let differs = |(a, b): (&u8, &u8)| a != b;
-            let differing = wanted[..length].iter().zip(&got[..length]).position(differs);
+            let differing = wanted[..length]
+                .iter()
+                .zip(&got[..length])
+                .position(differs);
             if let Some(here) = differing {
                 let at = at + here as u64;
                 return Err(mismatch(

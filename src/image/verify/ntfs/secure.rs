@@ -22,12 +22,16 @@ const COLLATION_SECURITY_HASH: u64 = 0x12;
 /// lead to all of them; those that files name are there.
 pub(super) fn security(volume: &Volume, found: &Found) -> Result<(), VerifyError> {
     let headers = descriptors(volume, found)?;
-    let by_id = headers.iter().map(|header| (header[4..8].to_vec(), *header));
+    let by_id = headers
+        .iter()
+        .map(|header| (header[4..8].to_vec(), *header));
     index(volume, found, "$SII", COLLATION_UNSIGNED_LONG, by_id)?;
     let by_hash = headers.iter().map(|header| (header[..8].to_vec(), *header));
     index(volume, found, "$SDH", COLLATION_SECURITY_HASH, by_hash)?;
     for (offset, id) in &found.securities {
-        let known = headers.iter().any(|header| uint(header, 4, 4) == u64::from(*id));
+        let known = headers
+            .iter()
+            .any(|header| uint(header, 4, 4) == u64::from(*id));
         if !known {
             let found = format!("{id:#x}, which $Secure has not");
             return Err(mismatch(

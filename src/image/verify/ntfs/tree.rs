@@ -14,7 +14,9 @@ use crate::image::ntfs::decode::uint;
 use crate::image::plan::DiskPlan;
 use crate::image::spec::Attributes;
 use crate::image::verify::disk::{Trace, VolumeReader};
-use crate::image::verify::place::{Expected, expected_files, place};
+use crate::image::verify::place::{
+    Expected, ExpectedFolders, expected_files, expected_folders, place,
+};
 use crate::image::verify::{Meter, Structure, VerifyError, expect, expect_bytes, mismatch};
 
 /// The tree has the planned files, all of them and no others, with their attributes and bytes.
@@ -59,10 +61,15 @@ pub fn tree(
         start,
         upcase: upcase(&ntfs, &mut reader)?,
         expected: expected_files(plan),
+        folders: expected_folders(plan),
         pending: vec![(String::new(), 5)],
     };
     while let Some((path, record)) = check.pending.pop() {
         check.directory(&path, record, &mut reader, meter)?;
+    }
+    if let Some(missing) = check.folders.keys().next() {
+        let found = "no such folder";
+        return Err(mismatch(Structure::Directory, start, missing, found));
     }
     match check.expected.values().next() {
         None => Ok(()),
@@ -111,6 +118,7 @@ struct Tree<'a> {
     start: u64,
     upcase: Vec<u16>,
     expected: Expected<'a>,
+    folders: ExpectedFolders,
     pending: Vec<(String, u64)>,
 }
 
@@ -125,6 +133,7 @@ struct Entry {
     bytes: u64,
     allocated: u64,
     flags: NtfsFileAttributeFlags,
+    times: [u64; 4],
 }
 
 impl Tree<'_> {
@@ -169,10 +178,55 @@ impl Tree<'_> {
                 continue;
             }
             if file.is_directory() {
+                let folder = self.folders.remove(&path.to_uppercase());
+                self.attributes(&path, &entry, &file, folder.unwrap_or_default())?;
                 self.pending.push((path, entry.record));
                 continue;
             }
             self.file(&path, &entry, &file, reader, meter)?;
+        }
+        Ok(())
+    }
+
+    /// Attributes and times, in the record and in the index.
+    fn attributes(
+        &self,
+        path: &str,
+        entry: &Entry,
+        file: &NtfsFile,
+        attributes: Attributes,
+    ) -> Result<(), VerifyError> {
+        let information = file.info().map_err(unreadable)?;
+        let wanted = flags(attributes, file.is_directory());
+        // That there is an index of names is said in the index only.
+        let index = NtfsFileAttributeFlags::IS_DIRECTORY;
+        for found in [entry.flags.difference(index), information.file_attributes()] {
+            let show = |flags: NtfsFileAttributeFlags| format!("{path} with {:#x}", flags.bits());
+            expect(
+                Structure::Directory,
+                self.start,
+                &show(wanted),
+                &show(found),
+            )?;
+        }
+        let times = attributes.times;
+        let wanted = [times.created, times.written, times.changed, times.accessed];
+        let wanted = wanted.map(|time| time.0);
+        let found = [
+            information.creation_time(),
+            information.modification_time(),
+            information.mft_record_modification_time(),
+            information.access_time(),
+        ];
+        let found = found.map(|time| time.nt_timestamp());
+        for found in [found, entry.times] {
+            let show = |times: [u64; 4]| format!("{path} of {times:?}");
+            expect(
+                Structure::Directory,
+                self.start,
+                &show(wanted),
+                &show(found),
+            )?;
         }
         Ok(())
     }
@@ -195,17 +249,7 @@ impl Tree<'_> {
         };
         let asked = planned.path.names().last().map_or("", |name| name.as_str());
         expect(Structure::Directory, self.start, asked, entry.name.as_str())?;
-        let information = file.info().map_err(unreadable)?;
-        let wanted = flags(planned.attributes);
-        for found in [entry.flags, information.file_attributes()] {
-            let show = |flags: NtfsFileAttributeFlags| format!("{path} with {:#x}", flags.bits());
-            expect(
-                Structure::Directory,
-                self.start,
-                &show(wanted),
-                &show(found),
-            )?;
-        }
+        self.attributes(path, entry, file, planned.attributes)?;
         let bytes = planned.data.bytes();
         let length = |bytes: u64| format!("{path} of {bytes} bytes");
         expect(
@@ -240,13 +284,20 @@ impl Tree<'_> {
             return meter.look();
         }
         let mut found = Vec::new();
-        attached.read_to_end(&mut found).map_err(|source| VerifyError::Volume {
-            structure: Structure::File(path.to_owned()),
-            source,
-        })?;
+        attached
+            .read_to_end(&mut found)
+            .map_err(|source| VerifyError::Volume {
+                structure: Structure::File(path.to_owned()),
+                source,
+            })?;
         let mut wanted = vec![0; bytes as usize]; // less than a record
         planned.data.read_at(0, &mut wanted)?;
-        expect_bytes(Structure::File(path.to_owned()), self.start, &wanted, &found)
+        expect_bytes(
+            Structure::File(path.to_owned()),
+            self.start,
+            &wanted,
+            &found,
+        )
     }
 }
 
@@ -272,13 +323,22 @@ fn entries<T: Read + Seek>(
             bytes: key.data_size(),
             allocated: key.allocated_size(),
             flags: key.file_attributes(),
+            times: [
+                key.creation_time(),
+                key.modification_time(),
+                key.mft_record_modification_time(),
+                key.access_time(),
+            ]
+            .map(|time| time.nt_timestamp()),
         });
     }
     Ok(entries)
 }
 
-fn flags(attributes: Attributes) -> NtfsFileAttributeFlags {
-    let mut flags = NtfsFileAttributeFlags::ARCHIVE;
+fn flags(attributes: Attributes, directory: bool) -> NtfsFileAttributeFlags {
+    let mut flags = NtfsFileAttributeFlags::empty();
+    let archive = !attributes.archived && !directory;
+    flags.set(NtfsFileAttributeFlags::ARCHIVE, archive);
     flags.set(NtfsFileAttributeFlags::HIDDEN, attributes.hidden);
     flags.set(NtfsFileAttributeFlags::SYSTEM, attributes.system);
     flags.set(NtfsFileAttributeFlags::READ_ONLY, attributes.read_only);
