@@ -306,7 +306,7 @@ mod tests {
             total: 1000,
         };
         let mut seen = Vec::new();
-        let text = "printf '(10%)\r'; sleep 0.05; printf '(55.5/100%%)\r'";
+        let text = "printf '(10%%)\r'; sleep 0.05; printf '(55.5/100%%)\r'";
         FALSE
             .run_watched(work, ["-c", text], b"", &mut |progress| {
                 seen.push(progress.done);

@@ -182,7 +182,7 @@ fn contestants(dir: &Path, slamboot: &Path) -> Vec<Contestant> {
             steps: vec![
                 Cmd::new(mkwinpeimg)
                     .dir(dir)
-                    .args(["--windows-dir=media", "out/disk.img"]),
+                    .args(["--windows-dir=media", "--wim=boot.wim", "out/disk.img"]),
                 sync(),
             ],
         }),
