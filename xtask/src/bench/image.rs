@@ -180,9 +180,11 @@ fn contestants(dir: &Path, slamboot: &Path) -> Vec<Contestant> {
         Some(mkwinpeimg) => contestants.push(Contestant {
             label: "mkwinpeimg, sync",
             steps: vec![
-                Cmd::new(mkwinpeimg)
-                    .dir(dir)
-                    .args(["--windows-dir=media", "--wim=boot.wim", "out/disk.img"]),
+                Cmd::new(mkwinpeimg).dir(dir).args([
+                    "--windows-dir=media",
+                    "--wim=boot.wim",
+                    "out/disk.img",
+                ]),
                 sync(),
             ],
         }),
