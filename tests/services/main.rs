@@ -14,6 +14,7 @@ mod trust;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use support::{Outcome, only_if_thorough, paths, trial};
@@ -148,11 +149,21 @@ fn no_secure_ovmf() -> Option<String> {
     lacking.map(|file| format!("no {file} (Debian: package ovmf)"))
 }
 
-/// `cargo xtask` as it was built for these tests, with a dist/ of its own.
+/// `cargo xtask` with a dist/ of its own. The program itself is run: cargo would wait for whatever else
+/// it builds, while a machine waits for a signature.
 fn xtask(dist: &Path, arguments: &[&str]) -> xtask::cmd::Cmd {
-    xtask::cmd::Cmd::new("cargo")
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let cargo = xtask::cmd::Cmd::new("cargo").dir(&paths().root);
+        // What cannot be built is told by what cannot be run.
+        let _ = cargo
+            .args(["build", "--quiet", "--package", "xtask"])
+            .limit(BUILD)
+            .read();
+        paths().target.join("debug/xtask")
+    });
+    xtask::cmd::Cmd::new(program)
         .dir(&paths().root)
-        .arg("xtask")
         .args(arguments)
         .env("SLAMBOOT_DIST", dist)
         .limit(BUILD)
