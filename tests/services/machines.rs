@@ -32,12 +32,12 @@ fn bios(room: &Room, tap: &Tap) -> anyhow::Result<Machine> {
     bios_with(room, tap, &stock)
 }
 
-/// A PC whose card carries `rom`.
-pub fn bios_with(room: &Room, tap: &Tap, rom: &Path) -> anyhow::Result<Machine> {
+/// A PC whose card carries `firmware`.
+pub fn bios_with(room: &Room, tap: &Tap, firmware: &Path) -> anyhow::Result<Machine> {
     #[rustfmt::skip]
     let arguments = [
         "-machine", "pc,graphics=on", "-m", "512",
-        "-device", &format!("e1000,netdev=net,mac={},romfile={}", tap.mac, rom.display()),
+        "-device", &format!("e1000,netdev=net,mac={},romfile={}", tap.mac, firmware.display()),
     ].map(str::to_owned);
     machine(room, tap, "bios", &arguments)
 }

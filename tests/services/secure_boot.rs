@@ -44,7 +44,7 @@ pub fn only_what_the_site_signed() -> Outcome {
         .arg(&theirs)
         .read()?;
     let dist = paths().target.join("test/secure-boot");
-    let built = dist.join("firmware/snponly.efi");
+    let program = dist.join("firmware/snponly.efi");
     let build = |signer: Option<(&Path, &Path)>| -> anyhow::Result<Vec<u8>> {
         let mut arguments = vec![
             "firmware".to_owned(),
@@ -57,7 +57,7 @@ pub fn only_what_the_site_signed() -> Outcome {
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         xtask(&dist, &arguments).read()?;
-        Ok(fs::read(&built)?)
+        Ok(fs::read(&program)?)
     };
     let unsigned = build(None)?;
     let foreign = build(Some((&strangers, &theirs)))?;

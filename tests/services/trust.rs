@@ -39,12 +39,12 @@ pub fn only_what_is_signed() -> Outcome {
     let mut room = Room::new()?;
     let (ours, strangers) = (keys("ours")?, keys("strangers")?);
     let image = demo(&room)?;
-    let disk = room.path("demo.img");
+    let image_file = room.path("demo.img");
     let memdisk = room.path("memdisk");
     fs::copy(host::memdisk().context("no memdisk")?, &memdisk)?;
     // What somebody signed before a byte of the disk was changed.
     let before = room.path("before.img");
-    let mut bytes = fs::read(&disk)?;
+    let mut bytes = fs::read(&image_file)?;
     *bytes.last_mut().context("an empty disk")? ^= 1;
     fs::write(&before, bytes)?;
     let tampered = sign(&ours, &before)?;
@@ -91,7 +91,7 @@ pub fn only_what_is_signed() -> Outcome {
     says("slamboot: fetched demo over x-slam")?;
     says("slamboot: REFUSED demo")?;
     // Right, and by somebody else; then ours, of what the disk was before.
-    let signature = sign(&strangers, &disk)?;
+    let signature = sign(&strangers, &image_file)?;
     says("slamboot: fetched demo over x-slam")?;
     says("slamboot: REFUSED demo")?;
     fs::copy(tampered, &signature)?;
@@ -106,7 +106,7 @@ pub fn only_what_is_signed() -> Outcome {
         "it ran what it refused{}",
         machine.console.tail()
     );
-    sign(&ours, &disk)?;
+    sign(&ours, &image_file)?;
     says("slamboot: verified demo")?;
     says("slamboot: boot demo")?;
     says("slamboot demo: ok")
