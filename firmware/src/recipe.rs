@@ -214,6 +214,7 @@ impl Recipe {
         let mut digest = Sha256::new();
         for part in [
             self.release.commit.clone(),
+            self.release.epoch.to_string(),
             overlay::digest(self.parts, &self.release).to_string(),
             config::digest(&self.headers),
             self.make().join("\n"),
@@ -234,8 +235,7 @@ impl Recipe {
     /// Identifies all inputs.
     pub fn digest(&self) -> String {
         let script = hex::encode(Sha256::digest(&self.script));
-        let all = format!("{}\n{script}\n{}\n", self.untracked(), self.release.epoch);
-        hex::encode(Sha256::digest(all))
+        hex::encode(Sha256::digest(format!("{}\n{script}\n", self.untracked())))
     }
 }
 
@@ -331,6 +331,7 @@ mod tests {
             all.push(recipe.untracked());
         };
         other(|r| r.release.commit = "0".repeat(40));
+        other(|r| r.release.epoch += 1);
         other(|r| r.release.cflags.push("-O1".into()));
         other(|r| r.release.make.push("NO_WERROR=1".into()));
         other(|r| r.headers[0].text.push_str("#define X\n"));

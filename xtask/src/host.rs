@@ -220,6 +220,15 @@ pub fn memdisk() -> Option<PathBuf> {
     first_existing(MEMDISK)
 }
 
+/// Syslinux's boot code, which starts a disk's active partition.
+pub fn mbr() -> Option<PathBuf> {
+    first_existing(&[
+        "/usr/lib/syslinux/mbr/mbr.bin",
+        "/usr/share/syslinux/mbr.bin",
+        "/usr/lib/syslinux/bios/mbr.bin",
+    ])
+}
+
 /// The directory of the distribution's own iPXE images.
 pub fn prebuilt_ipxe() -> Option<PathBuf> {
     PREBUILT
