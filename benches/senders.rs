@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a datagram costs by each way of handing it to the kernel: one `sendto` each, one `sendmmsg`
-//! for a batch, one segmented send (UDP_SEGMENT, udp(7)) as `slamboot serve` does.
+//! for a batch, one segmented send (`UDP_SEGMENT`, udp(7)) as `slamboot serve` does.
 //!
 //! ```text
 //! cargo bench --bench senders        (as root: it makes a network of its own)
@@ -107,7 +107,7 @@ fn run(socket: &UdpSocket, state: &UdpSocketState, send: Send, paced: bool) -> R
     }
     let payload = f64::from(batches) * batch.len() as f64;
     Ok(Run {
-        cpu: (cpu() - before).as_secs_f64() / payload * f64::from(1 << 30),
+        cpu: cpu().saturating_sub(before).as_secs_f64() / payload * f64::from(1 << 30),
         gbit_per_s: f64::from(batches) * (BATCH * ON_WIRE * 8) as f64
             / start.elapsed().as_secs_f64()
             / 1e9,
