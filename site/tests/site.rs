@@ -51,6 +51,7 @@ fn the_example_names_every_key() {
         "[http]",
         "[slam]",
         "[firmware]",
+        "[firmware.script]",
         "[boot]",
         "[[image]]",
         "[[host]]",

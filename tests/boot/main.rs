@@ -3,6 +3,7 @@
 
 mod crowd;
 mod large;
+mod off;
 mod race;
 mod releases;
 #[path = "../support/mod.rs"]
@@ -112,6 +113,11 @@ fn main() -> ExitCode {
             "slam_gpxe_boots",
             releases::lacking(slam.clone(), "gpxe"),
             || releases::boots("gpxe", "8086100e.rom"),
+        ),
+        trial(
+            "a_build_with_slam_off_is_told_apart",
+            releases::lacking(slam.clone(), "v2.0.0"),
+            off::is_told_apart,
         ),
         trial("slam_a_debian_kernel_prints_its_banner", guest, boot_debian),
         trial("an_interrupted_boot_leaves_nothing", here, interrupt),
