@@ -242,6 +242,11 @@ impl RateControl {
         !self.has_fallen
     }
 
+    /// Whether it has not fallen yet, and there is something above it.
+    pub(crate) fn is_climbing(&self) -> bool {
+        self.is_rising() && self.rate < self.limits.ceiling
+    }
+
     /// Those who voted are gone, and batches are counted anew. What was learnt stays.
     pub(crate) fn forget_votes(&mut self) {
         self.votes = Votes::default();

@@ -20,6 +20,10 @@ use super::{Rejection, Session, SessionEvent};
 const INTERVAL: Duration = Duration::from_millis(10);
 /// All clients of a large room together are asked no more often than once for so many blocks.
 const BLOCKS_PER_QUESTION: u64 = 40;
+/// The same while the rate rises for the first time: there are few blocks yet, and a vote is several
+/// answers. In a smaller room, [`INTERVAL`] is the longer one.
+const BLOCKS_PER_QUESTION_RISING: u64 = 8;
+const LARGE_ROOM: usize = 64;
 /// Blocks are ready for so many intervals.
 const WINDOW: u32 = 2;
 /// A client that has just joined heard what was sent so shortly before.
@@ -217,9 +221,14 @@ impl Session {
             return;
         };
         let rate = self.rate.rate();
+        let each = if self.rate.is_climbing() && present >= LARGE_ROOM {
+            BLOCKS_PER_QUESTION_RISING
+        } else {
+            BLOCKS_PER_QUESTION
+        };
         let interval = self
             .pacer
-            .time_for(BLOCKS_PER_QUESTION * present as u64, rate)
+            .time_for(each * present as u64, rate)
             .max(INTERVAL);
         let round_trip = client.round_trip();
         let window = self.pacer.blocks_in(rate, (interval + round_trip) * WINDOW);
