@@ -24,6 +24,7 @@ const DISK: &str = include_str!("../scripts/disk.ipxe");
 const LINUX: &str = include_str!("../scripts/linux.ipxe");
 const LOCAL: &str = include_str!("../scripts/local.ipxe");
 const MENU: &str = include_str!("../scripts/menu.ipxe");
+const REPORT: &str = include_str!("../scripts/report.ipxe");
 const FETCH: &str = include_str!("../scripts/fetch.ipxe");
 const FETCH_HTTP: &str = include_str!("../scripts/fetch-http.ipxe");
 const FETCH_SLAM: &str = include_str!("../scripts/fetch-slam.ipxe");
@@ -74,7 +75,7 @@ pub fn embedded(site: &Site) -> Result<String, ScriptError> {
         .as_ref()
         .map_or_else(String::new, |http| fill(REMOTE, &[("http", http)]));
     let image = match site.default_image() {
-        Some(image) => image_lines(site, image, "${server}")?,
+        Some(image) => image_lines(site, image, "${server}", Tells::Nobody)?,
         None => [
             "echo slamboot: this ROM names no image: add one to slamboot.toml and build it again",
             "goto failed",
@@ -138,15 +139,40 @@ pub fn boot_gpxe(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String,
 /// What the server at `server` hands out as `/boot.ipxe` for `image`.
 pub fn boot(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, ScriptError> {
     let server = server.to_string();
-    let lines = image_lines(site, image, &server)?;
+    let http = http_prefix(site, &server);
+    let tells = http.as_deref().map_or(Tells::Nobody, Tells::Server);
+    let lines = image_lines(site, image, &server, tells)?;
     Ok(script(
         BOOT,
         &[
             ("name", &image.name),
             ("server", &server),
             ("image", &lines),
+            ("report", &tells.report("failed", &image.name)),
         ],
     ))
+}
+
+/// Whom a script tells how it fares.
+#[derive(Clone, Copy)]
+enum Tells<'a> {
+    /// Nobody: the script in the ROM runs where the server had none to give.
+    Nobody,
+    /// The server, by this prefix. Whether it hears that changes nothing.
+    Server(&'a str),
+}
+
+impl Tells<'_> {
+    /// The lines that tell; the error code is the last one that iPXE had.
+    fn report(self, step: &str, what: &str) -> String {
+        match self {
+            Tells::Nobody => String::new(),
+            Tells::Server(http) => {
+                let values = [("http", http), ("step", step), ("what", what)];
+                fill(REPORT, &values)
+            }
+        }
+    }
 }
 
 /// What the server hands out to a machine that boots its own disk: the script ends, and the
@@ -189,7 +215,12 @@ pub fn menu(site: &Site, server: Ipv4Addr) -> Result<String, ScriptError> {
 }
 
 /// Fetches and boots one image, or goes to `failed`.
-fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, ScriptError> {
+fn image_lines(
+    site: &Site,
+    image: &Image,
+    server: &str,
+    tells: Tells<'_>,
+) -> Result<String, ScriptError> {
     check_name(&image.name)?;
     let http = http_prefix(site, server);
     let transfers = site.transfers();
@@ -218,6 +249,7 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
             },
             &[
                 ("transfer", &transfer.name()),
+                ("report", &tells.report("fell_back", &transfer.name())),
                 ("command", command),
                 ("slam", &slam),
                 ("ipv6", ipv6),
@@ -247,6 +279,7 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
                     ("fetch", &fetch("initrd --name disk", disk, "")),
                     ("path", &disk.http_path()),
                     ("name", &image.name),
+                    ("report", &tells.report("booting", &image.name)),
                 ],
             ))
         }
@@ -266,7 +299,11 @@ fn image_lines(site: &Site, image: &Image, server: &str) -> Result<String, Scrip
             }
             Ok(fill(
                 LINUX,
-                &[("fetch", &lines.join("\n")), ("name", &image.name)],
+                &[
+                    ("fetch", &lines.join("\n")),
+                    ("name", &image.name),
+                    ("report", &tells.report("booting", &image.name)),
+                ],
             ))
         }
     }
@@ -450,6 +487,8 @@ echo slamboot: fetch demo over x-slam
 # An iPXE that is not ours lacks the command, and goes on without.
 mcjoin 239.255.1.1 ||
 initrd --name disk x-slam://10.0.0.1:10000/239.255.1.1:10000 && goto disk_slam ||
+imgfetch --name slamboot-report --timeout 3000 http://10.0.0.1:8080/report?mac=${mac:hexhyp}&step=fell_back&what=demo&code=${errno:hexraw} ||
+imgfree slamboot-report ||
 mcleave 239.255.1.1 ||
 echo slamboot: no demo over x-slam, falling back to http
 echo slamboot: fetch demo over http
@@ -461,16 +500,22 @@ mcleave 239.255.1.1 ||
 echo slamboot: fetched demo over x-slam
 :disk_done
 echo slamboot: boot demo
+imgfetch --name slamboot-report --timeout 3000 http://10.0.0.1:8080/report?mac=${mac:hexhyp}&step=booting&what=demo&code=${errno:hexraw} ||
+imgfree slamboot-report ||
 boot || goto failed
 goto failed
 :efi
 # memdisk hooks the BIOS disk interrupt, which UEFI does not have.
 echo slamboot: UEFI cannot use memdisk: attaching demo as a network disk over http
 echo slamboot: boot demo
+imgfetch --name slamboot-report --timeout 3000 http://10.0.0.1:8080/report?mac=${mac:hexhyp}&step=booting&what=demo&code=${errno:hexraw} ||
+imgfree slamboot-report ||
 sanboot http://10.0.0.1:8080/images/demo || goto failed
 goto failed
 :failed
 echo slamboot: demo did not boot from 10.0.0.1
+imgfetch --name slamboot-report --timeout 3000 http://10.0.0.1:8080/report?mac=${mac:hexhyp}&step=failed&what=demo&code=${errno:hexraw} ||
+imgfree slamboot-report ||
 exit 1
 ";
         assert_eq!(text, wanted);
