@@ -411,7 +411,7 @@ fn what_is_assigned_is_booted_once_or_always() {
     );
     assert_eq!([boots(&server), boots(&server)], ["other", "demo"]);
     for (body, status) in [
-        ("{\"image\":\"none\"}", 400),
+        ("{\"image\":\"none\"}", 404),
         ("{}", 400),
         ("{\"image\":\"demo\",\"boot\":\"menu\"}", 400),
         ("{\"boot\":\"moon\"}", 400),

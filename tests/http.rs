@@ -156,6 +156,43 @@ path = \"gone.img\"
 }
 
 #[test]
+fn signatures_lie_beside_their_files() {
+    let room = Room::new();
+    for (path, name) in [
+        ("/signatures/demo", "demo.img.sig"),
+        ("/signatures/debian/initrd", "initrd.gz.sig"),
+        ("/memdisk.sig", "memdisk.sig"),
+    ] {
+        let answer = room.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.text().contains(name), "{}", answer.text());
+        let file = room.folder.path().join(name);
+        fs::write(&file, format!("signature of {path}")).unwrap();
+        let answer = room.get(path);
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, &*format!("signature of {path}"))
+        );
+        // Another signature is served at once.
+        fs::write(&file, vec![0; 64 << 10]).unwrap();
+        assert_eq!(room.get(path).body.len(), 64 << 10);
+        fs::write(&file, vec![0; (64 << 10) + 1]).unwrap();
+        assert_eq!(room.get(path).status, 500);
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert_eq!(room.get(path).status, 500);
+    }
+    for path in [
+        "/signatures/secret",
+        "/signatures/../secret",
+        "/signatures/demo.img",
+        "/signatures/",
+    ] {
+        assert_eq!(room.get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
 fn files_come_whole_with_their_length() {
     let room = Room::new();
     let answer = room.get("/images/demo");

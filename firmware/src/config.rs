@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use site::{Client, Commands, Console, Firmware, Protocol};
 
 use crate::pins::{Configuration, Release};
+use crate::record;
 use crate::target::{Misfit, Platform, Target};
 
 /// One header.
@@ -72,6 +73,12 @@ pub fn headers(firmware: &Firmware, release: &Release) -> Vec<Header> {
         general.push(Line::Require("mcast"));
         general.push(Line::Require("mcast_cmd"));
     }
+    if firmware.trust.is_some() {
+        general.push(Line::Define("IMAGE_TRUST_CMD", ""));
+    }
+    if record::kept(release) {
+        general.push(Line::Require("slamboot_record"));
+    }
     let knobs = &firmware.knobs;
     general.extend(
         knobs
@@ -127,6 +134,9 @@ pub fn headers(firmware: &Firmware, release: &Release) -> Vec<Header> {
         let text = texts.entry(name).or_insert_with(|| render(&[]));
         text.push_str(lines);
         text.push('\n');
+    }
+    if record::kept(release) {
+        texts.insert("slamboot_record", record::header(firmware));
     }
     let header = |(name, text): (&str, String)| Header {
         name: format!("{name}.h"),
@@ -250,10 +260,13 @@ pub fn scripts(firmware: &Firmware, release: &Release) -> BTreeSet<&'static str>
     if release.membership(firmware.igmp) {
         commands.extend(["mcjoin", "mcleave"]);
     }
+    if firmware.trust.is_some() {
+        commands.extend(["imgtrust", "imgverify"]);
+    }
     commands
 }
 
-fn console(console: Console) -> &'static str {
+pub(crate) fn console(console: Console) -> &'static str {
     match console {
         Console::Framebuffer => "CONSOLE_FRAMEBUFFER",
         Console::Syslog => "CONSOLE_SYSLOG",
@@ -506,7 +519,7 @@ mod tests {
         );
         firmware.igmp = false;
         let without = headers(&firmware, &release("v2.0.0"));
-        assert!(!text(&without, "general.h").contains("REQUIRE_OBJECT"));
+        assert!(!text(&without, "general.h").contains("mcast"));
         assert_ne!(digest(&with), digest(&without));
     }
 
@@ -528,7 +541,7 @@ mod tests {
         assert!(
             without
                 .iter()
-                .all(|header| !header.text.contains("CONSOLE_SERIAL"))
+                .all(|header| !header.text.contains("define CONSOLE_SERIAL"))
         );
         assert_ne!(digest(&with), digest(&without));
     }

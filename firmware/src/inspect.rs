@@ -388,10 +388,10 @@ fn packed_program(file: &[u8], kind: Kind) -> Result<Program, InspectError> {
     Ok(Program::read(&memory, blocks))
 }
 
-/// Whether `text` stands in the iPXE in `file`: unpacked, where it is packed. The compiler may have
+/// Whether `text`, or any bytes, stand in the iPXE in `file`: unpacked, where it is packed. The compiler may have
 /// joined it with others, so it need not end there. `None` where the file is a container, whose parts are to be asked.
-pub fn has_text(file: &[u8], text: &str) -> Option<bool> {
-    let has = |bytes: &[u8]| tables::find_all(bytes, text.as_bytes()).next().is_some();
+pub fn holds(file: &[u8], text: &[u8]) -> Option<bool> {
+    let has = |bytes: &[u8]| tables::find_all(bytes, text).next().is_some();
     match look(file, DEEPEST).ok()?.kind {
         Kind::Lkrn | Kind::BootProgram => textdata(file).map(|bytes| has(&bytes)),
         Kind::Efi | Kind::Elf => Some(has(file)),

@@ -18,6 +18,8 @@ pub mod inspect;
 pub mod manifest;
 pub mod overlay;
 pub mod pins;
+pub mod recipe;
+pub mod record;
 pub mod script;
 pub mod target;
 pub mod tree;

@@ -34,6 +34,19 @@ pub struct Manifest {
     /// SHA-256 of the embedded script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_digest: Option<String>,
+    /// The embedded script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// The root certificate that the firmware trusts, in PEM; absent where it runs whatever it gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// make's arguments, but for targets, directory and number of jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub make: Vec<String>,
+    /// SHA-256 over all that the firmware was made of: with the same tools, the same digest is the same
+    /// bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs_digest: Option<String>,
     /// First line of each tool's `--version`, by tool.
     #[serde(default)]
     pub tools: BTreeMap<String, String>,

@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our own C, laid over iPXE's tree as further files: upstream's text is never changed.
 
-use site::{Client, Firmware};
+use site::Client;
 
 use crate::pins::{ExplicitGroups, Release};
+use crate::recipe::Parts;
+use crate::record;
 use crate::tree::{File, TreeDigest};
 
 /// Path below iPXE's root, and text.
 const EXPLICIT_GROUPS: (&str, &str) = (
     "src/net/udp/slam_aton.c",
     include_str!("../overlay/src/net/udp/slam_aton.c"),
+);
+
+/// The record of what the compiler saw ([`record`]).
+const RECORD: (&str, &str) = (
+    "src/core/slamboot_record.c",
+    include_str!("../overlay/src/core/slamboot_record.c"),
 );
 
 /// slamboot's own client: what decides, and what ties that to iPXE.
@@ -78,12 +86,15 @@ const MEMBERSHIP: [(&str, &str); 8] = [
 
 /// What a site's ROMs of `release` get: what is not linked is not there either, so that changing it
 /// leaves their tree as it is. [`headers`](crate::config::headers) name it to the linker.
-pub fn files(firmware: &Firmware, release: &Release) -> Vec<(&'static str, &'static str)> {
+pub fn files(parts: Parts, release: &Release) -> Vec<(&'static str, &'static str)> {
     let mut files = Vec::new();
-    if release.membership(firmware.igmp) {
+    if record::kept(release) {
+        files.push(RECORD);
+    }
+    if release.membership(parts.igmp) {
         files.extend(MEMBERSHIP);
     }
-    match (release.client(firmware.client), release.explicit_groups) {
+    match (release.client(parts.client), release.explicit_groups) {
         (Client::Slamboot, _) => files.extend(CLIENT),
         (Client::Stock, ExplicitGroups::Broken) => files.push(EXPLICIT_GROUPS),
         (Client::Stock, ExplicitGroups::Right) => {}
@@ -93,9 +104,9 @@ pub fn files(firmware: &Firmware, release: &Release) -> Vec<(&'static str, &'sta
 }
 
 /// Identifies those files' content.
-pub fn digest(firmware: &Firmware, release: &Release) -> TreeDigest {
+pub fn digest(parts: Parts, release: &Release) -> TreeDigest {
     let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
-    let files: Vec<_> = files(firmware, release)
+    let files: Vec<_> = files(parts, release)
         .into_iter()
         .map(|(path, text)| (path, plain(text)))
         .collect();
@@ -105,20 +116,20 @@ pub fn digest(firmware: &Firmware, release: &Release) -> TreeDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use site::Site;
 
     #[test]
     fn what_is_not_linked_is_not_laid_over() {
         let pins = crate::pins::Pins::builtin().unwrap();
         let laid = |release: &str, client, igmp| {
-            let mut firmware = Site::default().firmware;
-            (firmware.client, firmware.igmp) = (client, igmp);
-            let files = files(&firmware, pins.release(release).unwrap());
+            let release = pins.release(release).unwrap();
+            let client = release.client(client);
+            let igmp = release.membership(igmp);
+            let files = files(Parts { client, igmp }, release);
             let names = files.iter().map(|(path, _)| path.rsplit('/').next());
             names.map(Option::unwrap).collect::<Vec<_>>().join(" ")
         };
         let stock = laid("v2.0.0", Client::Stock, false);
-        assert_eq!(stock, "slam_aton.c");
+        assert_eq!(stock, "slamboot_record.c slam_aton.c");
         let deaf = laid("v2.0.0", Client::Slamboot, false);
         assert!(deaf.contains("slam_core.c"), "{deaf}");
         assert!(!deaf.contains("igmp"), "{deaf}");
@@ -130,7 +141,8 @@ mod tests {
 
     #[test]
     fn every_file_of_the_overlay_is_laid_over_by_somebody() {
-        let listed = CLIENT.iter().chain(&MEMBERSHIP).chain([&EXPLICIT_GROUPS]);
+        let listed = CLIENT.iter().chain(&MEMBERSHIP);
+        let listed = listed.chain([&EXPLICIT_GROUPS, &RECORD]);
         let listed: Vec<_> = listed.map(|(path, _)| *path).collect();
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("overlay");
         let mut directories = vec![root.clone()];

@@ -8,26 +8,21 @@
 //! PROTOCOL` and `slamboot: boot IMAGE` from the console.
 
 mod check;
+mod embedded;
+mod image;
 
 use std::net::Ipv4Addr;
 
 pub use check::{Fault, FaultKind, Faults, check, used};
-use site::{Image, ImageKind, Site, Transfer, TransferPart};
+pub use embedded::{Contradiction, contradictions, embedded};
+use image::{Scope, image_lines};
+use site::{Image, ImageKind, Site, TransferPart};
 
 const GPXE: &str = include_str!("../scripts/embedded.gpxe");
 const BOOT_GPXE: &str = include_str!("../scripts/boot.gpxe");
-const EMBEDDED: &str = include_str!("../scripts/embedded.ipxe");
-const SERVER_NEXT: &str = include_str!("../scripts/server-next.ipxe");
-const REMOTE: &str = include_str!("../scripts/remote.ipxe");
 const BOOT: &str = include_str!("../scripts/boot.ipxe");
-const DISK: &str = include_str!("../scripts/disk.ipxe");
-const LINUX: &str = include_str!("../scripts/linux.ipxe");
 const LOCAL: &str = include_str!("../scripts/local.ipxe");
 const MENU: &str = include_str!("../scripts/menu.ipxe");
-const REPORT: &str = include_str!("../scripts/report.ipxe");
-const FETCH: &str = include_str!("../scripts/fetch.ipxe");
-const FETCH_HTTP: &str = include_str!("../scripts/fetch-http.ipxe");
-const FETCH_SLAM: &str = include_str!("../scripts/fetch-slam.ipxe");
 
 /// What a script cannot say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,44 +56,6 @@ pub enum ScriptError {
         /// The first offending piece.
         found: String,
     },
-}
-
-/// The script in the ROM: finds its server, asks it for a script, and boots the site's default
-/// image by itself where the server has none.
-pub fn embedded(site: &Site) -> Result<String, ScriptError> {
-    let server = match site.server.address {
-        Some(address) => format!("set server {address}"),
-        None => SERVER_NEXT.trim_end().to_owned(),
-    };
-    let http = http_prefix(site, "${server}");
-    let remote = http
-        .as_ref()
-        .map_or_else(String::new, |http| fill(REMOTE, &[("http", http)]));
-    let image = match site.default_image() {
-        Some(image) => image_lines(site, image, "${server}", Tells::Nobody)?,
-        None => [
-            "echo slamboot: this ROM names no image: add one to slamboot.toml and build it again",
-            "goto failed",
-        ]
-        .join("\n"),
-    };
-    let (limit, of) = match site.firmware.retries {
-        0 => (String::new(), String::new()),
-        n => (
-            format!("iseq ${{attempt}} {n} && goto give_up ||"),
-            format!(" of {n}"),
-        ),
-    };
-    Ok(script(
-        EMBEDDED,
-        &[
-            ("server", &server),
-            ("remote", &remote),
-            ("image", &image),
-            ("limit", &limit),
-            ("of", &of),
-        ],
-    ))
 }
 
 /// The script in a gPXE ROM, which knows neither labels nor conditions: it asks the server for the
@@ -139,40 +96,21 @@ pub fn boot_gpxe(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String,
 /// What the server at `server` hands out as `/boot.ipxe` for `image`.
 pub fn boot(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, ScriptError> {
     let server = server.to_string();
+    let scope = Scope::served();
+    let lines = image_lines(site, image, &server, &scope)?;
     let http = http_prefix(site, &server);
-    let tells = http.as_deref().map_or(Tells::Nobody, Tells::Server);
-    let lines = image_lines(site, image, &server, tells)?;
     Ok(script(
         BOOT,
         &[
             ("name", &image.name),
             ("server", &server),
             ("image", &lines),
-            ("report", &tells.report("failed", &image.name)),
+            (
+                "report",
+                &scope.report(http.as_deref(), "failed", &image.name),
+            ),
         ],
     ))
-}
-
-/// Whom a script tells how it fares.
-#[derive(Clone, Copy)]
-enum Tells<'a> {
-    /// Nobody: the script in the ROM runs where the server had none to give.
-    Nobody,
-    /// The server, by this prefix. Whether it hears that changes nothing.
-    Server(&'a str),
-}
-
-impl Tells<'_> {
-    /// The lines that tell; the error code is the last one that iPXE had.
-    fn report(self, step: &str, what: &str) -> String {
-        match self {
-            Tells::Nobody => String::new(),
-            Tells::Server(http) => {
-                let values = [("http", http), ("step", step), ("what", what)];
-                fill(REPORT, &values)
-            }
-        }
-    }
 }
 
 /// What the server hands out to a machine that boots its own disk: the script ends, and the
@@ -188,124 +126,38 @@ pub fn menu(site: &Site, server: Ipv4Addr) -> Result<String, ScriptError> {
     let mut items = Vec::new();
     for image in &site.images {
         check_name(&image.name)?;
-        let kind = match image.kind {
-            ImageKind::Disk { .. } => "disk image",
-            ImageKind::Iso { .. } => "ISO image",
-            ImageKind::Linux { .. } => "Linux",
-        };
+        let kind = kind_words(&image.kind);
         items.push(format!("item {0} {0} ({kind})", image.name));
     }
     let default = site
         .default_image()
         .map_or("local", |image| image.name.as_str());
-    let timeout = match site.menu.timeout.as_millis() {
-        0 => String::new(),
-        milliseconds => format!(" --timeout {milliseconds}"),
-    };
     Ok(script(
         MENU,
         &[
             ("server", &server),
             ("items", &items.join("\n")),
             ("default", default),
-            ("timeout", &timeout),
+            ("timeout", &menu_timeout(site)),
             ("http", &http),
         ],
     ))
 }
 
-/// Fetches and boots one image, or goes to `failed`.
-fn image_lines(
-    site: &Site,
-    image: &Image,
-    server: &str,
-    tells: Tells<'_>,
-) -> Result<String, ScriptError> {
-    check_name(&image.name)?;
-    let http = http_prefix(site, server);
-    let transfers = site.transfers();
-    let part = |part: TransferPart| {
-        let mine = |t: &&Transfer| t.image == image.name && t.part == part;
-        transfers.iter().find(mine)
-    };
-    let fetch = |command: &str, transfer: &Transfer, args: &str| {
-        // An address that only routers know comes by their advertisement, which is waited for.
-        let (slam, ipv6) = match (transfer.group.is_ipv6(), site.server.address6) {
-            (false, _) => (transfer.uri(server), ""),
-            (true, Some(address)) => (
-                transfer.uri(format_args!("[{address}]")),
-                "ifconf --configurator ipv6 ||",
-            ),
-            (true, None) => (String::new(), ""),
-        };
-        fill(
-            match &http {
-                Some(_) if slam.is_empty() => FETCH_HTTP,
-                None if slam.is_empty() => {
-                    "echo slamboot: no IPv6 address of the server is known: set address6 in slamboot.toml\ngoto failed\n"
-                }
-                Some(_) => FETCH,
-                None => FETCH_SLAM,
-            },
-            &[
-                ("transfer", &transfer.name()),
-                ("report", &tells.report("fell_back", &transfer.name())),
-                ("command", command),
-                ("slam", &slam),
-                ("ipv6", ipv6),
-                ("group", &transfer.group.ip().to_string()),
-                ("http", http.as_deref().unwrap_or_default()),
-                ("path", &transfer.http_path()),
-                ("args", args),
-                ("label", &transfer.part.to_string()),
-            ],
-        )
-    };
-    match &image.kind {
-        ImageKind::Disk { .. } | ImageKind::Iso { .. } => {
-            let (Some(http), Some(disk)) = (&http, part(TransferPart::Disk)) else {
-                return Ok([
-                    "echo slamboot: a disk image boots through memdisk, which comes over HTTP:",
-                    "echo slamboot: set http_port in slamboot.toml and build the ROM again",
-                    "goto failed",
-                ]
-                .join("\n"));
-            };
-            Ok(fill(
-                DISK,
-                &[
-                    ("http", http),
-                    ("medium", medium(&image.kind)),
-                    ("fetch", &fetch("initrd --name disk", disk, "")),
-                    ("path", &disk.http_path()),
-                    ("name", &image.name),
-                    ("report", &tells.report("booting", &image.name)),
-                ],
-            ))
-        }
-        ImageKind::Linux { args, .. } => {
-            check_args(&image.name, args)?;
-            let initrd = part(TransferPart::Initrd);
-            // The kernel's EFI stub finds its initial RAM disk by name.
-            let mut words: Vec<&str> = initrd.iter().map(|_| "initrd=initrd").collect();
-            words.extend(args.split_whitespace());
-            let args: String = words.iter().flat_map(|word| [" ", word]).collect();
-            let mut lines = Vec::new();
-            if let Some(kernel) = part(TransferPart::Kernel) {
-                lines.push(fetch("kernel --name kernel", kernel, &args));
-            }
-            if let Some(initrd) = initrd {
-                lines.push(fetch("initrd --name initrd", initrd, ""));
-            }
-            Ok(fill(
-                LINUX,
-                &[
-                    ("fetch", &lines.join("\n")),
-                    ("name", &image.name),
-                    ("report", &tells.report("booting", &image.name)),
-                ],
-            ))
-        }
+/// What people call an image of this kind.
+fn kind_words(kind: &ImageKind) -> &'static str {
+    match kind {
+        ImageKind::Disk { .. } => "disk image",
+        ImageKind::Iso { .. } => "ISO image",
+        ImageKind::Linux { .. } => "Linux",
+    }
+}
+
+/// How long a menu waits, as `choose` takes it.
+fn menu_timeout(site: &Site) -> String {
+    match site.menu.timeout.as_millis() {
+        0 => String::new(),
+        milliseconds => format!(" --timeout {milliseconds}"),
     }
 }
 

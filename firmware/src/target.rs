@@ -9,6 +9,7 @@ use site::Client;
 use crate::cards::Cards;
 use crate::inspect::Kind;
 use crate::pins::{Dialect, ExplicitGroups, Release};
+use crate::recipe::{ROOT, Recipe, SCRIPT};
 
 /// One thing to build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,17 +341,19 @@ impl Target {
 }
 
 /// The make arguments for `targets`, which share one BIN directory, in the order in which they are
-/// printed. `tree` is the absolute path of the tree that holds `src/`, `script` the embedded
-/// script's, relative to `src/`.
+/// printed. `tree` is the absolute path of the tree that holds `src/`.
 pub fn make_arguments(
-    release: &Release,
-    client: Client,
+    recipe: &Recipe,
     targets: &[&Target],
     tree: &str,
-    script: &str,
     jobs: usize,
 ) -> Vec<String> {
-    let mut arguments = vec![format!("-j{jobs}"), format!("EMBED={script}")];
+    let release = &recipe.release;
+    let mut arguments = vec![format!("-j{jobs}"), format!("EMBED={SCRIPT}")];
+    if recipe.root.is_some() {
+        // TRUST keeps the root's fingerprint only: CERT gives signatures that do not bring it the rest.
+        arguments.extend([format!("TRUST={ROOT}"), format!("CERT={ROOT}")]);
+    }
     // Absolute paths in objects end up in the archive's checksum, and so in the ROMs' build id.
     let map = format!("-ffile-prefix-map={tree}=.");
     let flags = std::iter::once(map.as_str()).chain(release.cflags.iter().map(String::as_str));
@@ -358,7 +361,7 @@ pub fn make_arguments(
         "EXTRA_CFLAGS={}",
         flags.collect::<Vec<_>>().join(" ")
     ));
-    let upstreams = release.client(client) == Client::Stock;
+    let upstreams = recipe.parts.client == Client::Stock;
     if upstreams && release.explicit_groups == ExplicitGroups::Broken {
         arguments.push("CFLAGS_slam=-Dsock_aton=slam_sock_aton".to_owned());
     }
@@ -503,7 +506,10 @@ mod tests {
         let target = Target::parse("undionly.kpxe").unwrap();
         let arguments = |name, client| {
             let release = pins.release(name).unwrap();
-            make_arguments(release, client, &[&target], "/t", "../slamboot.ipxe", 2).join(" ")
+            let mut site = site::Site::default();
+            site.firmware.client = client;
+            let recipe = Recipe::new(&site, release, None).unwrap();
+            make_arguments(&recipe, &[&target], "/t", 2).join(" ")
         };
         assert_eq!(
             arguments("v2.0.0", Client::Slamboot),

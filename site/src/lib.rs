@@ -17,7 +17,7 @@ mod site;
 mod slow;
 mod transfer;
 
-pub use ipnet::IpNet;
+pub use ipnet::{IpNet, Ipv4Net};
 
 pub use boot::{
     Arch, Boot, DEFAULT_DHCP_PORT, DEFAULT_PXE_PORT, DEFAULT_TFTP_PORT, Dhcp, DhcpMode, Group,
@@ -30,8 +30,8 @@ pub use knobs::{Commands, Console, Knobs, Protocol};
 pub use mac::{Mac, MacPattern, NotMac};
 pub use rate::{BitRate, BitRateError};
 pub use site::{
-    Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT, Firmware,
-    Image, ImageKind, Priority, Server, Site, Slam,
+    Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT,
+    EmbeddedScript, Firmware, Image, ImageKind, Priority, Server, Site, Slam, Trust,
 };
 pub use slow::{SlowClients, SlowClientsError, SpeedGroups};
-pub use transfer::{Transfer, TransferPart};
+pub use transfer::{Transfer, TransferPart, signature_of};

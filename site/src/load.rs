@@ -7,7 +7,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use toml::Spanned;
 
 use crate::check::Key;
@@ -16,8 +16,10 @@ use crate::groups::Groups;
 use crate::knobs::{Commands, Console, Knobs, Protocol};
 use crate::load_boot;
 use crate::rate::BitRate;
-use crate::raw::{KEYS, Names, RawFirmware, RawImage, RawServer, RawSite, RawSlam};
-use crate::site::{Client, Firmware, Image, ImageKind, Priority, Server, Site, Slam};
+use crate::raw::{KEYS, Names, RawFirmware, RawImage, RawScript, RawServer, RawSite, RawSlam};
+use crate::site::{
+    Client, EmbeddedScript, Firmware, Image, ImageKind, Priority, Server, Site, Slam, Trust,
+};
 use crate::slow::POLICIES;
 
 /// Clients that a session keeps, and that can be waited for.
@@ -89,7 +91,7 @@ fn validate(raw: RawSite, folder: &Path, places: &mut Places) -> Result<Site, Lo
         tftp: load_boot::tftp(raw.tftp)?,
         http: load_boot::http(raw.http)?,
         status: load_boot::status(raw.status, folder)?,
-        firmware: firmware(raw.firmware, defaults.firmware)?,
+        firmware: firmware(raw.firmware, defaults.firmware, folder)?,
         menu: load_boot::menu(&raw.boot)?,
         hosts: Vec::new(),
         groups: Vec::new(),
@@ -282,7 +284,67 @@ pub(crate) fn networks(
     networks.collect()
 }
 
-fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
+/// Where `cargo xtask trust init` puts the root, beside the configuration.
+const TRUST_ROOT: &str = "trust/root.crt";
+
+fn trust(
+    switch: Option<Spanned<bool>>,
+    root: Option<Spanned<String>>,
+    folder: &Path,
+) -> Result<Option<Trust>, Located> {
+    let said = switch.is_some();
+    if !switch.is_some_and(Spanned::into_inner) {
+        return match root.filter(|_| !said) {
+            None => Ok(None),
+            Some(root) => {
+                let complaint = Complaint::new("[firmware] trust_root: nothing is trusted by it")
+                    .help("set trust = true, or take it out");
+                Err((complaint, root.span()))
+            }
+        };
+    }
+    let root = file("[firmware] trust_root", root, folder)?;
+    let root = root.unwrap_or_else(|| folder.join(TRUST_ROOT));
+    Ok(Some(Trust { root }))
+}
+
+fn embedded_script(
+    raw: RawScript,
+    trust: bool,
+    default: &EmbeddedScript,
+) -> Result<EmbeddedScript, Located> {
+    if let Some(ask) = raw
+        .ask_server
+        .as_ref()
+        .filter(|ask| trust && *ask.get_ref())
+    {
+        let complaint = Complaint::new(
+            "[firmware.script] ask_server: the server's script is made for each machine and carries no signature, so that a ROM with trust = true cannot run it",
+        )
+        .help("take it out: the menu and what each [[host]] boots are built into the ROM instead");
+        return Err((complaint, ask.span()));
+    }
+    let network = raw.static_network.map(|text| {
+        text.get_ref().parse::<Ipv4Net>().map_err(|_| {
+            let complaint = Complaint::new("[firmware.script] static_network: not an IPv4 network")
+                .expected("an address and the length of its prefix, such as \"192.0.2.0/24\"")
+                .found(format!("{:?}", text.get_ref()));
+            (complaint, text.span())
+        })
+    });
+    Ok(EmbeddedScript {
+        ask_server: raw
+            .ask_server
+            .map_or(default.ask_server && !trust, Spanned::into_inner),
+        http_fallback: raw
+            .http_fallback
+            .map_or(default.http_fallback, Spanned::into_inner),
+        static_network: network.transpose()?.map(|network| network.trunc()),
+    })
+}
+
+fn firmware(raw: RawFirmware, default: Firmware, folder: &Path) -> Result<Firmware, Located> {
+    let trust = trust(raw.trust, raw.trust_root, folder)?;
     let client = raw.client.map(|text| {
         match text.get_ref().as_str() {
             "slamboot" => return Ok(Client::Slamboot),
@@ -323,6 +385,8 @@ fn firmware(raw: RawFirmware, default: Firmware) -> Result<Firmware, Located> {
         serial: raw.serial.map_or(default.serial, Spanned::into_inner),
         retries: number("[firmware] retries", raw.retries, 0..=u32::MAX, "")?
             .unwrap_or(default.retries),
+        script: embedded_script(raw.script, trust.is_some(), &default.script)?,
+        trust,
         knobs: Knobs {
             protocols: words(
                 "[firmware] protocols",
@@ -409,7 +473,8 @@ fn banner(text: Spanned<String>) -> Result<String, Located> {
 fn raw_headers(
     raw: BTreeMap<String, Spanned<String>>,
 ) -> Result<BTreeMap<String, String>, Located> {
-    const DECIDED: [(&str, &str); 9] = [
+    const DECIDED: [(&str, &str); 10] = [
+        ("IMAGE_TRUST_CMD", "trust"),
         ("DOWNLOAD_PROTO_SLAM", "client"),
         ("NET_PROTO_IPV6", "ipv6"),
         ("CONSOLE_SERIAL", "serial"),

@@ -201,6 +201,10 @@ pub(crate) struct RawFirmware {
     pub(crate) ipv6: Switch,
     pub(crate) serial: Switch,
     pub(crate) retries: Number,
+    pub(crate) trust: Switch,
+    pub(crate) trust_root: Text,
+    #[serde(default)]
+    pub(crate) script: RawScript,
     #[serde(default)]
     pub(crate) protocols: Vec<Spanned<String>>,
     #[serde(default)]
@@ -212,6 +216,15 @@ pub(crate) struct RawFirmware {
     pub(crate) dhcp_timeout: Number,
     #[serde(default)]
     pub(crate) raw: BTreeMap<String, Spanned<String>>,
+}
+
+/// `[firmware.script]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawScript {
+    pub(crate) ask_server: Switch,
+    pub(crate) http_fallback: Switch,
+    pub(crate) static_network: Text,
 }
 
 /// `[boot]`
@@ -239,7 +252,7 @@ pub(crate) struct RawImage {
 
 /// Every section with its keys, to say where a misplaced key belongs. The example file's test
 /// compares it with `docs/slamboot.toml`, and serde's own list with both.
-pub(crate) const KEYS: [(&str, &[&str]); 11] = [
+pub(crate) const KEYS: [(&str, &[&str]); 12] = [
     (
         "[server]",
         &[
@@ -282,6 +295,9 @@ pub(crate) const KEYS: [(&str, &[&str]); 11] = [
             "ipv6",
             "serial",
             "retries",
+            "trust",
+            "trust_root",
+            "script",
             "protocols",
             "commands",
             "consoles",
@@ -290,6 +306,10 @@ pub(crate) const KEYS: [(&str, &[&str]); 11] = [
             "dhcp_timeout",
             "raw",
         ],
+    ),
+    (
+        "[firmware.script]",
+        &["ask_server", "http_fallback", "static_network"],
     ),
     (
         "[dhcp]",

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::boot::{Dhcp, Group, Host, Http, Menu, StatusPage, Tftp};
 use crate::groups::Groups;
@@ -142,8 +142,31 @@ pub struct Firmware {
     pub serial: bool,
     /// How often the embedded script tries before it gives up; 0: for ever.
     pub retries: u32,
+    /// What the embedded script does by itself.
+    pub script: EmbeddedScript,
+    /// Whom ROMs trust; `None`: whatever is fetched runs.
+    pub trust: Option<Trust>,
     /// Further protocols, commands, consoles and settings of iPXE.
     pub knobs: Knobs,
+}
+
+/// `[firmware.script]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddedScript {
+    /// Whether the server's own script goes first. Without it the menu and what each `[[host]]` boots
+    /// are built in.
+    pub ask_server: bool,
+    /// Whether a file that multicast did not bring is fetched over HTTP.
+    pub http_fallback: bool,
+    /// The network in which each `[[host]]` has its `address` without DHCP; `None`: all ask DHCP.
+    pub static_network: Option<Ipv4Net>,
+}
+
+/// `trust` under `[firmware]`: only what somebody signed runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// The root certificate (PEM).
+    pub root: PathBuf,
 }
 
 /// `[[image]]`
@@ -252,6 +275,12 @@ impl Default for Site {
                 ipv6: false,
                 serial: true,
                 retries: 5,
+                script: EmbeddedScript {
+                    ask_server: true,
+                    http_fallback: true,
+                    static_network: None,
+                },
+                trust: None,
                 knobs: Knobs::default(),
             },
             dhcp: Dhcp::default(),

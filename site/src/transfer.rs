@@ -6,11 +6,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::groups::Groups;
 use crate::site::{Image, ImageKind, Priority, Site, Slam};
 use crate::slow::SlowClients;
+
+/// How long a room is waited for where nothing else is said.
+const LONGEST_GATHERING: Duration = Duration::from_mins(1);
 
 /// In IPv4 the same address in the next /24, so that both are easy to tell apart.
 const SLOW_GROUPS_APART: u32 = 256;
@@ -65,6 +69,18 @@ impl Transfer {
     pub fn http_path(&self) -> String {
         format!("/images/{}", self.name())
     }
+
+    /// Path of its detached signature over HTTP; the file's is [`signature_of`] its own.
+    pub fn signature_path(&self) -> String {
+        format!("/signatures/{}", self.name())
+    }
+}
+
+/// Where the detached signature of a file lies: `FILE.sig`, beside it.
+pub fn signature_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
 }
 
 impl fmt::Display for TransferPart {
@@ -90,6 +106,13 @@ impl Site {
 }
 
 impl Slam {
+    /// So long a room is waited for at most, counted from its first client; `None`: until it is full,
+    /// or not at all.
+    pub fn gathering(&self) -> Option<Duration> {
+        let full = self.min_clients.map(|_| LONGEST_GATHERING);
+        self.max_wait.or(full)
+    }
+
     /// Groups for slow clients that each file has, in each family.
     pub fn slow_groups_each(&self) -> usize {
         match self.slow_clients {

@@ -52,6 +52,7 @@ fn the_example_names_every_key() {
         "[status]",
         "[slam]",
         "[firmware]",
+        "[firmware.script]",
         "[boot]",
         "[[image]]",
         "[[host]]",

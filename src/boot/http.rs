@@ -5,7 +5,7 @@
 //! to the path, and no part of a request ever becomes a path.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -35,6 +35,8 @@ use crate::net::{Content, Shelf};
 
 /// How long downloads that run may go on after [`HttpServer::stop`].
 const GRACE: Duration = Duration::from_secs(1);
+/// A signature brings two certificates or three, a few kilobytes.
+const SIGNATURE_LIMIT: u64 = 64 << 10;
 /// Seconds after which a client asks again for what is not ready.
 const RETRY: u32 = 5;
 
@@ -296,6 +298,7 @@ impl Shown {
 /// Every route there is.
 fn routes(shown: Shown, site: &Site) -> Router {
     let memdisk = ServeFile::new(&site.server.memdisk).ignore_multi_range_requests(true);
+    let memdisk_signature = site::signature_of(&site.server.memdisk);
     Router::new()
         .route("/", get(index))
         .route("/boot.ipxe", get(boot_ipxe))
@@ -304,7 +307,12 @@ fn routes(shown: Shown, site: &Site) -> Router {
         .route("/report", get(report))
         .route("/firmware/{name}", get(rom))
         .route("/images/{*name}", get(image))
+        .route("/signatures/{*name}", get(signature))
         .route_service("/memdisk", memdisk)
+        .route(
+            "/memdisk.sig",
+            get(async move || signature_in(&memdisk_signature).await),
+        )
         .fallback(not_found)
         .with_state(Arc::new(shown))
 }
@@ -380,6 +388,53 @@ async fn image(
     made.unwrap_or_else(|error| {
         (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
     })
+}
+
+/// The detached signature of a transfer, for ROMs that verify what they fetch.
+async fn signature(State(shown): State<Arc<Shown>>, Path(name): Path<String>) -> Response {
+    let site = shown.site();
+    let transfers = site.transfers();
+    let Some(transfer) = transfers.iter().find(|transfer| transfer.name() == name) else {
+        return not_found().await;
+    };
+    signature_in(&site::signature_of(&transfer.path)).await
+}
+
+/// What lies in a signature's file, read when it is asked for: it may be made anew at any time.
+async fn signature_in(path: &std::path::Path) -> Response {
+    let opened = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_signature(&opened));
+    let name = path.file_name().unwrap_or_default().display();
+    match read.await.unwrap_or_else(|error| Err(error.into())) {
+        Ok(bytes) if bytes.len() as u64 <= SIGNATURE_LIMIT => (
+            [(header::CONTENT_TYPE, "application/pkcs7-signature")],
+            bytes,
+        )
+            .into_response(),
+        Ok(_) => {
+            let text = format!("{name} is larger than any signature\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = format!("there is no {name}: `cargo xtask trust sign FILE` makes it\n");
+            (StatusCode::NOT_FOUND, text).into_response()
+        }
+        Err(error) => {
+            let text = format!("{name} cannot be read: {error}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+    }
+}
+
+/// No more than shows that it is too large.
+fn read_signature(path: &std::path::Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("no regular file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(SIGNATURE_LIMIT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn whole(

@@ -164,7 +164,8 @@ fn watch(
                 Ok(new) => (status, lost) = (new, None),
                 // What was last seen stays, and is said to be old.
                 Err(error) => {
-                    lost = Some(format!("{error:#}").lines().next().unwrap_or("").to_owned())
+                    let what = format!("{error:#}");
+                    lost = Some(what.lines().next().unwrap_or("").to_owned());
                 }
             }
             asked = std::time::Instant::now();

@@ -27,6 +27,8 @@ type Asked<T> = WithRejection<Query<T>, Problem>;
 
 /// Most entries of one answer.
 const MOST: usize = 1000;
+/// Beyond all that there can be.
+const FURTHEST: usize = 1_000_001;
 
 pub(super) fn routes() -> Router<Arc<Face>> {
     let api = Router::new()
@@ -175,7 +177,7 @@ pub(super) struct ClientQuery {
     transfer: Option<String>,
     /// Leave out so many.
     #[serde(default)]
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, maximum = 1_000_000, default = 0)]
     offset: u32,
     /// At most so many.
     #[serde(default = "many")]
@@ -187,13 +189,13 @@ fn many() -> u32 {
     MOST as u32
 }
 
-fn bounded(limit: u32) -> Result<usize, Problem> {
-    match limit as usize {
-        limit @ 1..=MOST => Ok(limit),
-        _ => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            format!("limit: expected 1 to {MOST}"),
-        )),
+/// How many to leave out, and how many to show at most.
+fn bounded(offset: u32, limit: u32) -> Result<(usize, usize), Problem> {
+    let bad = |what: String| Err(Problem::new(StatusCode::BAD_REQUEST, what));
+    match (offset as usize, limit as usize) {
+        (FURTHEST.., _) => bad(format!("offset: expected at most {}", FURTHEST - 1)),
+        (offset, limit @ 1..=MOST) => Ok((offset, limit)),
+        _ => bad(format!("limit: expected 1 to {MOST}")),
     }
 }
 
@@ -204,14 +206,14 @@ pub(super) async fn clients(
     State(face): Shared,
     WithRejection(Query(query), _): Asked<ClientQuery>,
 ) -> Result<Json<Vec<ClientStatus>>, Problem> {
-    let limit = bounded(query.limit)?;
+    let (offset, limit) = bounded(query.offset, query.limit)?;
     let published = face.dashboard.seen.latest.borrow().clone();
     let fits = |client: &&ClientStatus| {
         query.state.is_none_or(|state| client.state == state)
             && (query.transfer.is_none() || client.transfer == query.transfer)
     };
     let all = published.status.clients.iter().filter(fits);
-    let some = all.skip(query.offset as usize).take(limit).cloned();
+    let some = all.skip(offset).take(limit).cloned();
     Ok(Json(some.collect()))
 }
 
@@ -264,7 +266,7 @@ pub(super) async fn events(State(face): Shared) -> Response {
 pub(super) struct HistoryQuery {
     /// Leave out so many.
     #[serde(default)]
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, maximum = 1_000_000, default = 0)]
     offset: u32,
     /// At most so many.
     #[serde(default = "many")]
@@ -279,9 +281,9 @@ pub(super) async fn history(
     State(face): Shared,
     WithRejection(Query(query), _): Asked<HistoryQuery>,
 ) -> Result<Response, Problem> {
-    let limit = bounded(query.limit)?;
+    let (offset, limit) = bounded(query.offset, query.limit)?;
     let records = face.dashboard.seen.history.borrow().clone();
-    let some = records.iter().skip(query.offset as usize).take(limit);
+    let some = records.iter().skip(offset).take(limit);
     let some: Vec<&Record> = some.map(AsRef::as_ref).collect();
     Ok(Json(some).into_response())
 }
@@ -345,21 +347,30 @@ pub(super) enum BootWord {
     Default,
 }
 
-/// What a machine is to boot: an image, or one of the words of `boot`.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AssignmentBody {
-    /// The image's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    image: Option<String>,
-    /// Or something else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    boot: Option<BootWord>,
-    /// Next time only.
-    #[serde(default)]
-    once: bool,
+/// What a machine is to boot: an image, or something else.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected {\"image\": NAME} or {\"boot\": \"menu\", \"local\" or \"default\"}, and \"once\": true for next time only"
+)]
+pub(super) enum AssignmentBody {
+    /// An image.
+    Image {
+        /// Its name.
+        image: String,
+        /// Next time only.
+        #[serde(default)]
+        once: bool,
+    },
+    /// Something else.
+    Word {
+        /// What.
+        boot: BootWord,
+        /// Next time only.
+        #[serde(default)]
+        once: bool,
+    },
 }
 
 /// What a machine boots by hand.
@@ -367,9 +378,16 @@ pub(super) struct AssignmentBody {
 pub(super) struct AssignmentEntry {
     /// Its network card.
     mac: String,
-    /// What it boots.
-    #[serde(flatten)]
-    boots: AssignmentBody,
+    /// An image's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    image: Option<String>,
+    /// Or something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    boot: Option<BootWord>,
+    /// Next time only.
+    once: bool,
 }
 
 /// What was assigned by hand, before the rules of the configuration.
@@ -386,11 +404,9 @@ pub(super) async fn assignments(State(face): Shared) -> Json<Vec<AssignmentEntry
         };
         AssignmentEntry {
             mac: mac.to_string(),
-            boots: AssignmentBody {
-                image,
-                boot,
-                once: assignment.once,
-            },
+            image,
+            boot,
+            once: assignment.once,
         }
     });
     Json(entries.collect())
@@ -403,10 +419,11 @@ fn card(mac: &str) -> Result<Mac, Problem> {
 
 /// Assigns what a machine boots, next time or from now on.
 #[utoipa::path(put, path = "/api/v1/assignments/{mac}", tag = "doing",
-    params(("mac" = String, Path, description = "Its network card, such as 52:54:00:12:34:56")),
+    params(("mac" = String, Path, description = "Its network card, such as 52:54:00:12:34:56", pattern = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$|^([0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}$|^[0-9A-Fa-f]{12}$")),
     request_body = AssignmentBody, security(("token" = [])),
     responses((status = 204, description = "Done"), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
-        (status = 403, body = ProblemBody), (status = 409, body = ProblemBody, description = "Too many machines"),
+        (status = 403, body = ProblemBody), (status = 404, body = ProblemBody, description = "No such image"),
+        (status = 409, body = ProblemBody, description = "Too many machines"),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody), (status = 500, body = ProblemBody)))]
 pub(super) async fn put_assignment(
     _: Trusted,
@@ -414,26 +431,21 @@ pub(super) async fn put_assignment(
     WithRejection(Path(mac), _): Named<String>,
     WithRejection(Json(body), _): WithRejection<Json<AssignmentBody>, Problem>,
 ) -> Result<StatusCode, Problem> {
-    let boot = match (body.image, body.boot) {
-        (Some(name), None) => Boot::Image(name),
-        (None, Some(BootWord::Menu)) => Boot::Menu,
-        (None, Some(BootWord::Local)) => Boot::Local,
-        (None, Some(BootWord::Default)) => Boot::Default,
-        _ => {
-            return Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "expected either `image` or `boot`",
-            ));
-        }
+    let (boot, once) = match body {
+        AssignmentBody::Image { image, once } => (Boot::Image(image), once),
+        AssignmentBody::Word { boot, once } => match boot {
+            BootWord::Menu => (Boot::Menu, once),
+            BootWord::Local => (Boot::Local, once),
+            BootWord::Default => (Boot::Default, once),
+        },
     };
-    let once = body.once;
     assign(&face, card(&mac)?, Assignment { boot, once }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Takes an assignment back: the machine boots by the rules of the configuration.
 #[utoipa::path(delete, path = "/api/v1/assignments/{mac}", tag = "doing",
-    params(("mac" = String, Path, description = "Its network card")),
+    params(("mac" = String, Path, description = "Its network card", pattern = "^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$|^([0-9A-Fa-f]{2}-){5}[0-9A-Fa-f]{2}$|^[0-9A-Fa-f]{12}$")),
     security(("token" = [])),
     responses((status = 204, description = "Done"), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 500, body = ProblemBody)))]

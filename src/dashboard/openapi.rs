@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The API's description, OpenAPI 3.1, made from the handlers and the types themselves.
+//! The API's description (`OpenAPI` 3.1), made from the handlers and the types themselves.
 
 use std::sync::OnceLock;
 

@@ -76,7 +76,7 @@ impl From<Ungranted> for Problem {
 impl From<AssignError> for Problem {
     fn from(error: AssignError) -> Problem {
         let status = match error {
-            AssignError::NoImage { .. } => StatusCode::BAD_REQUEST,
+            AssignError::NoImage { .. } => StatusCode::NOT_FOUND,
             AssignError::Full => StatusCode::CONFLICT,
             AssignError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -93,8 +93,13 @@ impl Quiet {
 
 impl Endpoint {
     pub(super) fn open(planned: &Planned) -> Result<Endpoint, SocketError> {
+        let socket = SessionSocket::open(planned.local, planned.ttl)?;
+        if planned.slow_groups.is_empty() {
+            // Several groups have a rate each.
+            socket.pace_below(planned.max_rate);
+        }
         Ok(Endpoint {
-            socket: SessionSocket::open(planned.local, planned.ttl)?,
+            socket,
             planned: planned.clone(),
             next: Next::Stay,
             serving: None,

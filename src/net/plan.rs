@@ -3,16 +3,12 @@
 //! interfaces before anything is opened.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
-use std::time::Duration;
 
 use site::{BitRate, IpNet, Site, Slam, SlowClients, Transfer};
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, WireError};
 
 use super::content::Content;
 use crate::slam::{Lane, RateLimits, SessionConfig, Start};
-
-/// How long a room is waited for where nothing else is said.
-const LONGEST_GATHERING: Duration = Duration::from_mins(1);
 
 /// An interface to serve on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +69,7 @@ pub struct Plan {
 fn start(slam: &Slam) -> Start {
     Start {
         clients: slam.min_clients.map(|clients| clients as usize),
-        wait: slam
-            .max_wait
-            .or(slam.min_clients.map(|_| LONGEST_GATHERING)),
+        wait: slam.gathering(),
     }
 }
 

@@ -5,7 +5,10 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::sys::socket::setsockopt;
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use site::BitRate;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Receive buffer: NACKs of a whole room at once, in bytes.
@@ -16,6 +19,19 @@ const MAX_DATAGRAM: usize = 2048;
 const RECEIVES_AT_ONCE: usize = 4;
 /// Most bytes in one segmented send (the kernel's limit is an IPv4 datagram).
 const MAX_SEND: usize = 65_000;
+
+sockopt_impl!(
+    /// Most bytes per second that the queue of the interface sends for a socket, if that queue is
+    /// `fq` (socket(7), tc-fq(8)).
+    MaxPacingRate,
+    Both,
+    libc::SOL_SOCKET,
+    libc::SO_MAX_PACING_RATE,
+    u64
+);
+/// What the kernel's pacing is above ours, so that it never holds up what keeps to the rate: it
+/// counts Ethernet headers, and not preambles.
+const PACING_SLACK_PERCENT: u64 = 5;
 
 /// Why a socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +124,15 @@ impl SessionSocket {
         Ok(SessionSocket { socket, state })
     }
 
+    /// Has the kernel spread out what leaves at once after a late wake-up, where the interface's
+    /// queue is `fq`; no other queue knows of it.
+    pub fn pace_below(&self, rate: BitRate) {
+        let bytes = rate.bits_per_second() / 8;
+        let ceiling = bytes.saturating_add(bytes / 100 * PACING_SLACK_PERCENT);
+        // Best effort: our own pacer keeps to the rate without.
+        let _ = setsockopt(&self.socket, MaxPacingRate, &ceiling);
+    }
+
     /// How many datagrams of `segment` bytes go out in one [`SessionSocket::send_group`].
     pub fn segments_per_send(&self, segment: usize) -> usize {
         (MAX_SEND / segment.max(1)).clamp(1, self.state.max_gso_segments().max(1))
@@ -194,5 +219,23 @@ impl SessionSocket {
 impl AsFd for SessionSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use nix::sys::socket::getsockopt;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_knows_the_ceiling() {
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let socket = SessionSocket::open(local, 1).unwrap();
+        socket.pace_below(BitRate::from_bits_per_second(1_000_000_000));
+        let ceiling = getsockopt(&socket.socket, MaxPacingRate).unwrap();
+        assert_eq!(ceiling, 131_250_000);
     }
 }

@@ -77,7 +77,7 @@ pub fn explain(code: u32, during: During) -> Failure {
         (0x17 | 0x28 | 0x04, _) => {
             "it has no route to the server, or no address: look at its DHCP answer and netmask"
         }
-        (0x0e | 0x0f | 0x0d, _) => {
+        (0x0d..=0x0f, _) => {
             "the server refused or broke the connection: is `slamboot serve` running there, on this \
              port?"
         }

@@ -169,7 +169,7 @@ impl Watching {
         let mut waits = true;
         loop {
             let time = match last {
-                Some(last) if waits => PERIOD.saturating_sub(Instant::now() - last),
+                Some(last) if waits => PERIOD.saturating_sub(Instant::elapsed(&last)),
                 _ => LONGEST,
             };
             match told.recv_timeout(time) {

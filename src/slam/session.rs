@@ -23,7 +23,7 @@ use super::repair::Repair;
 use super::room::{Room, Start};
 use super::sent::Sent;
 use super::view::{self, LaneView, PartView, Phase, TransferView};
-use super::window::{self, Window};
+use super::window::{self, Reach, Window};
 
 pub use self::event::{Output, Rejection, SessionEvent, SessionTotals};
 
@@ -55,6 +55,8 @@ pub struct Session {
     pacer: Pacer,
     /// Whether a client may be asked before more blocks leave.
     may_ask: bool,
+    /// How far sending may run ahead of a client that is alone.
+    reach: Reach,
     hush: Hush,
     room: Room,
     slow_clients: SlowClients,
@@ -89,6 +91,7 @@ impl Session {
             rate: RateControl::new(config.rate, config.slow_clients == SlowClients::Cap),
             pacer: Pacer::new(datagram),
             may_ask: true,
+            reach: Reach::default(),
             hush: Hush::default(),
             room: Room::new(config.start),
             slow_clients: config.slow_clients,
@@ -261,6 +264,7 @@ impl Session {
         let begins = self.active_since.is_none();
         if begins {
             self.active_since = Some(now);
+            self.reach.disturb(now);
             let count = self.header.block_count();
             self.sent = Sent::of(count);
             self.repair = Repair::of(count);
@@ -288,19 +292,20 @@ impl Session {
     }
 
     /// What is under way to the client that is alone.
-    fn window(&self) -> Option<Window> {
+    fn window(&self, now: Timestamp) -> Option<Window> {
         let client = self.clients.only()?;
         let under_way = self
             .sent
             .blocks_between(client.known_until, self.sent.next());
         let ahead = client.shortest_round_trip() * window::ROUND_TRIPS;
         let ahead = self.pacer.blocks_in(self.rate.rate(), ahead);
-        Some(Window::new(under_way, ahead))
+        let ease = self.rate.ease();
+        Some(self.reach.window(under_way, ahead, ease, now))
     }
 
     /// Until when nothing leaves, for want of answers.
     fn held(&self, now: Timestamp) -> Option<Timestamp> {
-        self.window()?.holds_until(self.sent.last_moment(), now)
+        self.window(now)?.holds_until(self.sent.last_moment(), now)
     }
 
     /// The next thing to do; blocks are sent only if it is this session's turn.
@@ -321,7 +326,10 @@ impl Session {
             return Output::Dismiss(client);
         }
         let idle = self.demand.is_empty();
-        let window = self.window().filter(|_| !idle);
+        let window = self.window(now).filter(|_| !idle);
+        if window.is_some_and(|window| window.is_full()) {
+            self.reach.disturb(now);
+        }
         let held = window.and_then(|window| window.holds_until(self.sent.last_moment(), now));
         let waits = idle || held.is_some();
         if let Some(client) = self.clients.ask_again(waits, self.sent.next(), now) {

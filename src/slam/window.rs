@@ -11,14 +11,56 @@ use std::time::Duration;
 
 use slam_client::Timestamp;
 
+use super::pacer::Ease;
+
 /// What is under way at most: 370 KB, 3 ms at 1 Gbit/s; a tap device queues 1,000 packets, and
 /// receive windows of TCP under iPXE are of this size.
 const LEAST: u64 = 256;
+/// The same for a client that takes the highest rate, and has missed nothing and never held that up
+/// for [`CALM`]: each answer costs both sides, and only says once more that all is well.
+const WIDE: u64 = 1024;
+const CALM: Duration = Duration::from_millis(200);
 /// Over long ways, what leaves in so many round trips.
 pub(crate) const ROUND_TRIPS: u32 = 2;
 /// A client that does not answer is sent something so often: a stock client gives up for want of
 /// multicast, not of questions.
 const TRICKLE: Duration = Duration::from_millis(100);
+
+/// How far what is under way may reach.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reach {
+    /// Since when nothing was missed or held up.
+    calm_since: Timestamp,
+}
+
+impl Reach {
+    /// Something was missed, or had to wait for an answer.
+    pub(crate) fn disturb(&mut self, now: Timestamp) {
+        self.calm_since = now;
+    }
+
+    /// The least that may be under way to a client that takes what is sent so easily.
+    fn least(&self, ease: Ease, now: Timestamp) -> u64 {
+        match ease {
+            Ease::Easy if now.since(self.calm_since) >= CALM => WIDE,
+            Ease::Easy | Ease::Careful => LEAST,
+        }
+    }
+
+    /// `under_way` blocks are; `round_trips` blocks leave in [`ROUND_TRIPS`].
+    pub(crate) fn window(
+        &self,
+        under_way: u64,
+        round_trips: u64,
+        ease: Ease,
+        now: Timestamp,
+    ) -> Window {
+        Window {
+            under_way,
+            most: round_trips.max(self.least(ease, now)),
+        }
+    }
+}
 
 /// What is under way to the only client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +71,6 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// `under_way` blocks are; `round_trips` blocks leave in [`ROUND_TRIPS`].
-    pub(crate) fn new(under_way: u64, round_trips: u64) -> Self {
-        Window {
-            under_way,
-            most: round_trips.max(LEAST),
-        }
-    }
-
     /// How many blocks may leave in one batch; 0: none before it has answered.
     pub(crate) fn batch(&self) -> u64 {
         self.most.saturating_sub(self.under_way).min(self.most / 4)
@@ -63,22 +97,38 @@ impl Window {
 mod tests {
     use super::*;
 
+    fn window(under_way: u64, round_trips: u64) -> Window {
+        Reach::default().window(under_way, round_trips, Ease::Careful, Timestamp::ZERO)
+    }
+
+    #[test]
+    fn it_is_wide_only_where_all_has_been_well_for_a_while() {
+        let ms = |ms| Timestamp::from_start(Duration::from_millis(ms));
+        let mut reach = Reach::default();
+        reach.disturb(ms(1_000));
+        let most = |ease, now, round_trips| reach.window(0, round_trips, ease, now).most;
+        assert_eq!(most(Ease::Easy, ms(1_199), 0), LEAST);
+        assert_eq!(most(Ease::Easy, ms(1_200), 0), WIDE);
+        assert_eq!(most(Ease::Careful, ms(1_200), 0), LEAST);
+        assert_eq!(most(Ease::Easy, ms(1_200), 5_000), 5_000);
+    }
+
     #[test]
     fn half_a_window_is_sent_while_the_other_is_asked_for() {
-        let at = |under_way| Window::new(under_way, 10);
+        let at = |under_way| window(under_way, 10);
         assert!(!at(127).wants_answer() && at(128).wants_answer());
         assert_eq!(
             [at(0).batch(), at(250).batch(), at(300).batch()],
             [64, 6, 0]
         );
         assert!(!at(255).is_full() && at(256).is_full());
-        assert!(!Window::new(500, 1000).is_full());
+        assert!(!window(500, 1000).is_full());
     }
 
     #[test]
     fn a_full_one_holds_for_a_while_only() {
         let ms = |ms| Timestamp::from_start(Duration::from_millis(ms));
-        let (full, open) = (Window::new(256, 0), Window::new(255, 0));
+        let (full, open) = (window(256, 0), window(255, 0));
         assert_eq!(full.holds_until(Some(ms(5)), ms(6)), Some(ms(105)));
         assert_eq!(full.holds_until(Some(ms(5)), ms(105)), None);
         assert_eq!(full.holds_until(None, ms(6)), None);

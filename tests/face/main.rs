@@ -169,7 +169,7 @@ fn pages() -> Outcome {
     let folder = paths().target.join("test/pages");
     fs::create_dir_all(&folder)?;
     for count in [0, 3, 300] {
-        let server = Server::start(600, "max_rate = \"30 Mbit/s\"\n", count)?;
+        let server = Server::start(500, "max_rate = \"30 Mbit/s\"\n", count)?;
         let crowd = crowd::Crowd::join(&server, count)?;
         // Until a good part has arrived.
         std::thread::sleep(Duration::from_secs(if count > 0 { 20 } else { 1 }));

@@ -2,6 +2,7 @@
 //! The real server and the real client, each in a network namespace of its own.
 
 mod edge;
+mod pace;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,7 +31,7 @@ const TRANSFER: Duration = Duration::from_mins(1);
 type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 21] = [
+    let tests: [(&str, Test); 24] = [
         ("a_lab_leaves_nothing_behind", a_lab_leaves_nothing_behind),
         (
             "a_lab_whose_owner_died_is_swept",
@@ -93,6 +94,18 @@ fn main() -> ExitCode {
         (
             "a_total_rate_is_shared_by_priority",
             edge::a_total_rate_is_shared_by_priority,
+        ),
+        (
+            "a_slow_client_goes_to_a_group_of_its_own",
+            pace::a_slow_client_goes_to_a_group_of_its_own,
+        ),
+        (
+            "a_block_device_is_served_to_another",
+            pace::a_block_device_is_served_to_another,
+        ),
+        (
+            "a_killed_server_comes_back",
+            pace::a_killed_server_comes_back,
         ),
     ];
     let skip = support::lacking(&[]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Machines from power-on to what they boot.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -14,12 +15,12 @@ use super::{Room, Served, demo, small};
 use crate::support::Outcome;
 
 /// From power-on; emulated, beside other work.
-const BOOT: Duration = Duration::from_mins(6);
+pub const BOOT: Duration = Duration::from_mins(6);
 
 const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
 
-struct Machine {
-    console: Console,
+pub struct Machine {
+    pub console: Console,
     _running: Running,
 }
 
@@ -28,10 +29,15 @@ fn bios(room: &Room, tap: &Tap) -> anyhow::Result<Machine> {
     let stock = host::prebuilt_roms()
         .context("no ROMs")?
         .join(Nic::E1000.stock_rom());
+    bios_with(room, tap, &stock)
+}
+
+/// A PC whose card carries `firmware`.
+pub fn bios_with(room: &Room, tap: &Tap, firmware: &Path) -> anyhow::Result<Machine> {
     #[rustfmt::skip]
     let arguments = [
         "-machine", "pc,graphics=on", "-m", "512",
-        "-device", &format!("e1000,netdev=net,mac={},romfile={}", tap.mac, stock.display()),
+        "-device", &format!("e1000,netdev=net,mac={},romfile={}", tap.mac, firmware.display()),
     ].map(str::to_owned);
     machine(room, tap, "bios", &arguments)
 }
@@ -77,7 +83,7 @@ fn machine(room: &Room, tap: &Tap, name: &str, arguments: &[String]) -> anyhow::
 }
 
 impl Machine {
-    fn says(&self, text: &str, server: &Served) -> Outcome {
+    pub fn says(&self, text: &str, server: &Served) -> Outcome {
         let waited = self.console.wait_for(text, BOOT);
         waited.map(drop).with_context(|| {
             format!(

@@ -2,15 +2,19 @@
 //! The boot services of `slamboot serve`, with real clients in namespaces of their own: firmware in
 //! QEMU from power-on, crowds of DHCP and TFTP clients, a rival server.
 
+mod built_in;
 mod crowd;
 mod doctor;
 mod machines;
+mod secure_boot;
 #[path = "../support/mod.rs"]
 mod support;
+mod trust;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use support::{Outcome, only_if_thorough, paths, trial};
@@ -21,6 +25,12 @@ use xtask::netlab::{INTERFACE, Namespace, Netlab};
 
 /// Longer than a server takes to start on two slow cores.
 const SOON: Duration = Duration::from_mins(1);
+
+/// iPXE's library, from scratch, on two slow cores.
+const BUILD: Duration = Duration::from_mins(15);
+
+/// Rooms beside each other: a machine waits about half of its time.
+const AT_ONCE: usize = 2;
 
 type Test = fn() -> Outcome;
 
@@ -61,6 +71,20 @@ fn main() -> ExitCode {
         ("bios_boots_from_our_own_pool", machines::bios_from_our_pool),
         ("bios_gets_its_own_image", machines::bios_by_rule),
     ];
+    let built_in: [(&str, Test); 1] = [(
+        "a_rom_that_asks_nobody_boots_by_card_and_menu_without_dhcp",
+        built_in::by_card_and_menu_without_dhcp,
+    )];
+    let trusting: [(&str, Test); 2] = [
+        (
+            "what_is_not_signed_for_the_rom_does_not_run",
+            trust::only_what_is_signed,
+        ),
+        (
+            "secure_boot_starts_what_the_site_signed_and_nothing_else",
+            secure_boot::only_what_the_site_signed,
+        ),
+    ];
     let in_uefi: [(&str, Test); 1] = [(
         "uefi_pxe_from_our_own_pool",
         machines::uefi_pxe_from_our_pool,
@@ -70,11 +94,25 @@ fn main() -> ExitCode {
         ("uefi_http_boot_beside_dnsmasq", machines::uefi_http_boot),
     ];
     let thorough = guest.clone().or_else(only_if_thorough);
+    let built = boot.clone().or_else(no_source);
+    let trusts = support::lacking(&[
+        Need::Boot,
+        Need::Serve,
+        Need::Firmware,
+        Need::Trust,
+        Need::SecureBoot,
+    ]);
+    let trusts = trusts
+        .or_else(no_source)
+        .or_else(no_secure_ovmf)
+        .or_else(only_if_thorough);
     let mut trials = Vec::new();
     for (tests, skip) in [
         (&in_lab[..], &lab),
         (&of_doctor[..], &lab),
         (&in_bios[..], &boot),
+        (&built_in[..], &built),
+        (&trusting[..], &trusts),
         (&in_uefi[..], &guest),
         (&at_length[..], &thorough),
     ] {
@@ -84,7 +122,7 @@ fn main() -> ExitCode {
                 .map(|(name, test)| trial(name, skip.clone(), *test)),
         );
     }
-    support::run(trials, 1)
+    support::run(trials, AT_ONCE)
 }
 
 /// Why there is no firmware of ours to hand out, if there is none.
@@ -94,6 +132,41 @@ fn no_roms() -> Option<String> {
         .iter()
         .all(|rom| paths().dist_firmware().join(rom).exists());
     (!built).then(|| "no ROMs with SLAM were built (cargo xtask dist)".to_owned())
+}
+
+/// Why no firmware can be built here, if none can.
+fn no_source() -> Option<String> {
+    let arguments = xtask::firmware::Arguments::default();
+    let at_hand = xtask::firmware::source_at_hand(&arguments, paths()).unwrap_or(false);
+    (!at_hand).then(|| "no iPXE source (cargo xtask firmware --source DIR)".to_owned())
+}
+
+/// Why no UEFI machine with Secure Boot can be started here, if none can.
+fn no_secure_ovmf() -> Option<String> {
+    let lacking = secure_boot::FILES
+        .iter()
+        .find(|file| !Path::new(file).exists());
+    lacking.map(|file| format!("no {file} (Debian: package ovmf)"))
+}
+
+/// `cargo xtask` with a dist/ of its own. The program itself is run: cargo would wait for whatever else
+/// it builds, while a machine waits for a signature.
+fn xtask(dist: &Path, arguments: &[&str]) -> xtask::cmd::Cmd {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let cargo = xtask::cmd::Cmd::new("cargo").dir(&paths().root);
+        // What cannot be built is told by what cannot be run.
+        let _ = cargo
+            .args(["build", "--quiet", "--package", "xtask"])
+            .limit(BUILD)
+            .read();
+        paths().target.join("debug/xtask")
+    });
+    xtask::cmd::Cmd::new(program)
+        .dir(&paths().root)
+        .args(arguments)
+        .env("SLAMBOOT_DIST", dist)
+        .limit(BUILD)
 }
 
 /// A lab with a server's place, and a directory for its files.

@@ -3,9 +3,11 @@
 //! aloud.
 
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use xtask::console;
 use xtask::host::{self, Need};
 use xtask::netlab;
 use xtask::paths::Paths;
@@ -48,20 +50,68 @@ pub fn only_if_thorough() -> Option<String> {
     (!thorough).then(|| "takes minutes (cargo xtask test --thorough runs it)".to_owned())
 }
 
+/// Held by each test while it runs, and by one that measures for itself alone.
+static MACHINE: RwLock<()> = RwLock::new(());
+/// What each test took.
+static TOOK: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+/// How many of the slowest are named at the end.
+const NAMED: usize = 8;
+
 /// A test that runs unless there is a reason to skip it.
 pub fn trial(name: &str, skip: Option<String>, test: fn() -> Outcome) -> Trial {
-    Trial::ignorable_test(name, move || match skip {
-        Some(reason) => Ok(Completion::ignored_with(format!("skipped: {reason}"))),
-        None => match test() {
-            Ok(()) => Ok(Completion::Completed),
-            Err(error) => Err(Failed::from(format!("{error:#}"))),
-        },
+    trial_of(name, skip, move || {
+        let _beside_others = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        timed(test)
     })
 }
 
-/// Runs them as cargo's own runner would, `threads` at once.
+/// The same for what measures time: nothing else of this program runs meanwhile.
+#[allow(
+    dead_code,
+    reason = "each test program has a copy of its own of this module, and not all measure"
+)]
+pub fn trial_alone(name: &str, skip: Option<String>, test: fn() -> Outcome) -> Trial {
+    trial_of(name, skip, move || {
+        let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        timed(test)
+    })
+}
+
+/// What it came to, and what it took.
+fn timed(test: fn() -> Outcome) -> (Outcome, Duration) {
+    let start = console::now();
+    (test(), start.elapsed())
+}
+
+fn trial_of(
+    name: &str,
+    skip: Option<String>,
+    test: impl FnOnce() -> (Outcome, Duration) + Send + 'static,
+) -> Trial {
+    let said = name.to_owned();
+    Trial::ignorable_test(name, move || {
+        if let Some(reason) = skip {
+            return Ok(Completion::ignored_with(format!("skipped: {reason}")));
+        }
+        let (outcome, took) = test();
+        let mut all = TOOK.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((took, said));
+        match outcome {
+            Ok(()) => Ok(Completion::Completed),
+            Err(error) => Err(Failed::from(format!("{error:#}"))),
+        }
+    })
+}
+
+/// Runs them as cargo's own runner would, `threads` at once, and says what took longest.
 pub fn run(trials: Vec<Trial>, threads: usize) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(threads);
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    let mut took = TOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    took.sort_unstable_by(|a, b| b.cmp(a));
+    for (time, name) in took.iter().take(NAMED) {
+        println!("took {:>6.1} s: {name}", time.as_secs_f64());
+    }
+    code
 }

@@ -102,6 +102,12 @@ impl Foe {
         Ok(Foe { socket, group })
     }
 
+    /// The same sender, to another group.
+    pub fn to(&self, group: SocketAddr) -> anyhow::Result<Foe> {
+        let socket = self.socket.try_clone()?;
+        Ok(Foe { socket, group })
+    }
+
     /// To everybody.
     pub fn send(&self, datagram: &[u8]) -> anyhow::Result<()> {
         self.send_to(datagram, self.group)

@@ -5,6 +5,7 @@ mod foe;
 mod hostile;
 mod membership;
 mod mini;
+mod moved;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let skip = support::lacking(&[Need::Firmware, Need::Boot]).or_else(rig::lacking);
     let tests = hostile::TESTS.into_iter();
     let tests = tests.chain(membership::TESTS).chain(mini::TESTS);
+    let tests = tests.chain(moved::TESTS);
     let trials: Vec<_> = tests
         .map(|(name, test)| trial(name, skip.clone(), test))
         .collect();

@@ -29,7 +29,7 @@ pub const TESTS: [(&str, Test); 5] = [
     ("a_server_known_by_its_link_local_address", link_local),
 ];
 
-const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0, 0x5a);
+pub const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0, 0x5a);
 /// The slowest answer to a query here, and a busy machine.
 const ANSWER: Duration = Duration::from_secs(3);
 /// How long the transfer is made to take: several queries.
@@ -227,7 +227,7 @@ fn ask(socket: &Socket, version: u8, group: Option<Ipv4Addr>) -> anyhow::Result<
 /// out the port where nobody answers (RFC 2236 section 3, RFC 3376 section 6.4.2). Linux' bridge asks
 /// from 0.0.0.0 unless told to use its address, and gives way to whoever has one. Without a leave, a
 /// port stays in the list for longer than anybody here waits.
-fn observe(rig: &mut Rig, options: [&str; 2]) -> anyhow::Result<()> {
+pub fn observe(rig: &mut Rig, options: [&str; 2]) -> anyhow::Result<()> {
     rig.lab.snoop()?;
     let elected = [
         "mcast_query_use_ifaddr 1 mcast_membership_interval 26000",
@@ -259,7 +259,7 @@ fn listed(rig: &Rig, port: &str, group: IpAddr) -> anyhow::Result<bool> {
         .any(|line| line.contains(&port) && line.contains(&group)))
 }
 
-fn wait_listed(rig: &Rig, port: &str, group: IpAddr, wanted: bool) -> Outcome {
+pub fn wait_listed(rig: &Rig, port: &str, group: IpAddr, wanted: bool) -> Outcome {
     let deadline = Deadline::after(SOON);
     while listed(rig, port, group)? != wanted {
         let state = if wanted { "not listed" } else { "still listed" };
@@ -353,7 +353,7 @@ fn igmp(version: u8) -> Outcome {
     wait_listed(&rig, &client.port, group.ip(), false)
 }
 
-fn server6(rig: &Rig) -> anyhow::Result<Foe> {
+pub fn server6(rig: &Rig) -> anyhow::Result<Foe> {
     let address = SocketAddr::from((SERVER6, 10000));
     Foe::new(rig.lab.server(), address, SocketAddr::from((GROUP6, 10000)))
 }

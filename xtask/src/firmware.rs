@@ -7,7 +7,10 @@ mod choice;
 mod list;
 mod make;
 mod package;
+mod proof;
+mod rebuild;
 mod reproduce;
+mod sbsign;
 pub mod source;
 mod tree;
 
@@ -19,13 +22,15 @@ use anyhow::{Context, Result};
 use firmware::cards::Cards;
 use firmware::manifest::Manifest;
 use firmware::pins::{Configuration, Dialect, Pins};
+use firmware::recipe::{Recipe, Root};
 use firmware::target::{Platform, Target};
-use site::{Client, Site};
+use site::{Client, Site, Trust};
 
 use self::make::MakeCommand;
 use self::package::Origin;
 use self::source::Source;
-use crate::host;
+use crate::certificate::Certificate;
+use crate::host::{self, Need};
 use crate::paths::Paths;
 use crate::table::Table;
 
@@ -82,6 +87,14 @@ pub struct Arguments {
     /// compare the features that it prints with those that were read from it.
     #[arg(long)]
     pub boot: bool,
+    /// Sign the EFI programs for a site's own Secure Boot: RSA key and certificate in PEM, the
+    /// certificate enrolled in the machines' db (or as a MOK). Signed anew each time, with the time in it.
+    #[arg(long, num_args = 2, value_names = ["KEY", "CERT"], conflicts_with_all = ["check_reproducible", "rebuild"])]
+    pub sbsign: Option<Vec<PathBuf>>,
+    /// Build what a manifest describes, from what it says of the inputs and nothing else, outside
+    /// dist/, and compare with its digests.
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["targets", "sets", "release", "config", "boot", "compare", "check_reproducible"])]
+    pub rebuild: Option<PathBuf>,
     /// Build the same files once more with iPXE's own client and without IGMP, outside dist/, and
     /// say how many bytes slamboot's C adds to each.
     #[arg(long)]
@@ -92,6 +105,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     if let Some(filter) = &arguments.list {
         return list::run(filter, arguments, paths);
+    }
+    if let Some(manifest) = &arguments.rebuild {
+        return rebuild::run(manifest, arguments, paths);
     }
     let built = build(arguments, paths)?;
     println!();
@@ -215,7 +231,7 @@ pub struct Size {
 pub struct Built {
     /// One for each file.
     pub sizes: Vec<Size>,
-    proven: Vec<package::Proven>,
+    proven: Vec<proof::Proven>,
     /// One row for each file.
     pub table: String,
     /// What this host could not build of a set, and what it lacks for it.
@@ -265,48 +281,141 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
     let name = arguments.release.as_ref().unwrap_or(&site.firmware.release);
     let release = pins.release(name)?;
     let choice = choice::choose(arguments, site, &pins)?;
-    let script = match release.dialect {
-        Dialect::Ipxe => firmware::script::embedded(site)?,
-        Dialect::Gpxe => firmware::script::embedded_gpxe(site)?,
-    };
-    if release.dialect == Dialect::Ipxe {
-        firmware::script::check(&script, &firmware::config::scripts(&site.firmware, release))?;
+    firmware::script::contradictions(site, release)?;
+    let mut needs = choice.needs();
+    if site.firmware.trust.is_some() {
+        needs.push(Need::Trust);
     }
-    let client = release.client(site.firmware.client);
-    let igmp = release.membership(site.firmware.igmp);
-    let headers = firmware::config::headers(&site.firmware, release);
-    let source = arguments.source.as_deref().map(Source::parse).transpose()?;
-    let needs = choice.needs();
+    if arguments.sbsign.is_some() {
+        needs.push(Need::SecureBoot);
+    }
     if let Err(error) = host::ensure(&needs) {
         host::check(&needs)?;
         return Err(error);
     }
-    let targets = choice.targets;
-    writable(&paths.dist_firmware())?;
-
-    println!(
-        "source  iPXE {} (commit {})",
-        release.name,
-        &release.commit[..12]
-    );
-    let located = source::locate(release, &pins.upstream, source.as_ref(), paths)?;
-    println!("        {}, digest right", located.from);
-    let cards = Cards::read(&located.tree);
-    for target in &targets {
-        target.check(release, &cards)?;
+    let root = site.firmware.trust.as_ref().map(root).transpose()?;
+    let signer = sbsign::Signer::of(arguments, &choice.targets)?;
+    let recipe = Recipe::new(site, release, root)?;
+    if release.dialect == Dialect::Ipxe {
+        let commands = firmware::config::scripts(&site.firmware, release);
+        firmware::script::check(&recipe.script, &commands)?;
+    }
+    for target in &choice.targets {
         firmware::config::check(&site.firmware, target)?;
     }
-    if client == site.firmware.client {
-        println!("client  {}", described(client));
+    let works = Works {
+        pins: &pins,
+        paths,
+        source: arguments.source.as_deref().map(Source::parse).transpose()?,
+        jobs: arguments.jobs.map(std::num::NonZeroUsize::get),
+    };
+    let (proven, manifest) = works.build(
+        &recipe,
+        &choice.targets,
+        Some(&site.firmware),
+        signer.as_ref(),
+    )?;
+    Ok(Built::new(proven, manifest, choice.left_out))
+}
+
+/// The root that ROMs shall trust, judged.
+fn root(trust: &Trust) -> Result<Root> {
+    let help = "cargo xtask trust init makes a root; trust_root under [firmware] names one";
+    let certificate = Certificate::read(&trust.root, help)?;
+    certificate.must_be_root()?;
+    println!(
+        "trust   {}, SHA-256 {}",
+        trust.root.display(),
+        hex::encode(certificate.fingerprint)
+    );
+    Ok(Root {
+        pem: certificate.pem,
+        fingerprint: certificate.fingerprint,
+    })
+}
+
+/// What every build needs beside its recipe.
+struct Works<'a> {
+    pins: &'a Pins,
+    paths: &'a Paths,
+    source: Option<Source>,
+    jobs: Option<usize>,
+}
+
+impl Works<'_> {
+    /// Source, tree, make, proof, package.
+    fn build(
+        &self,
+        recipe: &Recipe,
+        targets: &[Target],
+        wishes: Option<&site::Firmware>,
+        signer: Option<&sbsign::Signer>,
+    ) -> Result<(Vec<proof::Proven>, Manifest)> {
+        let (release, paths) = (&recipe.release, self.paths);
+        writable(&paths.dist_firmware())?;
+        println!(
+            "source  iPXE {} (commit {})",
+            release.name,
+            &release.commit[..12]
+        );
+        let located = source::locate(release, &self.pins.upstream, self.source.as_ref(), paths)?;
+        println!("        {}, digest right", located.from);
+        let cards = Cards::read(&located.tree);
+        for target in targets {
+            target.check(release, &cards)?;
+        }
+        if let Some(wishes) = wishes {
+            firmware::record::check_raw(wishes, release, &located.tree)?;
+            tell_what_does_not_fit(recipe, wishes);
+        }
+        let key = tree::key(recipe);
+        let _lock = lock(&paths.build().join(format!("{key}.lock")))
+            .with_context(|| format!("cannot lock {}", paths.build().display()))?;
+        let build_tree = tree::prepare(located.tree, recipe, &paths.build())?;
+        let state = if build_tree.reused { "reused" } else { "new" };
+        println!("tree    {} ({state})", paths.shown(&build_tree.root));
+
+        let jobs = self
+            .jobs
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        for platform in Platform::ALL {
+            let of_platform = |target: &&Target| target.platform() == platform;
+            let targets: Vec<&Target> = targets.iter().filter(of_platform).collect();
+            if !targets.is_empty() {
+                let logs = paths.build().join("logs");
+                MakeCommand::new(recipe, platform, &targets, &build_tree, jobs, &logs)
+                    .run(&build_tree)?;
+            }
+        }
+
+        println!("proof   reading the finished files");
+        let prove = |target| proof::prove(target, &build_tree, recipe, wishes, self.pins);
+        let mut proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
+        if let Some(signer) = signer {
+            signer.sign(&mut proven, &paths.build())?;
+        }
+        let origin = Origin {
+            recipe,
+            tools: make::versions(),
+        };
+        let manifest = package::package(&proven, &origin, paths)?;
+        Ok((proven, manifest))
+    }
+}
+
+/// What the site wishes and its release cannot have.
+fn tell_what_does_not_fit(recipe: &Recipe, wishes: &site::Firmware) {
+    let (release, parts) = (&recipe.release, recipe.parts);
+    let client = described(parts.client);
+    if parts.client == wishes.client {
+        println!("client  {client}");
     } else {
         println!(
-            "client  {}: slamboot's own does not fit iPXE {}",
-            described(client),
+            "client  {client}: slamboot's own does not fit iPXE {}",
             release.name
         );
     }
-
-    if igmp != site.firmware.igmp {
+    if parts.igmp != wishes.igmp {
         println!(
             "igmp    none: slamboot's own does not fit iPXE {}; a switch that snoops must be told the ports",
             release.name
@@ -318,75 +427,33 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
             firmware::config::GENERAL_H
         );
     }
+}
 
-    // Targets and jobs decide what is made, not how: they have no part in the tree's name.
-    let untracked = firmware::target::make_arguments(release, client, &[], "", tree::SCRIPT, 1);
-    let key = tree::key(&site.firmware, release, &headers, &untracked);
-    let _lock = lock(&paths.build().join(format!("{key}.lock")))
-        .with_context(|| format!("cannot lock {}", paths.build().display()))?;
-    let build_tree = tree::prepare(
-        located.tree,
-        release,
-        &site.firmware,
-        &headers,
-        &script,
-        &key,
-        &paths.build(),
-    )?;
-    let state = if build_tree.reused { "reused" } else { "new" };
-    println!("tree    {} ({state})", paths.shown(&build_tree.root));
-
-    let jobs = match arguments.jobs {
-        Some(jobs) => jobs.get(),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
-    for platform in Platform::ALL {
-        let of_platform = |target: &&Target| target.platform() == platform;
-        let targets: Vec<&Target> = targets.iter().filter(of_platform).collect();
-        if !targets.is_empty() {
-            let logs = paths.build().join("logs");
-            MakeCommand::new(release, platform, &targets, &build_tree, jobs, &logs)
-                .run(&build_tree)?;
+impl Built {
+    fn new(proven: Vec<proof::Proven>, manifest: Manifest, left_out: Vec<String>) -> Built {
+        let mut table = Table::new(["firmware", "bytes", "what", "SLAM, as read from the file"]);
+        for file in &proven {
+            table.row([
+                file.target.name().to_owned(),
+                file.report.bytes.to_string(),
+                format!("{}, {}", file.report.kind, file.target.platform()),
+                file.report.program.slam.to_string(),
+            ]);
+        }
+        let measured = |file: &proof::Proven| Size {
+            name: file.target.name().to_owned(),
+            bytes: file.report.bytes,
+            unpacked: file.report.program.unpacked,
+        };
+        Built {
+            sizes: proven.iter().map(measured).collect(),
+            table: table.to_string(),
+            left_out,
+            count: proven.len(),
+            proven,
+            manifest,
         }
     }
-
-    println!("proof   reading the finished files");
-    let prove = |target| {
-        let knobs = &site.firmware.knobs;
-        package::prove(target, &build_tree, &script, igmp, knobs, &pins)
-    };
-    let proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
-    let origin = Origin {
-        release,
-        site: &site.firmware,
-        headers: &headers,
-        script: &script,
-        tools: make::versions(),
-    };
-    let manifest = package::package(&proven, &origin, paths)?;
-
-    let mut table = Table::new(["firmware", "bytes", "what", "SLAM, as read from the file"]);
-    for file in &proven {
-        table.row([
-            file.target.name().to_owned(),
-            file.report.bytes.to_string(),
-            format!("{}, {}", file.report.kind, file.target.platform()),
-            file.report.program.slam.to_string(),
-        ]);
-    }
-    let measured = |file: &package::Proven| Size {
-        name: file.target.name().to_owned(),
-        bytes: file.report.bytes,
-        unpacked: file.report.program.unpacked,
-    };
-    Ok(Built {
-        sizes: proven.iter().map(measured).collect(),
-        table: table.to_string(),
-        left_out: choice.left_out,
-        count: proven.len(),
-        proven,
-        manifest,
-    })
 }
 
 fn described(client: Client) -> &'static str {

@@ -29,6 +29,10 @@ pub enum Need {
     Serve,
     /// Machines in a network of their own.
     Boot,
+    /// Keys, certificates and signatures.
+    Trust,
+    /// EFI programs signed for a site's own Secure Boot key.
+    SecureBoot,
     /// Flash chips.
     Flash,
     /// Independent judges of what we write.
@@ -44,13 +48,15 @@ pub enum Need {
 impl Need {
     /// What building and testing want. Not [`Bench`](Need::Bench): it brings packages whose services
     /// nobody wants who only builds.
-    pub const ALL: [Need; 10] = [
+    pub const ALL: [Need; 12] = [
         Need::Firmware,
         Need::Media,
         Need::Arm64,
         Need::Prebuilt,
         Need::Serve,
         Need::Boot,
+        Need::Trust,
+        Need::SecureBoot,
         Need::Flash,
         Need::Test,
         Need::Guest,
@@ -65,6 +71,8 @@ impl Need {
             Need::Prebuilt => "iPXE without multicast, where no source is at hand",
             Need::Serve => "booting disk images on BIOS machines",
             Need::Boot => "booting machines in a network of their own",
+            Need::Trust => "keys, certificates and signatures",
+            Need::SecureBoot => "signing EFI programs for a site's own Secure Boot key",
             Need::Flash => "writing option ROMs to cards",
             Need::Test => "judging what we wrote with programs that did not write it",
             Need::Guest => "booting an operating system that is not ours",
@@ -155,6 +163,10 @@ const TOOLS: &[Tool] = tools![
     Boot: "qemu-system-x86_64" Probe::Program, "qemu-system-x86" "qemu-system-x86-core" "qemu-system-x86";
     Boot: "ip" Probe::Program, "iproute2" "iproute" "iproute2";
     Boot: "dnsmasq" Probe::Program, "dnsmasq-base" "dnsmasq" "dnsmasq";
+    Trust: "openssl" Probe::Program, "openssl" "openssl" "openssl";
+    SecureBoot: "sbsign" Probe::Program, "sbsigntool" "sbsigntools" "sbsigntools";
+    SecureBoot: "sbverify" Probe::Program, "sbsigntool" "sbsigntools" "sbsigntools";
+    SecureBoot: "openssl" Probe::Program, "openssl" "openssl" "openssl";
     Flash: "flashrom" Probe::Program, "flashrom" "flashrom" "flashrom";
     Flash: "lspci" Probe::Program, "pciutils" "pciutils" "pciutils";
     Test: "fsck.vfat" Probe::Program, "dosfstools" "dosfstools" "dosfstools";
@@ -213,6 +225,15 @@ pub fn tcpdump() -> Option<PathBuf> {
 /// The distribution's memdisk.
 pub fn memdisk() -> Option<PathBuf> {
     first_existing(MEMDISK)
+}
+
+/// Syslinux's boot code, which starts a disk's active partition.
+pub fn mbr() -> Option<PathBuf> {
+    first_existing(&[
+        "/usr/lib/syslinux/mbr/mbr.bin",
+        "/usr/share/syslinux/mbr.bin",
+        "/usr/lib/syslinux/bios/mbr.bin",
+    ])
 }
 
 /// The directory of the distribution's own iPXE images.

@@ -3,6 +3,7 @@
 //! what the host lacks, network namespaces and machines.
 
 pub mod capture;
+pub mod certificate;
 pub mod cmd;
 pub mod console;
 pub mod firmware;
@@ -11,3 +12,4 @@ pub mod netlab;
 pub mod paths;
 pub mod qemu;
 pub mod table;
+pub mod trust;

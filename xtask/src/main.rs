@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 use xtask::firmware;
 use xtask::paths::Paths;
+use xtask::trust;
 
 /// Builds, serves and proves slamboot.
 #[derive(Parser)]
@@ -41,6 +42,7 @@ enum Verb {
     Serve(passed::Arguments),
     Boot(boot::Arguments),
     Flash(flash::Arguments),
+    Trust(trust::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Codegen(codegen::Arguments),
@@ -67,6 +69,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
         Verb::Flash(arguments) => flash::run(&arguments),
+        Verb::Trust(arguments) => trust::run(&arguments, &paths),
         Verb::Test(arguments) => test::run(&arguments, &paths),
         Verb::Bench(arguments) => bench::run(&arguments, &paths),
         Verb::Codegen(arguments) => codegen::run(&arguments, &paths),

@@ -2,6 +2,8 @@
 //! The linked program before it is packed (`bin/<target>.tmp`): the judge of what the packed file
 //! was found to hold.
 
+use std::collections::BTreeSet;
+
 use goblin::elf::header::{EM_386, EM_AARCH64, EM_X86_64};
 use goblin::elf::reloc::{R_AARCH64_RELATIVE, R_X86_64_RELATIVE};
 use goblin::elf::{Elf, program_header::PT_LOAD};
@@ -42,6 +44,8 @@ pub struct Linked {
     pub arch: &'static str,
     /// The bytes of `.textdata`, which the packed file must hold unchanged; BIOS builds only.
     pub textdata: Option<Vec<u8>>,
+    /// The objects of which it was linked that say so (`obj_NAME`).
+    pub objects: BTreeSet<String>,
 }
 
 /// What is wrong with an ELF file.
@@ -80,6 +84,12 @@ pub fn read(file: &[u8]) -> Result<Linked, ElfError> {
         named.then(|| section.file_range()).flatten()
     });
     let found = CLIENTS.map(|names| names.map(symbol));
+    let defined = elf.syms.iter().filter(|symbol| symbol.st_shndx != 0);
+    let objects = defined.filter_map(|symbol| {
+        let name = elf.strtab.get_at(symbol.st_name)?;
+        let name = name.strip_prefix(PREFIX).unwrap_or(name);
+        name.starts_with("obj_").then(|| name.to_owned())
+    });
     let [opener, feature, object] = found
         .into_iter()
         .max_by_key(|symbols| symbols.iter().flatten().count())
@@ -100,6 +110,7 @@ pub fn read(file: &[u8]) -> Result<Linked, ElfError> {
         textdata: textdata
             .and_then(|range| file.get(range))
             .map(<[u8]>::to_vec),
+        objects: objects.collect(),
     })
 }
 

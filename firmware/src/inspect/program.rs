@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One iPXE, unpacked and in its place in memory: what it can do.
 
+use std::collections::BTreeMap;
+
 use super::ProtocolSupport;
 use super::tables::{Driver, Memory, Names, Script};
+use crate::record;
 
 /// What one iPXE was found to be able to do.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -30,6 +33,10 @@ pub struct Program {
     pub membership: bool,
     /// The embedded script.
     pub script: Option<Script>,
+    /// The macros that its site decided, as the compiler saw them ([`record`]); absent where it is not
+    /// slamboot's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<BTreeMap<String, String>>,
 }
 
 impl Program {
@@ -65,6 +72,10 @@ impl Program {
             drivers: memory.drivers(),
             slam,
             script: memory.script(),
+            settings: memory
+                .text_behind(record::START)
+                .as_deref()
+                .map(record::read),
         }
     }
 }

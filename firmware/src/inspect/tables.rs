@@ -47,6 +47,8 @@ const FEATURES: [&str; 8] = [
 ];
 /// Names that entries of the table beside the features begin with, too (`net/tcp/httpauth.c`).
 const NEIGHBOURS: [&str; 3] = ["Basic", "Digest", "NTLM"];
+/// A record of settings is below this.
+const LONGEST_RECORD: usize = 64 << 10;
 /// No scheme or feature is longer than this; `MBOOT` and `Menu` are typical.
 const LONGEST_NAME: usize = 16;
 /// Some commands that every iPXE with a shell or scripts has.
@@ -210,6 +212,14 @@ impl Memory<'_> {
     /// Whether `text` stands anywhere as a C string of its own.
     pub(super) fn has_string(&self, text: &str) -> bool {
         self.strings(text).next().is_some()
+    }
+
+    /// What stands behind the first `start`, up to the end of that C string.
+    pub(super) fn text_behind(&self, start: &str) -> Option<String> {
+        let at = find_all(self.bytes, start.as_bytes()).next()? + start.len();
+        let rest = self.bytes.get(at..)?;
+        let end = rest.iter().take(LONGEST_RECORD).position(|b| *b == 0)?;
+        std::str::from_utf8(&rest[..end]).ok().map(str::to_owned)
     }
 
     /// The first embedded image, if it is a script: `struct image` holds its address and, next to

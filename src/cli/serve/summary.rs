@@ -91,6 +91,7 @@ pub(super) fn summarise(
             .iter()
             .zip(stands)
             .flat_map(|(chosen, stand)| warnings(chosen, stand))
+            .chain(unsigned(site))
             .collect(),
     }
 }
@@ -122,6 +123,31 @@ fn warnings(chosen: &Chosen, stand: &Stand) -> Vec<String> {
         warnings.push("loopback: only clients on this host can be served".to_owned());
     }
     warnings
+}
+
+/// What ROMs that trust signatures only would refuse.
+fn unsigned(site: &Site) -> Vec<String> {
+    if site.firmware.trust.is_none() {
+        return Vec::new();
+    }
+    let disks = |image: &site::Image| !matches!(image.kind, site::ImageKind::Linux { .. });
+    let memdisk = site
+        .images
+        .iter()
+        .any(disks)
+        .then(|| site.server.memdisk.clone());
+    let mut files: Vec<_> = site.transfers().into_iter().map(|t| t.path).collect();
+    files.extend(memdisk);
+    files.sort();
+    files.dedup();
+    files.retain(|file| file.exists() && !site::signature_of(file).exists());
+    let warning = |file: std::path::PathBuf| {
+        let file = file.display();
+        format!(
+            "{file} has no signature, and ROMs with trust = true refuse it: cargo xtask trust sign {file}"
+        )
+    };
+    files.into_iter().map(warning).collect()
 }
 
 fn find_memdisk(path: &Path) -> Memdisk {

@@ -56,7 +56,7 @@ impl Driver {
         });
         let lanes = at.and_then(|at| self.server.session_mut(SessionId(at)));
         let lanes = lanes.ok_or(Ungranted::NoTransfer)?;
-        let granted = match wish {
+        match wish {
             Wish::Begin => lanes.begin_now().then_some(()).ok_or(Ungranted::NotWaiting),
             Wish::Hold(true) if lanes.view().phase == Phase::Sending => Err(Ungranted::Begun),
             Wish::Hold(held) => {
@@ -67,8 +67,7 @@ impl Driver {
                 .drop_client(client, now)
                 .then_some(())
                 .ok_or(Ungranted::NoClient),
-        };
-        granted
+        }
     }
 
     fn look(&self, now: Timestamp) -> Look {

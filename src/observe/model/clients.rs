@@ -128,14 +128,9 @@ impl Clients {
 
     /// The machine with this card.
     pub(super) fn by_mac(&mut self, mac: Mac, now: Moment) -> &mut Client {
-        let id = match self.macs.get(&mac) {
-            Some(&id) => id,
-            None => {
-                let id = self.add(now);
-                self.macs.insert(mac, id);
-                id
-            }
-        };
+        let known = self.macs.get(&mac).copied();
+        let id = known.unwrap_or_else(|| self.add(now));
+        self.macs.insert(mac, id);
         let client = self.heard(id, now);
         client.mac = Some(mac);
         client
@@ -143,14 +138,9 @@ impl Clients {
 
     /// The machine at this address.
     pub(super) fn by_address(&mut self, address: IpAddr, now: Moment) -> &mut Client {
-        let id = match self.addresses.get(&address) {
-            Some(&id) => id,
-            None => {
-                let id = self.add(now);
-                self.addresses.insert(address, id);
-                id
-            }
-        };
+        let known = self.addresses.get(&address).copied();
+        let id = known.unwrap_or_else(|| self.add(now));
+        self.addresses.insert(address, id);
         let client = self.heard(id, now);
         client.address = Some(address);
         client

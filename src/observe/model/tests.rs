@@ -27,7 +27,7 @@ struct Room {
 
 impl Room {
     fn new() -> Room {
-        let now = Moment::from_secs(1_764_000_000);
+        let now = Moment::from_hours(490_000);
         Room {
             model: Model::new(vec!["10.0.0.1".to_owned()], now),
             now,
@@ -193,7 +193,7 @@ fn a_room_fills_receives_and_becomes_history() {
         status
             .clients
             .iter()
-            .all(|c| c.progress == 1.0 && c.slowness.is_none())
+            .all(|c| (c.progress - 1.0).abs() < 1e-9 && c.slowness.is_none())
     );
 
     room.join(1);

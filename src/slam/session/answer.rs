@@ -239,6 +239,9 @@ impl Session {
                 worth_a_question,
             },
         );
+        if !repairs.is_empty() {
+            self.reach.disturb(now);
+        }
         let followed = client.ahead.is_followed(count);
         client.note_list(first, nack.missing().len());
         let is_full = client.lists && nack.missing().run_count() > 1 && nack.extent() < count;

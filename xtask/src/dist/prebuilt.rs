@@ -57,6 +57,10 @@ pub(super) fn package(paths: &Paths, note: &str) -> Result<()> {
     manifest.overlay_digest = None;
     manifest.config = None;
     manifest.script_digest = None;
+    manifest.script = None;
+    manifest.root = None;
+    manifest.make = Vec::new();
+    manifest.inputs_digest = None;
     manifest.tools.clear();
     manifest.note = Some(note.to_owned());
     for artefact in new {

@@ -153,10 +153,19 @@ fn arguments(target: &Target, file: &Path, run: &Path) -> Result<Result<Cmd, Str
             ])
             .args(["-boot", "a"]),
         "hd" => {
-            // It looks for the active partition that it lies in, and finds none.
-            return Ok(Err(
-                "a partition's content; ipxe.usb is the same behind a partition table".to_owned(),
-            ));
+            let Some(code) = host::mbr() else {
+                return Ok(Err(
+                    "no boot code that starts a partition (package syslinux-common)".to_owned(),
+                ));
+            };
+            let disk = run.join("disk.img");
+            fs::write(&disk, partitioned(&fs::read(code)?, &fs::read(file)?))?;
+            let path = disk
+                .canonicalize()?
+                .display()
+                .to_string()
+                .replace(',', ",,");
+            machine.args(["-drive", &format!("format=raw,file={path}")])
         }
         "usb" | "iso" if target.platform() == Platform::EfiArm64 => machine.args(virtio(&path)),
         "usb" => machine.args(["-drive", &format!("format=raw,snapshot=on,file={path}")]),
@@ -233,6 +242,27 @@ fn arguments(target: &Target, file: &Path, run: &Path) -> Result<Result<Cmd, Str
         other => bail!("{}: nobody knows how to start a .{other}", target.name()),
     };
     Ok(Ok(started))
+}
+
+/// A disk whose only partition, the active one, is `content`.
+fn partitioned(code: &[u8], content: &[u8]) -> Vec<u8> {
+    const SECTOR: usize = 512;
+    /// Where boot code ends and the partition table begins.
+    const TABLE: usize = 0x1be;
+    const FIRST: u32 = 2048;
+    let sectors = content.len().div_ceil(SECTOR) as u32;
+    let mut disk = vec![0; (FIRST + sectors) as usize * SECTOR];
+    let code = &code[..code.len().min(0x1b8)];
+    disk[..code.len()].copy_from_slice(code);
+    // Active, addressed by LBA, of a type that nobody takes for a file system.
+    disk[TABLE] = 0x80;
+    disk[TABLE + 4] = 0xda;
+    disk[TABLE + 8..TABLE + 12].copy_from_slice(&FIRST.to_le_bytes());
+    disk[TABLE + 12..TABLE + 16].copy_from_slice(&sectors.to_le_bytes());
+    disk[SECTOR - 2..SECTOR].copy_from_slice(&[0x55, 0xaa]);
+    let start = FIRST as usize * SECTOR;
+    disk[start..start + content.len()].copy_from_slice(content);
+    disk
 }
 
 fn virtio(path: &str) -> [String; 4] {

@@ -22,16 +22,21 @@ pub(super) struct Choice {
 impl Choice {
     /// What all of them need of the host.
     pub(super) fn needs(&self) -> Vec<Need> {
-        let mut needs = vec![Need::Firmware];
-        for target in &self.targets {
-            for need in needs_of(target) {
-                if !needs.contains(&need) {
-                    needs.push(need);
-                }
+        needs(&self.targets)
+    }
+}
+
+/// What building `targets` needs of the host.
+pub(super) fn needs(targets: &[Target]) -> Vec<Need> {
+    let mut needs = vec![Need::Firmware];
+    for target in targets {
+        for need in needs_of(target) {
+            if !needs.contains(&need) {
+                needs.push(need);
             }
         }
-        needs
     }
+    needs
 }
 
 /// Beyond what all firmware needs.

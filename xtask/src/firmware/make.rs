@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use firmware::pins::Release;
+use firmware::recipe::Recipe;
 use firmware::target::{self, Platform, Target};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::tree::{BuildTree, SCRIPT};
+use super::tree::BuildTree;
 use crate::cmd::{Cmd, CmdError};
 
 /// How much of make's output an error shows.
@@ -55,7 +55,7 @@ pub struct MakeCommand {
 impl MakeCommand {
     /// For `targets`, which share `platform`'s BIN directory.
     pub fn new(
-        release: &Release,
+        recipe: &Recipe,
         platform: Platform,
         targets: &[&Target],
         tree: &BuildTree,
@@ -63,11 +63,11 @@ impl MakeCommand {
         logs: &Path,
     ) -> MakeCommand {
         let root = tree.root.display().to_string();
-        let arguments = target::make_arguments(release, tree.client, targets, &root, SCRIPT, jobs);
+        let arguments = target::make_arguments(recipe, targets, &root, jobs);
         let mut command = Cmd::new("make")
             .dir(tree.src())
             // What iPXE writes into files as their time; otherwise it is now.
-            .env("SOURCE_DATE_EPOCH", release.epoch.to_string())
+            .env("SOURCE_DATE_EPOCH", recipe.release.epoch.to_string())
             .env("LC_ALL", "C");
         for name in FOREIGN {
             command = command.env_remove(name);
@@ -202,20 +202,25 @@ pub fn versions() -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
     use firmware::pins::Pins;
-    use site::Client;
+    use site::{Client, Site};
+
+    fn recipe(client: Client) -> Recipe {
+        let pins = Pins::builtin().unwrap();
+        let mut site = Site::default();
+        site.firmware.client = client;
+        Recipe::new(&site, pins.release("v2.0.0").unwrap(), None).unwrap()
+    }
 
     #[test]
     fn one_invocation_names_all_targets_of_its_directory() {
-        let pins = Pins::builtin().unwrap();
         let targets = ["undionly.kpxe", "8086100e.mrom"].map(|name| Target::parse(name).unwrap());
         let tree = BuildTree {
             root: "/t/v2".into(),
             key: "v2".into(),
-            client: Client::Stock,
             reused: false,
         };
         let make = MakeCommand::new(
-            pins.release("v2.0.0").unwrap(),
+            &recipe(Client::Stock),
             Platform::Bios,
             &targets.iter().collect::<Vec<_>>(),
             &tree,
@@ -229,21 +234,19 @@ mod tests {
         assert_eq!(make.log, Path::new("/logs/v2-bin.log"));
     }
 
-    fn fixture(dir: &Path, recipe: &str) -> (BuildTree, MakeCommand) {
+    fn fixture(dir: &Path, command: &str) -> (BuildTree, MakeCommand) {
         let tree = BuildTree {
             root: dir.join("tree"),
             key: "k".into(),
-            client: Client::Slamboot,
             reused: false,
         };
         fs::create_dir_all(tree.src()).unwrap();
-        let makefile = format!("bin/undionly.kpxe:\n\t{recipe}\n");
+        let makefile = format!("bin/undionly.kpxe:\n\t{command}\n");
         fs::write(tree.src().join("Makefile"), makefile).unwrap();
-        let pins = Pins::builtin().unwrap();
         let target = Target::parse("undionly.kpxe").unwrap();
-        let release = pins.release("v2.0.0").unwrap();
+        let recipe = recipe(Client::Slamboot);
         let logs = dir.join("logs");
-        let make = MakeCommand::new(release, Platform::Bios, &[&target], &tree, 1, &logs);
+        let make = MakeCommand::new(&recipe, Platform::Bios, &[&target], &tree, 1, &logs);
         (tree, make)
     }
 

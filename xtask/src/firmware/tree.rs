@@ -9,17 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use firmware::config::Header;
-use firmware::pins::{Configuration, Release};
+use firmware::pins::Configuration;
+use firmware::recipe::{ROOT, Recipe, SCRIPT};
 use firmware::target::Platform;
 use firmware::tree::{File, Tree};
-use sha2::{Digest, Sha256};
-use site::{Client, Firmware};
 
 use super::archive;
 
-/// Where the embedded script lies, relative to `src/`.
-pub const SCRIPT: &str = "../slamboot.ipxe";
 /// Stands in a BIN directory while make works in it.
 const UNFINISHED: &str = ".slamboot-unfinished";
 
@@ -35,8 +31,6 @@ pub struct BuildTree {
     pub root: PathBuf,
     /// Its name, for logs.
     pub key: String,
-    /// Which SLAM client is laid over it.
-    pub client: Client,
     /// Whether it was there before.
     pub reused: bool,
 }
@@ -92,70 +86,17 @@ impl BuildTree {
 }
 
 /// The name of the tree for these inputs.
-pub fn key(site: &Firmware, release: &Release, headers: &[Header], make: &[String]) -> String {
-    let mut digest = Sha256::new();
-    for part in [
-        release.commit.clone(),
-        firmware::overlay::digest(site, release).to_string(),
-        firmware::config::digest(headers),
-        make.join("\n"),
-    ] {
-        digest.update(part);
-        digest.update([0]);
-    }
-    if release.configuration == Configuration::Line {
-        digest.update(b"config/general.h edited");
-    }
-    let digest = hex::encode(digest.finalize());
-    format!("{}-{}", release.name, &digest[..12])
+pub fn key(recipe: &Recipe) -> String {
+    format!("{}-{}", recipe.release.name, &recipe.untracked()[..12])
 }
 
 /// Makes the tree unless it is there, and puts the script in.
-pub fn prepare(
-    source: Tree,
-    release: &Release,
-    site: &Firmware,
-    headers: &[Header],
-    script: &str,
-    key: &str,
-    build: &Path,
-) -> Result<BuildTree> {
-    let root = build.join(key);
+pub fn prepare(source: Tree, recipe: &Recipe, build: &Path) -> Result<BuildTree> {
+    let key = key(recipe);
+    let root = build.join(&key);
     let reused = root.is_dir();
     if !reused {
-        let mut tree = source;
-        let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
-        for (path, text) in firmware::overlay::files(site, release) {
-            tree.insert(path, plain(text))?;
-        }
-        if release.configuration == Configuration::Line {
-            let path = firmware::config::GENERAL_H;
-            let Some(File::Plain(text)) = tree.get(path) else {
-                bail!("{path}: expected a plain file in iPXE {}", release.name);
-            };
-            let text = firmware::config::switch_on_slam(&String::from_utf8_lossy(text))?;
-            tree.insert(path, plain(&text))?;
-        }
-        // Headers that nobody wrote are made empty by make itself, in the middle of its first run:
-        // everything that includes one would be out of date in the second.
-        let empty: Vec<String> = tree
-            .files()
-            .filter_map(|(path, _)| path.strip_prefix("src/config/"))
-            .filter(|name| !name.contains('/'))
-            .filter(|name| {
-                Path::new(name)
-                    .extension()
-                    .is_some_and(|ending| ending == "h")
-            })
-            .map(|name| format!("src/config/local/{name}"))
-            .collect();
-        for path in empty {
-            tree.insert(&path, plain(""))?;
-        }
-        for header in headers {
-            let path = format!("src/config/local/{}", header.name);
-            tree.insert(&path, plain(&header.text))?;
-        }
+        let tree = laid_over(source, recipe)?;
         archive::write_dir(&tree, &root)?;
         // Written once more, so that it is not older than the makefiles: see `settle_configuration`.
         let named = root.join("src").join(NAMED_H);
@@ -165,15 +106,54 @@ pub fn prepare(
     }
     let path = root.join("src").join(SCRIPT);
     // Its time is what make looks at: an unchanged script keeps it.
-    if fs::read(&path).ok().as_deref() != Some(script.as_bytes()) {
-        fs::write(&path, script).with_context(|| format!("cannot write {}", path.display()))?;
+    if fs::read(&path).ok().as_deref() != Some(recipe.script.as_bytes()) {
+        fs::write(&path, &recipe.script)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(BuildTree {
-        root,
-        key: key.to_owned(),
-        client: release.client(site.client),
-        reused,
-    })
+    Ok(BuildTree { root, key, reused })
+}
+
+/// iPXE's source with all that is ours but the script.
+fn laid_over(source: Tree, recipe: &Recipe) -> Result<Tree> {
+    let mut tree = source;
+    let release = &recipe.release;
+    let plain = |text: &str| File::Plain(text.as_bytes().to_vec());
+    for (path, text) in firmware::overlay::files(recipe.parts, release) {
+        tree.insert(path, plain(text))?;
+    }
+    if release.configuration == Configuration::Line {
+        let path = firmware::config::GENERAL_H;
+        let Some(File::Plain(text)) = tree.get(path) else {
+            bail!("{path}: expected a plain file in iPXE {}", release.name);
+        };
+        let text = firmware::config::switch_on_slam(&String::from_utf8_lossy(text))?;
+        tree.insert(path, plain(&text))?;
+    }
+    // Headers that nobody wrote are made empty by make itself, in the middle of its first run:
+    // everything that includes one would be out of date in the second.
+    let empty: Vec<String> = tree
+        .files()
+        .filter_map(|(path, _)| path.strip_prefix("src/config/"))
+        .filter(|name| !name.contains('/'))
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|ending| ending == "h")
+        })
+        .map(|name| format!("src/config/local/{name}"))
+        .collect();
+    for path in empty {
+        tree.insert(&path, plain(""))?;
+    }
+    for header in &recipe.headers {
+        let path = format!("src/config/local/{}", header.name);
+        tree.insert(&path, plain(&header.text))?;
+    }
+    if let Some(root) = &recipe.root {
+        let path = ROOT.strip_prefix("../").unwrap_or(ROOT);
+        tree.insert(path, plain(&root.pem))?;
+    }
+    Ok(tree)
 }
 
 #[cfg(test)]
@@ -184,19 +164,16 @@ mod tests {
 
     struct Fixture {
         dir: tempfile::TempDir,
-        release: Release,
-        headers: Vec<Header>,
+        recipe: Recipe,
     }
 
     impl Fixture {
         fn new() -> Fixture {
+            let pins = Pins::builtin().unwrap();
+            let release = pins.release("v2.0.0").unwrap();
             Fixture {
                 dir: tempfile::tempdir().unwrap(),
-                release: Pins::builtin().unwrap().release("v2.0.0").unwrap().clone(),
-                headers: firmware::config::headers(
-                    &Site::default().firmware,
-                    Pins::builtin().unwrap().release("v2.0.0").unwrap(),
-                ),
+                recipe: Recipe::new(&Site::default(), release, None).unwrap(),
             }
         }
 
@@ -212,16 +189,11 @@ mod tests {
                     .insert(path, File::Plain(b"upstream".to_vec()))
                     .unwrap();
             }
-            prepare(
-                source,
-                &self.release,
-                &Site::default().firmware,
-                &self.headers,
-                script,
-                "key",
-                self.dir.path(),
-            )
-            .unwrap()
+            let recipe = Recipe {
+                script: script.to_owned(),
+                ..self.recipe.clone()
+            };
+            prepare(source, &recipe, self.dir.path()).unwrap()
         }
     }
 
@@ -275,25 +247,23 @@ mod tests {
         assert!(time(&note) >= time(&tree.src().join("Makefile")));
     }
 
+    /// What make would take for the same: a root at the same path.
     #[test]
-    fn whatever_make_does_not_follow_names_another_tree() {
-        let fixture = Fixture::new();
-        let make = ["-j2".to_owned()];
-        let mut site = Site::default().firmware;
-        (site.client, site.igmp) = (Client::Stock, false);
-        let key = |release: &Release, headers: &[Header], make: &[String]| {
-            super::key(&site, release, headers, make)
+    fn another_root_gets_a_tree_of_its_own() {
+        let mut fixture = Fixture::new();
+        let without = fixture.prepare("one");
+        let mut rooted = |pem: &str, byte| {
+            fixture.recipe.root = Some(firmware::recipe::Root {
+                pem: pem.to_owned(),
+                fingerprint: [byte; 32],
+            });
+            fixture.prepare("one")
         };
-        let one = key(&fixture.release, &fixture.headers, &make);
-        assert!(one.starts_with("v2.0.0-"), "{one}");
-        assert_ne!(one, key(&fixture.release, &fixture.headers, &[]));
-        assert_ne!(one, key(&fixture.release, &fixture.headers[..1], &make));
-        let mut other = fixture.release.clone();
-        other.explicit_groups = firmware::pins::ExplicitGroups::Right;
-        assert_ne!(one, key(&other, &fixture.headers, &make));
-        let mut ours = site.clone();
-        ours.igmp = true;
-        let ours = super::key(&ours, &fixture.release, &fixture.headers, &make);
-        assert_ne!(one, ours);
+        let (one, two) = (rooted("one", 1), rooted("two", 2));
+        assert_ne!(without.root, one.root);
+        assert_ne!(one.root, two.root);
+        let text = |tree: &BuildTree| fs::read_to_string(tree.src().join(ROOT)).unwrap();
+        assert_eq!([text(&one), text(&two)], ["one", "two"]);
+        assert!(!without.src().join(ROOT).exists());
     }
 }

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A ROM that decides by itself what boots: no DHCP, and no script of the server's.
+
+use std::fs;
+
+use super::machines::bios_with;
+use super::{Room, demo, small, xtask};
+use crate::support::{Outcome, paths};
+
+/// For all others the first image, which could not boot at all; for this card the menu, which boots
+/// the demo when nobody chooses.
+pub fn by_card_and_menu_without_dhcp() -> Outcome {
+    let mut room = Room::new()?;
+    let (other, own) = (small(&room)?, demo(&room)?);
+    let tap = room.lab.tap()?;
+    let site = format!(
+        "[firmware]\ntargets = [\"8086100e.mrom\"]\n\
+         [firmware.script]\nask_server = false\nstatic_network = \"10.77.0.0/24\"\n\
+         [dhcp]\nmode = \"off\"\n[boot]\ndefault = \"demo\"\ntimeout = 2\n{other}{own}\
+         [[host]]\nmac = \"52:54:00:ff:ff:01\"\naddress = \"10.77.0.61\"\nboot = \"local\"\n\
+         [[host]]\nmac = \"{}\"\naddress = \"10.77.0.60\"\nboot = \"menu\"\n",
+        tap.mac
+    );
+    let config = room.path("rom.toml");
+    fs::write(
+        &config,
+        format!("[server]\naddress = \"10.77.0.1\"\n{site}"),
+    )?;
+    let dist = paths().target.join("test/built-in");
+    let config = config.display().to_string();
+    xtask(&dist, &["firmware", "--config", &config]).read()?;
+    let server = room.serve("serve", &site)?;
+    let machine = bios_with(&room, &tap, &dist.join("firmware/8086100e.mrom"))?;
+    for said in [
+        "slamboot: 10.77.0.60 without DHCP, as 10.77.0.0/24 was built in",
+        "slamboot: this machine is 10.77.0.60, the server is 10.77.0.1",
+        "slamboot: menu",
+        "slamboot: fetched demo over x-slam",
+        "slamboot demo: ok",
+    ] {
+        machine.says(said, &server)?;
+    }
+    Ok(())
+}
