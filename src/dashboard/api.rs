@@ -351,26 +351,35 @@ pub(super) enum BootWord {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(
     untagged,
-    deny_unknown_fields,
     expecting = "expected {\"image\": NAME} or {\"boot\": \"menu\", \"local\" or \"default\"}, and \"once\": true for next time only"
 )]
 pub(super) enum AssignmentBody {
     /// An image.
-    Image {
-        /// Its name.
-        image: String,
-        /// Next time only.
-        #[serde(default)]
-        once: bool,
-    },
+    Image(ImageBody),
     /// Something else.
-    Word {
-        /// What.
-        boot: BootWord,
-        /// Next time only.
-        #[serde(default)]
-        once: bool,
-    },
+    Word(WordBody),
+}
+
+/// An image.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImageBody {
+    /// Its name.
+    image: String,
+    /// Next time only.
+    #[serde(default)]
+    once: bool,
+}
+
+/// Something that is no image.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WordBody {
+    /// What.
+    boot: BootWord,
+    /// Next time only.
+    #[serde(default)]
+    once: bool,
 }
 
 /// What a machine boots by hand.
@@ -432,8 +441,8 @@ pub(super) async fn put_assignment(
     WithRejection(Json(body), _): WithRejection<Json<AssignmentBody>, Problem>,
 ) -> Result<StatusCode, Problem> {
     let (boot, once) = match body {
-        AssignmentBody::Image { image, once } => (Boot::Image(image), once),
-        AssignmentBody::Word { boot, once } => match boot {
+        AssignmentBody::Image(ImageBody { image, once }) => (Boot::Image(image), once),
+        AssignmentBody::Word(WordBody { boot, once }) => match boot {
             BootWord::Menu => (Boot::Menu, once),
             BootWord::Local => (Boot::Local, once),
             BootWord::Default => (Boot::Default, once),
