@@ -6,6 +6,7 @@ mod crowd;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -105,7 +106,8 @@ impl Server {
         );
         for number in 1..=hosts {
             let (mac, name) = (crowd::mac(number), crowd::name(number));
-            text += &format!("[[host]]\nmac = \"{mac}\"\nname = \"{name}\"\n");
+            // Writing to a String does not fail.
+            let _ = write!(text, "[[host]]\nmac = \"{mac}\"\nname = \"{name}\"\n");
         }
         fs::write(dir.path().join("slamboot.toml"), text)?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_slamboot"))
