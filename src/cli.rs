@@ -7,6 +7,7 @@ mod generate;
 mod image;
 mod rom;
 mod serve;
+mod top;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(Box<serve::ServeArgs>),
+    Top(top::TopArgs),
     Doctor(doctor::DoctorArgs),
     Image(image::ImageArgs),
     Bcd(bcd::BcdArgs),
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(error),
         },
+        Verb::Top(args) => top::run(&args),
         Verb::Image(args) => image::run(&args),
         Verb::Bcd(args) => bcd::run(args),
         Verb::Rom(args) => rom::run(&args),

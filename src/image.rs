@@ -22,6 +22,7 @@ pub mod mbr;
 pub mod ntfs;
 pub mod plan;
 pub mod regf;
+pub mod room;
 pub mod sdi;
 pub mod size;
 pub mod source;

@@ -3,6 +3,7 @@
 
 pub mod boot;
 pub mod cli;
+pub mod dashboard;
 pub mod doctor;
 pub mod image;
 pub mod net;

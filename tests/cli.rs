@@ -12,7 +12,10 @@ use tempfile::TempDir;
 
 fn slamboot(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slamboot"));
-    command.current_dir(folder).stdin(Stdio::null());
+    command
+        .current_dir(folder)
+        .env("STATE_DIRECTORY", folder.join("state"))
+        .stdin(Stdio::null());
     command
 }
 
@@ -351,7 +354,9 @@ fn serves_one_file_without_configuration_and_stops_cleanly() {
             "{script}"
         );
         let (rest, code) = server.stop(signal);
-        assert!(rest.starts_with("stopped after "), "{rest}");
+        let told: Vec<&str> = rest.lines().map(str::trim).collect();
+        assert_eq!(told[0], "boot  127.0.0.1: gets the script for demo");
+        assert!(told[1].starts_with("stopped after "), "{rest}");
         assert!(rest.contains("0 clients in 0 sessions"), "{rest}");
         assert_eq!(code, Some(0), "{signal}");
     }

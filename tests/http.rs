@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use site::{Site, Transfer};
-use slamboot::boot::http::{HttpError, HttpServer, HttpStand};
+use slamboot::boot::http::{Beside, HttpError, HttpServer, HttpStand};
 use slamboot::boot::script::{Loader, Shows};
 use slamboot::net::{Content, Shelf};
 use tempfile::TempDir;
@@ -93,8 +93,15 @@ path = \"gone.img\"
             site: site.clone(),
         };
         let room = Room {
-            server: HttpServer::start(&[stand], &shelf, script, &Arc::default(), &Arc::default())
-                .unwrap(),
+            server: HttpServer::start(
+                &[stand],
+                &shelf,
+                script,
+                &Arc::default(),
+                &Arc::default(),
+                &Beside::default(),
+            )
+            .unwrap(),
             shelf,
             site,
             disk,
@@ -479,8 +486,15 @@ fn a_taken_port_is_explained() {
         site: Site::default(),
     };
     let shelf = Arc::new(Shelf::default());
-    let error =
-        HttpServer::start(&[stand], &shelf, script, &Arc::default(), &Arc::default()).unwrap_err();
+    let error = HttpServer::start(
+        &[stand],
+        &shelf,
+        script,
+        &Arc::default(),
+        &Arc::default(),
+        &Beside::default(),
+    )
+    .unwrap_err();
     assert!(matches!(error, HttpError::PortTaken { .. }));
     assert_eq!(
         error.to_string(),

@@ -96,13 +96,19 @@ pub fn boot_gpxe(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String,
 /// What the server at `server` hands out as `/boot.ipxe` for `image`.
 pub fn boot(site: &Site, image: &Image, server: Ipv4Addr) -> Result<String, ScriptError> {
     let server = server.to_string();
-    let lines = image_lines(site, image, &server, &Scope::served())?;
+    let scope = Scope::served();
+    let lines = image_lines(site, image, &server, &scope)?;
+    let http = http_prefix(site, &server);
     Ok(script(
         BOOT,
         &[
             ("name", &image.name),
             ("server", &server),
             ("image", &lines),
+            (
+                "report",
+                &scope.report(http.as_deref(), "failed", &image.name),
+            ),
         ],
     ))
 }
@@ -333,6 +339,8 @@ echo slamboot: fetch demo over x-slam
 # An iPXE that is not ours lacks the command, and goes on without.
 mcjoin 239.255.1.1 ||
 initrd --name disk x-slam://10.0.0.1:10000/239.255.1.1:10000 && goto disk_slam ||
+imgfetch --name slamboot-report --timeout 3000 http://10.0.0.1:8080/report?mac=${mac:hexhyp}&step=fell_back&what=demo&code=${errno:hexraw} ||
+imgfree slamboot-report ||
 mcleave 239.255.1.1 ||
 echo slamboot: no demo over x-slam, falling back to http
 echo slamboot: fetch demo over http
@@ -344,16 +352,22 @@ mcleave 239.255.1.1 ||
 echo slamboot: fetched demo over x-slam
 :disk_done
 echo slamboot: boot demo
+imgfetch --name slamboot-report --timeout 3000 http://10.0.0.1:8080/report?mac=${mac:hexhyp}&step=booting&what=demo&code=${errno:hexraw} ||
+imgfree slamboot-report ||
 boot || goto failed
 goto failed
 :efi
 # memdisk hooks the BIOS disk interrupt, which UEFI does not have.
 echo slamboot: UEFI cannot use memdisk: attaching demo as a network disk over http
 echo slamboot: boot demo
+imgfetch --name slamboot-report --timeout 3000 http://10.0.0.1:8080/report?mac=${mac:hexhyp}&step=booting&what=demo&code=${errno:hexraw} ||
+imgfree slamboot-report ||
 sanboot http://10.0.0.1:8080/images/demo || goto failed
 goto failed
 :failed
 echo slamboot: demo did not boot from 10.0.0.1
+imgfetch --name slamboot-report --timeout 3000 http://10.0.0.1:8080/report?mac=${mac:hexhyp}&step=failed&what=demo&code=${errno:hexraw} ||
+imgfree slamboot-report ||
 exit 1
 ";
         assert_eq!(text, wanted);

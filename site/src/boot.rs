@@ -2,6 +2,7 @@
 //! The boot services, and which client gets what.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -64,6 +65,17 @@ pub struct Tftp {
 pub struct Http {
     /// Connections at one time; more are taken when others have ended.
     pub max_connections: u32,
+}
+
+/// `[status]`: the status page, the API and metrics, beside what HTTP serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusPage {
+    /// Whether they are served.
+    pub shown: bool,
+    /// Holds the token of those who may do something; `None`: one is made in the state directory.
+    pub token_file: Option<PathBuf>,
+    /// Sessions that are over and remembered.
+    pub history: u32,
 }
 
 /// `[boot]`: what is booted when no rule names the client.
@@ -195,6 +207,16 @@ impl Default for Http {
     fn default() -> Self {
         Http {
             max_connections: 1024,
+        }
+    }
+}
+
+impl Default for StatusPage {
+    fn default() -> Self {
+        StatusPage {
+            shown: true,
+            token_file: None,
+            history: 500,
         }
     }
 }

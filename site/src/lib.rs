@@ -21,7 +21,7 @@ pub use ipnet::{IpNet, Ipv4Net};
 
 pub use boot::{
     Arch, Boot, DEFAULT_DHCP_PORT, DEFAULT_PXE_PORT, DEFAULT_TFTP_PORT, Dhcp, DhcpMode, Group,
-    Host, Http, Menu, Tftp,
+    Host, Http, Menu, StatusPage, Tftp,
 };
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};

@@ -90,6 +90,7 @@ fn validate(raw: RawSite, folder: &Path, places: &mut Places) -> Result<Site, Lo
         dhcp: load_boot::dhcp(raw.dhcp)?,
         tftp: load_boot::tftp(raw.tftp)?,
         http: load_boot::http(raw.http)?,
+        status: load_boot::status(raw.status, folder)?,
         firmware: firmware(raw.firmware, defaults.firmware, folder)?,
         menu: load_boot::menu(&raw.boot)?,
         hosts: Vec::new(),
@@ -638,7 +639,7 @@ pub(crate) fn filled(key: &str, text: Spanned<String>) -> Result<String, Located
     Ok(text.into_inner())
 }
 
-fn file(
+pub(crate) fn file(
     key: &str,
     text: Option<Spanned<String>>,
     folder: &Path,

@@ -3,15 +3,16 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::boot::{Arch, Boot, Dhcp, DhcpMode, Group, Host, Http, Menu, Tftp};
+use crate::boot::{Arch, Boot, Dhcp, DhcpMode, Group, Host, Http, Menu, StatusPage, Tftp};
 use crate::error::{Complaint, nearest};
-use crate::load::{Located, Span, filled, ipv4, networks, number};
+use crate::load::{Located, Span, file, filled, ipv4, networks, number};
 use crate::mac::{Mac, MacPattern};
-use crate::raw::{Names, RawBoot, RawDhcp, RawGroup, RawHost, RawHttp, RawTftp};
+use crate::raw::{Names, RawBoot, RawDhcp, RawGroup, RawHost, RawHttp, RawStatus, RawTftp};
 use crate::site::Image;
 
 /// Longest lease: a month.
@@ -113,6 +114,16 @@ pub(crate) fn http(raw: RawHttp) -> Result<Http, Located> {
     )?;
     Ok(Http {
         max_connections: connections.unwrap_or(Http::default().max_connections),
+    })
+}
+
+pub(crate) fn status(raw: RawStatus, folder: &Path) -> Result<StatusPage, Located> {
+    let default = StatusPage::default();
+    let history = number("[status] history", raw.history, 1..=100_000u32, " sessions")?;
+    Ok(StatusPage {
+        shown: raw.page.map_or(default.shown, Spanned::into_inner),
+        token_file: file("[status] token_file", raw.token_file, folder)?,
+        history: history.unwrap_or(default.history),
     })
 }
 

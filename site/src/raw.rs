@@ -32,6 +32,8 @@ pub(crate) struct RawSite {
     #[serde(default)]
     pub(crate) http: RawHttp,
     #[serde(default)]
+    pub(crate) status: RawStatus,
+    #[serde(default)]
     pub(crate) firmware: RawFirmware,
     #[serde(default)]
     pub(crate) boot: RawBoot,
@@ -154,6 +156,15 @@ pub(crate) struct RawHttp {
     pub(crate) max_connections: Number,
 }
 
+/// `[status]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawStatus {
+    pub(crate) page: Switch,
+    pub(crate) token_file: Text,
+    pub(crate) history: Number,
+}
+
 /// `[[host]]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -241,7 +252,7 @@ pub(crate) struct RawImage {
 
 /// Every section with its keys, to say where a misplaced key belongs. The example file's test
 /// compares it with `docs/slamboot.toml`, and serde's own list with both.
-pub(crate) const KEYS: [(&str, &[&str]); 11] = [
+pub(crate) const KEYS: [(&str, &[&str]); 12] = [
     (
         "[server]",
         &[
@@ -315,6 +326,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 11] = [
     ),
     ("[tftp]", &["port"]),
     ("[http]", &["max_connections"]),
+    ("[status]", &["page", "token_file", "history"]),
     ("[boot]", &["default", "menu", "timeout"]),
     (
         "[[image]]",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::boot::{Dhcp, Group, Host, Http, Menu, Tftp};
+use crate::boot::{Dhcp, Group, Host, Http, Menu, StatusPage, Tftp};
 use crate::check::MAX_BLOCK_SIZE;
 use crate::groups::Groups;
 use crate::knobs::Knobs;
@@ -37,6 +37,8 @@ pub struct Site {
     pub tftp: Tftp,
     /// HTTP, beside `server.http_port`.
     pub http: Http,
+    /// What people see of it.
+    pub status: StatusPage,
     /// What goes into the ROMs.
     pub firmware: Firmware,
     /// What is offered to whom no rule names.
@@ -284,6 +286,7 @@ impl Default for Site {
             dhcp: Dhcp::default(),
             tftp: Tftp::default(),
             http: Http::default(),
+            status: StatusPage::default(),
             menu: Menu::default(),
             hosts: Vec::new(),
             groups: Vec::new(),

@@ -49,6 +49,7 @@ fn the_example_names_every_key() {
         "[dhcp]",
         "[tftp]",
         "[http]",
+        "[status]",
         "[slam]",
         "[firmware]",
         "[firmware.script]",

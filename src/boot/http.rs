@@ -15,7 +15,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http_range_header::parse_range_header;
 use serde::Deserialize;
@@ -27,6 +27,7 @@ use tower_http::services::ServeFile;
 use super::assign::Assignments;
 use super::body::ContentBody;
 use super::guarded::{Guarded, Peer};
+use super::report::{ReportQuery, Reports, Tell};
 use super::roms::RomShelf;
 use super::script::{Asks, ScriptRefusal, Scripts};
 pub use super::script::{BootScript, Loader};
@@ -81,6 +82,15 @@ pub struct HttpStand {
     pub site: Site,
 }
 
+/// What goes with it.
+#[derive(Clone, Default)]
+pub struct Beside {
+    /// Whom to tell what clients got and report.
+    pub tell: Option<Tell>,
+    /// Pages under paths of their own.
+    pub pages: Option<Router>,
+}
+
 /// A running HTTP server; it ends with [`HttpServer::stop`] or when it is dropped.
 #[derive(Debug)]
 pub struct HttpServer {
@@ -102,6 +112,7 @@ impl HttpServer {
         script: BootScript,
         roms: &Arc<RomShelf>,
         assignments: &Arc<Assignments>,
+        beside: &Beside,
     ) -> Result<HttpServer, HttpError> {
         let (mut addresses, mut sites, mut listening) = (Vec::new(), Vec::new(), Vec::new());
         let mut scripts_of = Vec::new();
@@ -124,10 +135,16 @@ impl HttpServer {
             let shown = Shown {
                 scripts: Arc::new(scripts),
                 roms: Arc::clone(roms),
+                reports: Reports::new(beside.tell.clone()),
+                has_pages: beside.pages.is_some(),
             };
             scripts_of.push(Arc::clone(&shown.scripts));
             let most = stand.site.http.max_connections;
-            listening.push((listener, most, routes(shown, &stand.site)));
+            let mut routes = routes(shown, &stand.site);
+            if let Some(pages) = &beside.pages {
+                routes = routes.merge(pages.clone());
+            }
+            listening.push((listener, most, routes));
             addresses.push(local);
             sites.push(site);
         }
@@ -267,6 +284,9 @@ async fn answer(listening: Vec<(TcpListener, u32, Router)>, stopped: oneshot::Re
 struct Shown {
     scripts: Arc<Scripts>,
     roms: Arc<RomShelf>,
+    reports: Reports,
+    /// Whether people are shown a page instead of the list of what is served.
+    has_pages: bool,
 }
 
 impl Shown {
@@ -284,6 +304,7 @@ fn routes(shown: Shown, site: &Site) -> Router {
         .route("/boot.ipxe", get(boot_ipxe))
         .route("/boot.gpxe", get(boot_gpxe))
         .route("/menu.ipxe", get(menu))
+        .route("/report", get(report))
         .route("/firmware/{name}", get(rom))
         .route("/images/{*name}", get(image))
         .route("/signatures/{*name}", get(signature))
@@ -445,23 +466,42 @@ async fn boot_ipxe(
     State(shown): State<Arc<Shown>>,
     Query(query): Query<BootQuery>,
     ConnectInfo(Peer(client)): ConnectInfo<Peer>,
+    headers: HeaderMap,
 ) -> Response {
-    boot_script(Loader::Ipxe, &shown, query, client)
+    boot_script(Loader::Ipxe, &shown, query, client, &headers)
 }
 
 async fn boot_gpxe(
     State(shown): State<Arc<Shown>>,
     Query(query): Query<BootQuery>,
     ConnectInfo(Peer(client)): ConnectInfo<Peer>,
+    headers: HeaderMap,
 ) -> Response {
-    boot_script(Loader::Gpxe, &shown, query, client)
+    boot_script(Loader::Gpxe, &shown, query, client, &headers)
 }
 
 async fn menu(State(shown): State<Arc<Shown>>) -> Response {
     scripted(shown.scripts.menu())
 }
 
-fn boot_script(loader: Loader, shown: &Shown, query: BootQuery, client: SocketAddr) -> Response {
+/// What a client tells of itself.
+async fn report(
+    State(shown): State<Arc<Shown>>,
+    Query(query): Query<ReportQuery>,
+    ConnectInfo(Peer(client)): ConnectInfo<Peer>,
+) -> &'static str {
+    shown.reports.reported(query, client);
+    // iPXE makes an image of it, and frees that.
+    "slamboot: noted\n"
+}
+
+fn boot_script(
+    loader: Loader,
+    shown: &Shown,
+    query: BootQuery,
+    client: SocketAddr,
+    headers: &HeaderMap,
+) -> Response {
     let asks = Asks {
         loader,
         image: query.image,
@@ -469,7 +509,10 @@ fn boot_script(loader: Loader, shown: &Shown, query: BootQuery, client: SocketAd
         mac: query.mac.and_then(|mac| mac.parse().ok()),
         client: client.ip(),
     };
-    scripted(shown.scripts.answer(&asks))
+    scripted(shown.scripts.answer(&asks).map(|answered| {
+        shown.reports.served(&answered, client, headers);
+        answered.script
+    }))
 }
 
 fn scripted(script: Result<String, ScriptRefusal>) -> Response {
@@ -526,7 +569,16 @@ fn told(site: &Site, transfer: &Transfer, server: Ipv4Addr) -> String {
     }
 }
 
-async fn index(State(shown): State<Arc<Shown>>) -> String {
+/// For people the page, for programs a list.
+async fn index(State(shown): State<Arc<Shown>>, headers: HeaderMap) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|a| a.to_str().ok());
+    if shown.has_pages && accepts.is_some_and(|accepts| accepts.contains("text/html")) {
+        return Redirect::to(crate::dashboard::PAGE).into_response();
+    }
+    listed(&shown).into_response()
+}
+
+fn listed(shown: &Shown) -> String {
     let site = &*shown.site();
     let mut text = String::from("slamboot: what is served here\n\n");
     let mut row = |path: &str, what: &str| {

@@ -9,6 +9,7 @@ mod guarded;
 pub mod http;
 pub mod neighbour;
 pub mod plan;
+pub mod report;
 pub mod roms;
 pub mod script;
 pub mod tftp;

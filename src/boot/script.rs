@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which script a client gets: by its assignment, its rule, or what the site offers to all.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -38,6 +39,16 @@ pub enum Shows<'a> {
     Local,
 }
 
+impl fmt::Display for Shows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Shows::Image(image) => &image.name,
+            Shows::Menu => "the menu",
+            Shows::Local => "its own disk",
+        })
+    }
+}
+
 /// A client that asks for its script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asks {
@@ -49,6 +60,17 @@ pub struct Asks {
     pub mac: Option<Mac>,
     /// Its address.
     pub client: IpAddr,
+}
+
+/// A script, and what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The script.
+    pub script: String,
+    /// What it boots, in a word or two.
+    pub boots: String,
+    /// The client's card, where it is known.
+    pub mac: Option<Mac>,
 }
 
 /// Why there is no script.
@@ -109,7 +131,7 @@ impl Scripts {
     }
 
     /// The script for a client.
-    pub fn answer(&self, asks: &Asks) -> Result<String, ScriptRefusal> {
+    pub fn answer(&self, asks: &Asks) -> Result<Answered, ScriptRefusal> {
         let site = &*self.site();
         let named = |name: &str| match site.find_image(name) {
             Ok(number) => Ok(&site.images[number]),
@@ -120,9 +142,15 @@ impl Scripts {
                 "no image {name:?}; / lists what there is"
             ))),
         };
-        let boot = match &asks.image {
-            Some(name) => Boot::Image(name.clone()),
-            None => self.boot(site, asks),
+        let at = match asks.client {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(_) => self.server,
+        };
+        let mac = asks.mac.or_else(|| neighbour::find(at));
+        let boot = match (&asks.image, mac) {
+            (Some(name), _) => Boot::Image(name.clone()),
+            (None, Some(mac)) => self.boot(site, mac, at),
+            (None, None) => Boot::Default,
         };
         let shows = match &boot {
             Boot::Image(name) => Shows::Image(named(name)?),
@@ -134,22 +162,16 @@ impl Scripts {
                     .ok_or_else(|| ScriptRefusal::NotServed("no image".to_owned()))?,
             ),
         };
-        let script = self.render(asks.loader, site, &shows)?;
-        match shows {
-            Shows::Image(image) if !self.is_ready(site, image) => self.wait(asks.loader, image),
-            _ => Ok(script),
-        }
+        let (script, boots) = (self.render(asks.loader, site, &shows)?, shows.to_string());
+        let script = match shows {
+            Shows::Image(image) if !self.is_ready(site, image) => self.wait(asks.loader, image)?,
+            _ => script,
+        };
+        Ok(Answered { script, boots, mac })
     }
 
     /// What a client that names no image boots.
-    fn boot(&self, site: &Site, asks: &Asks) -> Boot {
-        let at = match asks.client {
-            IpAddr::V4(address) => address,
-            IpAddr::V6(_) => self.server,
-        };
-        let Some(mac) = asks.mac.or_else(|| neighbour::find(at)) else {
-            return Boot::Default;
-        };
+    fn boot(&self, site: &Site, mac: Mac, at: Ipv4Addr) -> Boot {
         if let Some(boot) = self.assignments.take(mac) {
             // An image that the configuration no longer has is not what anybody meant.
             match &boot {

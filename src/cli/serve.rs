@@ -3,6 +3,7 @@
 
 mod args;
 mod boot;
+mod face;
 mod print;
 mod reload;
 mod resolve;
@@ -19,14 +20,15 @@ use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::boot::Bound;
+use self::face::Watching;
 use self::print::{DigestProgress, Output};
 use self::reload::Reloader;
 use self::stands::{boot_script, check_scripts, choose_interfaces, site_at};
 use self::summary::summarise;
-use crate::boot::http::{HttpServer, HttpStand};
+use crate::boot::http::{Beside, HttpServer, HttpStand};
 use crate::net::interface::Chosen;
-use crate::net::{Driver, Plan, Shelf, Stand};
-use crate::observe::Tally;
+use crate::net::{Driver, Plan, Shelf, Stand, Watch};
+use crate::observe::{Note, Tally};
 
 pub(super) use self::args::ServeArgs;
 pub(super) use self::resolve::{beside, image_name, resolve_site};
@@ -37,7 +39,7 @@ pub(super) use self::resolve::{beside, image_name, resolve_site};
     reason = "the edge: how long it all took is told at the end"
 )]
 pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let output = if args.json {
+    let output = if args.json || args.log.as_deref() == Some("json") {
         Output::Programs
     } else {
         Output::People
@@ -48,6 +50,11 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     check_scripts(&site, &stands)?;
     let shelf = Arc::new(Shelf::default());
     let bound = Bound::bind(&site, &beside(&args), &chosen)?;
+    let watching = Watching::begin(&site, &stands, &bound, output)?;
+    let with_http = Beside {
+        tell: Some(watching.tell()),
+        pages: watching.pages(),
+    };
     let http = site
         .server
         .http_port
@@ -63,6 +70,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
                 boot_script,
                 &bound.roms,
                 &bound.assignments,
+                &with_http,
             )
         })
         .transpose()?;
@@ -91,8 +99,9 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
 
     let served = driver.served();
-    let (running, booting) = bound.serve(&site, &stands, &shelf, http.as_ref(), output)?;
-    let summary = summarise(&site, &chosen, &stands, &served, http.as_ref(), booting);
+    let (running, booting) = bound.serve(&site, &stands, &shelf, http.as_ref(), watching.tell())?;
+    let mut summary = summarise(&site, &chosen, &stands, &served, http.as_ref(), booting);
+    watching.summarise(&mut summary);
     output.line(&summary);
     // systemd, where it is the one that started this: units that come after may.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -105,15 +114,23 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let start = Instant::now();
     let mut tally = Tally::default();
-    let mut reload = || reloader.reload(http.as_ref(), &running);
-    driver.run(&stop, &mut reload, &mut |event| {
+    let mut reload = || reloader.reload(http.as_ref(), &running, &watching);
+    let notes = watching.notes();
+    let watch = Watch {
+        desk: watching.desk(),
+        on_look: &mut |look| drop(notes.send(Note::Look(look))),
+    };
+    driver.run(&stop, &mut reload, watch, &mut |event| {
         tally.count(event);
         output.event(event);
+        // Nobody who watches is no reason to stop serving.
+        let _ = notes.send(Note::Event(event.clone()));
     })?;
     drop(running);
     if let Some(http) = http {
         http.stop();
     }
+    watching.finish();
     tally.ends_after(start.elapsed());
     output.line(&tally);
     Ok(())

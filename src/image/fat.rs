@@ -10,10 +10,12 @@ mod geometry;
 pub(in crate::image) mod name;
 mod table;
 
+pub use super::room::FileLength;
 pub use bpb::{BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, fs_info, set_volume_id};
 pub use geometry::{FatGeometry, MIN_CLUSTERS};
 pub use table::FatTable;
 
+use super::room::{self, RoomError};
 use super::spec::{Attributes, DiskPath, FolderSpec, VolumeLabel};
 use directory::Tree;
 
@@ -29,15 +31,6 @@ pub struct FatFile {
     pub attributes: Attributes,
     /// Its length.
     pub bytes: FileLength,
-}
-
-/// How long a file shall be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileLength {
-    /// So many bytes.
-    Bytes(u64),
-    /// As many as are left when everything else has its place.
-    Rest,
 }
 
 /// Files that no FAT32 volume can hold as asked.
@@ -69,20 +62,9 @@ pub enum FatError {
         /// Entries of 32 bytes.
         found: usize,
     },
-    /// More than one file wants what is left.
-    #[error("{path}: only one file can have all the space that is left")]
-    SecondRest {
-        /// The second of them.
-        path: DiskPath,
-    },
-    /// The volume is too small.
-    #[error("the content needs {needed} bytes, the volume has room for {available}")]
-    Full {
-        /// In whole clusters.
-        needed: u64,
-        /// In whole clusters.
-        available: u64,
-    },
+    /// There is no room.
+    #[error(transparent)]
+    Room(#[from] RoomError),
 }
 
 /// Clusters in a row.
@@ -117,24 +99,17 @@ pub struct FatContent {
 impl FatContent {
     /// Names and lengths, checked.
     pub fn new(files: Vec<FatFile>, folders: &[FolderSpec]) -> Result<Self, FatError> {
-        let mut rest = false;
         for file in &files {
-            match file.bytes {
-                FileLength::Bytes(found) if found > MAX_FILE => {
-                    return Err(FatError::FileTooLarge {
-                        path: file.path.clone(),
-                        found,
-                    });
-                }
-                FileLength::Rest if rest => {
-                    return Err(FatError::SecondRest {
-                        path: file.path.clone(),
-                    });
-                }
-                FileLength::Rest => rest = true,
-                FileLength::Bytes(_) => {}
+            if let FileLength::Bytes(found) = file.bytes
+                && found > MAX_FILE
+            {
+                return Err(FatError::FileTooLarge {
+                    path: file.path.clone(),
+                    found,
+                });
             }
         }
+        room::one_rest(files.iter().map(|file| (&file.path, file.bytes)))?;
         let tree = Tree::new(&files, folders)?;
         Ok(FatContent { tree, files })
     }
@@ -157,12 +132,7 @@ impl FatContent {
     pub fn place(&self, geometry: FatGeometry, label: &VolumeLabel) -> Result<FatVolume, FatError> {
         let cluster_bytes = geometry.cluster_bytes();
         let needed = self.clusters(cluster_bytes);
-        let free = u64::from(geometry.clusters())
-            .checked_sub(needed)
-            .ok_or(FatError::Full {
-                needed: needed * cluster_bytes,
-                available: u64::from(geometry.clusters()) * cluster_bytes,
-            })?;
+        let free = room::left(geometry.clusters().into(), needed, cluster_bytes)?;
 
         let mut next = 2;
         let mut table = FatTable::default();

@@ -17,33 +17,33 @@ mod definition;
 mod fixup;
 mod geometry;
 mod index;
+mod metadata;
 mod name;
 mod record;
 mod security;
 mod system;
 mod tree;
 mod upcase;
+mod volume;
 
+pub use super::room::FileLength;
 pub use boot::set_serial;
 pub use geometry::{CLUSTER, ClusterRun, NtfsGeometry};
 pub use record::RECORD;
 pub(in crate::image) use security::usual_security;
 pub use upcase::UpCase;
 
+use super::room::{self, RoomError};
 use super::spec::{Attributes, DiskPath, FolderSpec, VolumeLabel};
 use super::times::Times;
 use super::unit::Lba;
-use attribute::{
-    Place, RESIDENT_HEADER, Sizes, file_name, flag, kind, non_resident, resident,
-    standard_information,
-};
+use attribute::{RESIDENT_HEADER, flag, kind, resident, standard_information};
 use boot::BootSector;
-use index::{Collation, name_entry};
 use name::LinkName;
-use record::{ROOM, Record, reference, state};
+use record::{ROOM, reference};
 use security::{MIRROR, Security};
-use system::{Areas, FIRST_USER_RECORD, MIRRORED, ROOT};
-use tree::{Directory, Target, Tree, names_length};
+use system::Areas;
+use tree::{Target, Tree, names_length};
 
 /// A file to place.
 #[derive(Clone, Debug)]
@@ -57,8 +57,6 @@ pub struct NtfsFile {
     /// It shall have clusters however short it is: somebody reads it by its sectors.
     pub in_clusters: bool,
 }
-
-pub use super::fat::FileLength;
 
 /// Files that no NTFS volume can hold as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,20 +79,9 @@ pub enum NtfsError {
         /// How many.
         found: usize,
     },
-    /// More than one file wants what is left.
-    #[error("{path}: only one file can have all the space that is left")]
-    SecondRest {
-        /// The second of them.
-        path: DiskPath,
-    },
-    /// The volume is too small.
-    #[error("the content needs {needed} bytes, the volume has room for {available}")]
-    Full {
-        /// In whole clusters.
-        needed: u64,
-        /// In whole clusters.
-        available: u64,
-    },
+    /// There is no room.
+    #[error(transparent)]
+    Room(#[from] RoomError),
 }
 
 /// The content alone, before the volume's size is known.
@@ -172,12 +159,7 @@ pub enum AreaContent {
 impl NtfsContent {
     /// Names and lengths, checked.
     pub fn new(files: Vec<NtfsFile>, folders: &[FolderSpec]) -> Result<Self, NtfsError> {
-        let mut rests = files.iter().filter(|file| file.bytes == FileLength::Rest);
-        if let (Some(_), Some(second)) = (rests.next(), rests.next()) {
-            return Err(NtfsError::SecondRest {
-                path: second.path.clone(),
-            });
-        }
+        room::one_rest(files.iter().map(|file| (&file.path, file.bytes)))?;
         // Directories are at most as many as names; half of the numbers is far beyond memory.
         if files.len() > (u32::MAX / 2) as usize {
             return Err(NtfsError::TooManyFiles { found: files.len() });
@@ -225,13 +207,7 @@ impl NtfsContent {
         label: &VolumeLabel,
     ) -> Result<NtfsVolume, NtfsError> {
         let needed = self.clusters(&geometry);
-        let free = geometry
-            .clusters()
-            .checked_sub(needed)
-            .ok_or(NtfsError::Full {
-                needed: needed * CLUSTER,
-                available: geometry.clusters() * CLUSTER,
-            })?;
+        let free = room::left(geometry.clusters(), needed, CLUSTER)?;
         let (areas, mut next) = self.areas(&geometry);
         let mut take = |bytes: u64| {
             let count = bytes.div_ceil(CLUSTER);
@@ -295,160 +271,6 @@ impl NtfsContent {
         self.system(&mut volume, &areas, label, &directories);
         Ok(volume)
     }
-
-    /// The system's files and the directories: their records, and what they have in clusters.
-    fn system(
-        &self,
-        volume: &mut NtfsVolume,
-        areas: &Areas,
-        label: &VolumeLabel,
-        directories: &[(Option<ClusterRun>, Option<ClusterRun>)],
-    ) {
-        let secure = security::secure();
-        let files = system::files(&volume.geometry, areas, volume.records, &secure, label);
-        let mut head: Vec<Record> = (0..FIRST_USER_RECORD)
-            .map(|number| match number {
-                12..16 => system::reserved(number),
-                _ => Record::free(number),
-            })
-            .collect();
-        let mut out = Vec::new();
-        for (index, (directory, runs)) in self.tree.directories.iter().zip(directories).enumerate()
-        {
-            let entries: Vec<Vec<u8>> = directory
-                .entries
-                .iter()
-                .map(|(link, target)| {
-                    let key = match target {
-                        Target::System(ROOT) => system::root_key(),
-                        Target::System(number) => files
-                            .iter()
-                            .find(|file| file.number == *number)
-                            .map(system::SystemFile::key)
-                            .unwrap_or_default(),
-                        Target::Directory(child) => self.directory_key(*child, link),
-                        Target::Content(file) => volume.key(*file, link),
-                    };
-                    name_entry(reference(self.tree.number(*target)), &key)
-                })
-                .collect();
-            let (root, blocks) = directory.shape.encode(Collation::FileName, &entries);
-            let record = self.directory_record(index, directory, &root, *runs);
-            match index {
-                0 => head[ROOT as usize] = record,
-                _ => head.push(record),
-            }
-            if let (Some(run), _) = runs {
-                out.push(Area::bytes(*run, "directory", blocks));
-            }
-            if let (_, Some(run)) = runs {
-                out.push(Area::bytes(
-                    *run,
-                    "directory's bitmap",
-                    directory.index_bitmap(),
-                ));
-            }
-        }
-        for file in &files {
-            head[file.number as usize] = file.record();
-        }
-        volume.head = head.iter().map(Record::encode).collect();
-
-        let mirror = volume.head[..MIRRORED].concat();
-        out.push(Area::bytes(areas.mirror, "$MFTMirr", mirror));
-        let mut taken = vec![0u8; system::mft_bitmap_bytes(volume.records) as usize];
-        for record in (0..16).chain(24..self.tree.records() as usize) {
-            taken[record / 8] |= 1 << (record % 8);
-        }
-        out.push(Area::bytes(areas.mft_bitmap, "bitmap of the MFT", taken));
-        out.push(Area {
-            content: AreaContent::Records,
-            ..Area::of(areas.mft, "$MFT")
-        });
-        out.push(Area::bytes(
-            areas.definitions,
-            "$AttrDef",
-            definition::table(),
-        ));
-        out.push(Area::bytes(areas.upcase, "$UpCase", self.upcase.bytes()));
-        out.push(Area {
-            content: AreaContent::Ones,
-            bytes: volume.geometry.log_bytes(),
-            ..Area::of(areas.log, "$LogFile")
-        });
-        let security = Area::bytes(areas.security, "$Secure", secure.stream);
-        out.push(Area {
-            offset: security.offset + MIRROR,
-            ..security.clone()
-        });
-        out.push(security);
-        out.extend(volume.bitmap_areas(areas.bitmap));
-        out.sort_by_key(|area| area.offset);
-        volume.areas = out;
-    }
-
-    fn directory_key(&self, directory: usize, link: &LinkName) -> Vec<u8> {
-        let Directory {
-            parent, attributes, ..
-        } = self.tree.directories[directory];
-        file_name(
-            reference(self.tree.number(Target::Directory(parent))),
-            link,
-            flags(attributes) & !flag::ARCHIVE | flag::NAME_INDEX,
-            attributes.times,
-            Sizes::default(),
-        )
-    }
-
-    fn directory_record(
-        &self,
-        index: usize,
-        directory: &Directory,
-        root: &[u8],
-        (blocks, bitmap): (Option<ClusterRun>, Option<ClusterRun>),
-    ) -> Record {
-        let (flags, keys) = match index {
-            0 => (flag::HIDDEN | flag::SYSTEM, vec![system::root_key()]),
-            _ => (
-                flags(directory.attributes) & !flag::ARCHIVE,
-                (directory.links.iter())
-                    .map(|link| self.directory_key(index, link))
-                    .collect(),
-            ),
-        };
-        let times = directory.attributes.times;
-        let mut attributes = named(flags, times, Security::Directory, keys);
-        attributes.push(resident(kind::INDEX_ROOT, "$I30", root));
-        if let Some(run) = blocks {
-            let bytes = run.count * CLUSTER;
-            let allocation = non_resident(kind::INDEX_ALLOCATION, "$I30", Place::Run(run), bytes);
-            attributes.push(allocation);
-            attributes.push(match bitmap {
-                Some(run) => {
-                    let bytes = directory.bitmap().bytes;
-                    non_resident(kind::BITMAP, "$I30", Place::Run(run), bytes)
-                }
-                None => resident(kind::BITMAP, "$I30", &directory.index_bitmap()),
-            });
-        }
-        Record {
-            number: self.tree.number(Target::Directory(index)),
-            state: state::IN_USE | state::DIRECTORY,
-            links: directory.links.len().max(1) as u16, // the root has its one name
-            attributes,
-        }
-    }
-}
-
-impl Directory {
-    /// A bit for every block, all of which are in use.
-    fn index_bitmap(&self) -> Vec<u8> {
-        let mut bytes = vec![0u8; self.bitmap().bytes as usize];
-        for block in 0..self.shape.blocks() {
-            bytes[block / 8] |= 1 << (block % 8);
-        }
-        bytes
-    }
 }
 
 impl NtfsFile {
@@ -495,113 +317,5 @@ impl Area {
             content: AreaContent::Bytes(bytes),
             ..Area::of(run, what)
         }
-    }
-}
-
-impl NtfsVolume {
-    /// Clusters that are taken, which are the first ones.
-    pub fn used(&self) -> u64 {
-        self.used
-    }
-
-    /// The name of a file, as its directory's index has it.
-    fn key(&self, file: usize, link: &LinkName) -> Vec<u8> {
-        let FilePlace { bytes, run } = self.files[file];
-        let allocated = match run {
-            Some(run) => run.count * CLUSTER,
-            None => bytes.next_multiple_of(8),
-        };
-        let names = &self.names[file];
-        let sizes = Sizes { allocated, bytes };
-        file_name(names.parent, link, names.flags, names.times, sizes)
-    }
-
-    fn file_record(&self, file: usize, number: u32, content: &[u8]) -> Record {
-        let FileNames {
-            links,
-            flags,
-            times,
-            ..
-        } = &self.names[file];
-        let keys = links.iter().map(|link| self.key(file, link)).collect();
-        let mut attributes = named(*flags, *times, Security::Content, keys);
-        let FilePlace { bytes, run } = self.files[file];
-        attributes.push(match run {
-            Some(run) => non_resident(kind::DATA, "", Place::Run(run), bytes),
-            None => resident(kind::DATA, "", content),
-        });
-        Record {
-            number,
-            state: state::IN_USE,
-            links: links.len() as u16, // two at most
-            attributes,
-        }
-    }
-
-    /// Fills `into` with the MFT from `offset` on, both whole records. `read` gives the content
-    /// of a file that is in its record.
-    pub fn records_at<E>(
-        &self,
-        offset: u64,
-        into: &mut [u8],
-        mut read: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let first = (offset / RECORD as u64) as usize;
-        for (number, slot) in (first..).zip(into.chunks_exact_mut(RECORD)) {
-            let file = number.checked_sub(self.head.len());
-            let record = match (self.head.get(number), file) {
-                (Some(record), _) => *record,
-                (None, Some(file)) if file < self.files.len() => {
-                    let place = self.files[file];
-                    let mut content = match place.run {
-                        Some(_) => Vec::new(),
-                        None => vec![0; place.bytes as usize], // less than a record
-                    };
-                    if !content.is_empty() {
-                        read(file, &mut content)?;
-                    }
-                    self.file_record(file, number as u32, &content).encode()
-                }
-                _ => Record::free(number as u32).encode(),
-            };
-            slot.copy_from_slice(&record);
-        }
-        Ok(())
-    }
-
-    /// Fills `into` with `$Bitmap` from byte `offset` on: a bit for each cluster in use, and for
-    /// those that only the last word has room for.
-    pub fn bitmap_at(&self, offset: u64, into: &mut [u8]) {
-        let end = self.geometry.clusters();
-        let all = self.geometry.bitmap_bytes();
-        for (at, byte) in (offset..).zip(into) {
-            let first = at * 8;
-            *byte = match () {
-                () if at >= all => 0,
-                () if first + 8 <= self.used || first >= end => 0xFF,
-                () if first >= self.used && first + 8 <= end => 0,
-                () => (0..8)
-                    .filter(|bit| first + bit < self.used || first + bit >= end)
-                    .fold(0, |byte, bit| byte | 1 << bit),
-            };
-        }
-    }
-
-    /// `$Bitmap` begins with ones and may end with some; between them it stays a hole.
-    fn bitmap_areas(&self, run: ClusterRun) -> Vec<Area> {
-        const SECTOR: u64 = 512;
-        let all = self.geometry.bitmap_bytes().next_multiple_of(SECTOR);
-        let head = self.used.div_ceil(8).next_multiple_of(SECTOR).min(all);
-        let part = |from: u64, bytes: u64| Area {
-            offset: run.first * CLUSTER + from,
-            bytes,
-            what: "$Bitmap",
-            content: AreaContent::Bitmap(from),
-        };
-        let mut areas = vec![part(0, head)];
-        if head < all {
-            areas.push(part(all - SECTOR, SECTOR));
-        }
-        areas
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs the server core on real sockets, files and time: the only reader of the clock.
 
+mod attend;
 mod settle;
 
 use std::io;
@@ -14,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll};
 use slam_client::Timestamp;
 use slam_client::wire::{TransactionId, WireError};
 
+pub use self::attend::Watch;
 use super::batch::{Batch, send_blocking, wait_for};
 use super::content::{Content, ContentError};
 use super::endpoint::{Endpoint, Reason, Serving};
@@ -88,6 +90,7 @@ pub struct Driver {
     /// Watches all sockets, however many.
     epoll: OwnedFd,
     next_settle: Timestamp,
+    next_look: Timestamp,
 }
 
 type OnEvent<'a> = &'a mut dyn FnMut(&Event);
@@ -112,6 +115,7 @@ impl Driver {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)
                 .map_err(|error| DriverError::Poll(error.into()))?,
             next_settle: Timestamp::ZERO,
+            next_look: Timestamp::ZERO,
         };
         driver.server.set_total_rate(plan.total_rate);
         // Sockets first: a taken port is told before gigabytes are digested.
@@ -143,7 +147,7 @@ impl Driver {
     }
 
     /// Serves until `stop` is raised; `reload` is asked again and again whether to serve something
-    /// else.
+    /// else, and `watch` is shown what is under way.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the edge that reads the clock"
@@ -152,6 +156,7 @@ impl Driver {
         mut self,
         stop: &AtomicBool,
         reload: &mut dyn FnMut() -> Reload,
+        mut watch: Watch<'_>,
         on_event: OnEvent<'_>,
     ) -> Result<(), DriverError> {
         // Timers are 50 microseconds late by default, half a batch at 1 Gbit/s. Best effort.
@@ -178,6 +183,7 @@ impl Driver {
                 Some(Err(what)) => tell(clock(), EventKind::ReloadFailed { what }, on_event),
             }
             self.settle(clock(), on_event);
+            self.attend(&mut watch, clock());
             readable = self.wait(wake.map(|wake| wake.since(clock())))?;
         }
         let now = clock();
@@ -269,7 +275,10 @@ impl Driver {
                     endpoint.trouble(&error, now, on_event);
                 }
             }
-            Output::Event(event) => endpoint.tell(lane, event, now, on_event),
+            Output::Event(event) => {
+                endpoint.tell(lane, event, now, on_event);
+                self.look_soon(now);
+            }
             Output::Timeout(_) => {}
         }
     }

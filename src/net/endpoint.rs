@@ -152,9 +152,11 @@ impl Endpoint {
                 client,
                 after,
                 goodput,
+                by_hand,
             } => EventKind::ClientDropped {
                 client,
                 took: after,
+                by_hand,
                 bits_per_second: goodput.map(site::BitRate::bits_per_second),
             },
             SessionEvent::ClientMoved { client, goodput } => EventKind::ClientMoved {

@@ -3,6 +3,7 @@
 
 mod batch;
 mod content;
+mod desk;
 mod driver;
 mod endpoint;
 pub mod interface;
@@ -12,7 +13,8 @@ mod shelf;
 mod socket;
 
 pub use content::{Content, ContentError};
-pub use driver::{Driver, DriverError, Reload, Served};
+pub use desk::{Desk, Ungranted, Wish};
+pub use driver::{Driver, DriverError, Reload, Served, Watch};
 pub use plan::{Plan, Planned, Stand};
 pub use shelf::Shelf;
 pub use socket::{ReceiveBuffers, SessionSocket, SocketError};

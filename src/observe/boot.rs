@@ -5,13 +5,15 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use site::Mac;
 
 use crate::boot::arch::{ClientArch, Program};
 use crate::boot::plan::{BootFile, Silence};
 
 use super::event::{Bytes, duration_seconds};
+use super::ipxe_error::{During, explain};
+use super::status::Level;
 
 /// Something that a boot service did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,6 +50,28 @@ pub enum BootEvent {
         client: Ipv4Addr,
         /// What it boots.
         boots: String,
+        /// What asked, as it names itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agent: Option<String>,
+    },
+    /// A client told how it fares.
+    ClientReported {
+        /// Its card, where it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mac: Option<Card>,
+        /// Its address.
+        client: Ipv4Addr,
+        /// How far it is.
+        step: Step,
+        /// The image or file that it is about.
+        what: String,
+        /// iPXE's error code; 0: none.
+        code: u32,
+    },
+    /// Somebody did something by the page or the API.
+    ByHand {
+        /// What.
+        what: String,
     },
     /// An address was leased.
     AddressLeased {
@@ -104,6 +128,41 @@ pub enum BootEvent {
     },
 }
 
+impl BootEvent {
+    /// How bad it is.
+    pub fn level(&self) -> Level {
+        match self {
+            BootEvent::BootServiceFailed { .. } | BootEvent::PoolExhausted { .. } => Level::Error,
+            BootEvent::RivalDhcp { .. }
+            | BootEvent::TftpFailed { .. }
+            | BootEvent::AddressTaken { .. }
+            | BootEvent::RelayRefused { .. }
+            | BootEvent::BootSilent { .. } => Level::Warning,
+            BootEvent::ClientReported { step, .. } if step.is_trouble() => Level::Warning,
+            _ => Level::Info,
+        }
+    }
+}
+
+/// What a client tells of itself (`/report`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// It has all and starts it.
+    Booting,
+    /// It got nothing by multicast, and downloads.
+    FellBack,
+    /// It cannot boot.
+    Failed,
+}
+
+impl Step {
+    /// Whether somebody may have to look.
+    pub fn is_trouble(self) -> bool {
+        self != Step::Booting
+    }
+}
+
 /// A card's address as programs read it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Card(pub Mac);
@@ -141,10 +200,36 @@ impl fmt::Display for BootEvent {
                 program,
                 why,
             } => write!(f, "{mac}: {program} on {arch} is told nothing: {why}"),
-            BootEvent::ScriptServed { mac, client, boots } => match mac {
+            BootEvent::ScriptServed {
+                mac, client, boots, ..
+            } => match mac {
                 Some(mac) => write!(f, "{mac}, {client}: gets the script for {boots}"),
                 None => write!(f, "{client}: gets the script for {boots}"),
             },
+            BootEvent::ClientReported {
+                mac,
+                client,
+                step,
+                what,
+                code,
+            } => {
+                if let Some(mac) = mac {
+                    write!(f, "{mac}, ")?;
+                }
+                let (done, during) = match step {
+                    Step::Booting => return write!(f, "{client}: boots {what}"),
+                    Step::FellBack => {
+                        ("got nothing by multicast, and downloads", During::Multicast)
+                    }
+                    Step::Failed => ("could not boot", During::Anything),
+                };
+                let failure = explain(*code, during);
+                write!(f, "{client}: {done} {what}: {}", failure.text)?;
+                if let Some(code) = failure.code {
+                    write!(f, " (https://ipxe.org/{code})")?;
+                }
+                Ok(())
+            }
             BootEvent::AddressLeased { mac, address } => {
                 write!(f, "{mac}: leases {address}")
             }
@@ -178,7 +263,7 @@ impl fmt::Display for BootEvent {
             BootEvent::TftpFailed { client, file, why } => {
                 write!(f, "{client}: did not get {file} by TFTP: {why}")
             }
-            BootEvent::BootServiceFailed { what } => f.write_str(what),
+            BootEvent::BootServiceFailed { what } | BootEvent::ByHand { what } => f.write_str(what),
         }
     }
 }

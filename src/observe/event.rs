@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use slam_client::Timestamp;
 
+use super::status::Level;
+
 /// Something that happened, mostly in one transfer.
 ///
 /// As JSON: `{"at": 12.5, "transfer": "demo", "event": "client_joined", "client": "10.0.0.7:1024"}`,
@@ -88,13 +90,16 @@ pub enum EventKind {
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         silent_for: Duration,
     },
-    /// A client got less than the site's policy allows, and was told to go elsewhere.
+    /// A client got less than the site's policy allows, or somebody wanted it gone, and was told to
+    /// go elsewhere.
     ClientDropped {
         /// Its address and port.
         client: SocketAddr,
         /// Since it joined.
         #[serde(rename = "seconds", serialize_with = "duration_seconds")]
         took: Duration,
+        /// Whether somebody wanted it gone.
+        by_hand: bool,
         /// What it got lately.
         bits_per_second: Option<u64>,
     },
@@ -204,6 +209,25 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// How bad it is.
+    pub fn level(&self) -> Level {
+        match self {
+            EventKind::ImageChanged { .. }
+            | EventKind::ImageUnreadable { .. }
+            | EventKind::ImageRefused { .. }
+            | EventKind::ReloadFailed { .. }
+            | EventKind::SendFailed { .. } => Level::Error,
+            EventKind::ClientGaveUp { .. }
+            | EventKind::ClientSilent { .. }
+            | EventKind::ClientDropped { .. }
+            | EventKind::Rejected { .. }
+            | EventKind::ImageRemoved { .. } => Level::Warning,
+            _ => Level::Info,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.transfer {
@@ -278,7 +302,18 @@ impl fmt::Display for EventKind {
             EventKind::ClientDropped {
                 client,
                 took,
+                by_hand: true,
+                ..
+            } => write!(
+                f,
+                "client {client} dropped by hand after {}",
+                Seconds(*took)
+            ),
+            EventKind::ClientDropped {
+                client,
+                took,
                 bits_per_second,
+                ..
             } => write!(
                 f,
                 "client {client} dropped after {}: it got {:.1} Mbit/s, less than slow_clients allows",

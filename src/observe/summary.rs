@@ -28,6 +28,8 @@ pub struct Summary {
     pub http: Option<SummaryHttp>,
     /// What lets machines boot from the network.
     pub boot: SummaryBoot,
+    /// The status page, where it is served.
+    pub status: Option<SummaryStatus>,
     /// Settings of the transfers, for people.
     #[serde(skip)]
     pub slam: Slam,
@@ -81,6 +83,15 @@ pub struct SummaryHttp {
     pub default_image: String,
     /// memdisk.
     pub memdisk: Memdisk,
+}
+
+/// The status page.
+#[derive(Clone, Debug, Serialize)]
+pub struct SummaryStatus {
+    /// Where it is.
+    pub page: String,
+    /// The file with the token of those who may do something; null: nobody may.
+    pub token_file: Option<String>,
 }
 
 /// The boot services.
@@ -301,6 +312,13 @@ impl fmt::Display for Summary {
             )?,
         }
         self.boot.write(f, self.address)?;
+        if let Some(status) = &self.status {
+            write!(f, "  page     {}", status.page)?;
+            match &status.token_file {
+                Some(file) => writeln!(f, " (to do something there: the token in {file})")?,
+                None => writeln!(f, " (read only)")?,
+            }
+        }
         for warning in &self.warnings {
             writeln!(f, "  warning  {warning}")?;
         }
@@ -362,6 +380,7 @@ mod tests {
             }),
             boot: SummaryBoot::default(),
             slam: site::Site::default().slam,
+            status: None,
             warnings: Vec::new(),
         }
     }

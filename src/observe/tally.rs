@@ -20,7 +20,7 @@ pub struct Tally {
     pub gave_up: u64,
     /// Clients that fell silent.
     pub silent: u64,
-    /// Clients that were dropped as too slow.
+    /// Clients that were dropped, as too slow or by hand.
     pub dropped: u64,
     /// Moves of clients to another group of their room.
     pub moved: u64,
@@ -89,7 +89,7 @@ impl fmt::Display for Tally {
             write!(f, ", {} gave up", self.gave_up)?;
         }
         if self.dropped > 0 {
-            write!(f, ", {} dropped as too slow", self.dropped)?;
+            write!(f, ", {} dropped", self.dropped)?;
         }
         if self.moved > 0 {
             write!(f, ", {} moved to another group", self.moved)?;
@@ -149,6 +149,7 @@ mod tests {
             EventKind::ClientDropped {
                 client,
                 took: Duration::ZERO,
+                by_hand: false,
                 bits_per_second: None,
             },
             EventKind::Rejected {
@@ -172,8 +173,8 @@ mod tests {
         tally.ends_after(Duration::from_millis(1500));
         assert_eq!(
             tally.to_string(),
-            "stopped after 1.5 s: 3 clients in 1 session, 1 finished, 0 fell silent, 1 dropped as \
-             too slow, 1 moved to another group, 1 still receiving; sent 2.0 KiB; ignored 3 datagrams"
+            "stopped after 1.5 s: 3 clients in 1 session, 1 finished, 0 fell silent, 1 dropped, \
+             1 moved to another group, 1 still receiving; sent 2.0 KiB; ignored 3 datagrams"
         );
         assert_eq!(
             serde_json::to_string(&tally).unwrap(),

@@ -13,6 +13,7 @@ use super::ahead::Ahead;
 use super::policy::{Arrivals, Progress};
 use super::rate::Evidence;
 use super::sent::{Sent, Serial};
+use super::view::{ClientView, Gaps};
 
 /// Bound on memory: a client costs a few hundred bytes and the runs last sent for it.
 pub(crate) const MAX_CLIENTS: usize = 4096;
@@ -60,6 +61,10 @@ pub(crate) struct Client {
     pub(crate) arrives: Option<f64>,
     /// It will be moved, as it seems.
     pub(crate) leaves: bool,
+    /// The share of what was sent that it has lost lately.
+    pub(crate) lost: Option<f64>,
+    /// What it misses, as people are shown it.
+    pub(crate) gaps: Gaps,
     /// It hears what was sent from this batch on.
     pub(crate) since: Serial,
     /// How many blocks the session had sent before it can have heard one, where that is known.
@@ -217,6 +222,8 @@ impl Clients {
             arrivals: Arrivals::default(),
             arrives: None,
             leaves: false,
+            lost: None,
+            gaps: Gaps::default(),
             since,
             deaf_to: None,
             first_missing: None,
@@ -255,6 +262,7 @@ impl Clients {
             client.heard_at = from.heard_at;
             client.lists = from.lists;
             client.mobility = from.mobility;
+            client.gaps = from.gaps;
             client.moved = Some(now);
         }
     }
@@ -270,6 +278,21 @@ impl Clients {
         self.without_parity -= usize::from(!client.takes_parity);
         self.leave(address, client.turn);
         Some(client)
+    }
+
+    /// Each of them, as people see it, and how many hold each of `parts`.
+    pub(crate) fn view(&self, lane: usize, parts: &mut [u32], to: &mut Vec<ClientView>) {
+        to.extend(self.by_address.iter().map(|(address, client)| {
+            client.gaps.count_held(parts);
+            ClientView {
+                address: *address,
+                lane,
+                joined: client.joined,
+                held_blocks: client.gaps.held_blocks(),
+                lost: client.lost,
+                stuck: client.is_stuck(),
+            }
+        }));
     }
 
     /// The largest share of what was sent that has reached a client other than `address` lately.
@@ -532,6 +555,12 @@ impl Client {
         } else {
             0
         };
+    }
+
+    /// Notes what share it has lost of what a verdict is about.
+    pub(crate) fn note_lost(&mut self, lost: f64) {
+        // A verdict is about some 400 blocks: the last few together say how it fares.
+        self.lost = Some(self.lost.map_or(lost, |known| known * 0.7 + lost * 0.3));
     }
 
     /// Whether it has said the same so often that sums do not seem to help it.

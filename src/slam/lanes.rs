@@ -20,6 +20,7 @@ use super::policy::Pace;
 use super::room::Start;
 use super::session::{Output, Session, SessionConfig, SessionEvent, SessionTotals};
 use super::share::Share;
+use super::view::{self, Phase, TransferView};
 
 /// Which lane: 0 is that of the URI's group, the others are for slower and slower clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,6 +183,51 @@ impl Lanes {
             _ => next,
         };
         (next < most).then_some(Lane(next))
+    }
+
+    /// What people see of it.
+    pub fn view(&self) -> TransferView {
+        let header = self.header();
+        let blocks = header.block_count();
+        let mut view = TransferView {
+            phase: Phase::Idle,
+            held: false,
+            total_bytes: header.total_bytes(),
+            blocks,
+            since: self.active_since,
+            sent_blocks: self.totals.sent_blocks,
+            sent_bytes: self.totals.sent_bytes,
+            first_blocks: 0,
+            lanes: Vec::new(),
+            clients: Vec::new(),
+            map: Vec::new(),
+        };
+        let mut held = vec![0; view::parts(blocks) as usize];
+        for (lane, session) in self.sessions.iter().enumerate().rev() {
+            session.add_to(lane, &mut view, &mut held);
+        }
+        view.lanes.reverse();
+        let clients = view.clients.len().max(1) as u32;
+        for (part, held) in view.map.iter_mut().zip(held) {
+            part.held = (held * 100 / clients) as u8;
+        }
+        view
+    }
+
+    /// Begins to send, whoever is there; whether a room waited.
+    pub fn begin_now(&mut self) -> bool {
+        self.sessions[0].begin_now()
+    }
+
+    /// Keeps rooms from beginning until they are let, or told to begin; or no longer.
+    pub fn hold(&mut self, held: bool) {
+        self.sessions[0].hold(held);
+    }
+
+    /// Gives a client up that somebody wants gone, and tells it so; whether it was here.
+    pub fn drop_client(&mut self, client: SocketAddr, now: Timestamp) -> bool {
+        let lane = self.lane_of(client);
+        self.sessions[lane.0].drop_client(client, now)
     }
 
     /// Ends whatever is under way; its totals are told, if there was anything.

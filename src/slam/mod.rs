@@ -12,6 +12,7 @@
 //!                            ├──────→ Sent      when each block left, which tells loss from flight
 //!                            ├──────→ Window    how far ahead of the only client's answers
 //!                            ├──────→ Hush      when to send nothing, so that the deaf can hear
+//!                            ├──────→ View      what people are shown of all that
 //!                            └──────→ Pacer     when; at the rate that RateControl finds
 //! ```
 
@@ -30,6 +31,7 @@ mod sent;
 mod server;
 mod session;
 mod share;
+mod view;
 mod window;
 
 pub use guard::{Guard, Refusal};
@@ -38,3 +40,4 @@ pub use rate::RateLimits;
 pub use room::Start;
 pub use server::{Server, SessionId};
 pub use session::{Output, Rejection, SessionConfig, SessionEvent, SessionTotals};
+pub use view::{ClientView, LaneView, PARTS, PartView, Phase, TransferView};

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use slam_client::Timestamp;
 
+use super::view::Phase;
+
 /// How often a room that waits hears a block.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
@@ -40,6 +42,8 @@ impl Start {
 pub(crate) struct Room {
     start: Start,
     state: State,
+    /// Somebody keeps it from beginning.
+    held: bool,
 }
 
 #[derive(Debug)]
@@ -56,8 +60,8 @@ enum State {
 
 impl Room {
     pub(crate) fn new(start: Start) -> Self {
-        let state = State::Empty;
-        Room { start, state }
+        let (state, held) = (State::Empty, false);
+        Room { start, state, held }
     }
 
     /// What it waits for.
@@ -67,7 +71,7 @@ impl Room {
 
     /// The first client has come. Whether sending begins.
     pub(crate) fn enter(&mut self, now: Timestamp) -> bool {
-        if self.start.is_at_once() {
+        if self.start.is_at_once() && !self.held {
             self.state = State::Open;
             return true;
         }
@@ -89,6 +93,38 @@ impl Room {
         matches!(self.state, State::Waiting { .. })
     }
 
+    /// Keeps it from beginning until it is released or begun; or no longer.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Whether it is kept from beginning.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Begins, whoever is there; whether it did.
+    pub(crate) fn begin(&mut self) -> bool {
+        self.held = false;
+        let waits = self.is_waiting();
+        if waits {
+            self.state = State::Open;
+        }
+        waits
+    }
+
+    /// What it is doing, as people see it.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.state {
+            State::Empty => Phase::Idle,
+            State::Waiting { opens_at, .. } => Phase::Waiting {
+                for_clients: self.start.clients,
+                opens_at,
+            },
+            State::Open => Phase::Sending,
+        }
+    }
+
     /// Opens, if `present` clients are enough or they have waited long enough; whether it did.
     pub(crate) fn open(&mut self, present: usize, now: Timestamp) -> bool {
         let State::Waiting { opens_at, .. } = self.state else {
@@ -96,10 +132,12 @@ impl Room {
         };
         let full = self.start.clients.is_some_and(|clients| present >= clients);
         let over = opens_at.is_some_and(|opens_at| now >= opens_at);
-        if full || over {
+        // Released, a room that nobody is waited for begins at once.
+        let opens = !self.held && (full || over || self.start.is_at_once());
+        if opens {
             self.state = State::Open;
         }
-        full || over
+        opens
     }
 
     /// The block to keep clients alive with, if it is time for one, in a transfer of `count`.
@@ -126,7 +164,10 @@ impl Room {
                 opens_at,
                 keep_alive,
                 ..
-            } => Some(opens_at.map_or(keep_alive, |opens_at| opens_at.min(keep_alive))),
+            } => {
+                let opens_at = opens_at.filter(|_| !self.held);
+                Some(opens_at.map_or(keep_alive, |opens_at| opens_at.min(keep_alive)))
+            }
             State::Empty | State::Open => None,
         }
     }
@@ -170,6 +211,28 @@ mod tests {
         assert!(!room.open(2, at(69)) && room.is_waiting());
         assert!(!waiting(Some(3), None).open(2, at(100_000)));
         assert!(!waiting(None, Some(60)).open(1000, at(69)));
+    }
+
+    #[test]
+    fn a_held_room_begins_when_it_is_let_or_told_to() {
+        let mut room = waiting(Some(2), Some(60));
+        room.hold(true);
+        assert!(!room.open(9, at(1000)));
+        assert!(room.next_deadline().is_some_and(|at| at < self::at(70)));
+        room.hold(false);
+        assert!(room.open(2, at(1000)));
+
+        // Also where nobody is waited for.
+        let mut room = Room::new(Start::AT_ONCE);
+        room.hold(true);
+        assert!(!room.enter(at(0)) && !room.open(1, at(1)));
+        room.hold(false);
+        assert!(room.open(1, at(2)));
+        room.leave();
+        room.hold(true);
+        assert!(!room.enter(at(3)) && room.begin() && !room.is_held());
+        assert_eq!(room.phase(), Phase::Sending);
+        assert!(!room.begin());
     }
 
     #[test]

@@ -77,6 +77,23 @@ impl Sent {
         self.last.len() * 4 + self.pages.len() * 8 + self.marks.len() * size_of::<Mark>()
     }
 
+    /// How many of these blocks have been sent, be it once or often.
+    pub(crate) fn covered(&self, blocks: Range<u64>) -> u64 {
+        let (mut at, to) = self.range(&blocks);
+        let mut covered = 0;
+        while at < to {
+            let page = at / PAGE;
+            let end = ((page + 1) * PAGE).min(to);
+            covered += match self.pages[page] {
+                (_, 0) => 0,
+                (oldest, _) if oldest > 0 => end - at,
+                _ => self.last[at..end].iter().filter(|&&last| last > 0).count(),
+            };
+            at = end;
+        }
+        covered as u64
+    }
+
     /// The batch that leaves next.
     pub(crate) fn next(&self) -> Serial {
         self.next

@@ -78,6 +78,13 @@ impl Server {
         }
     }
 
+    /// A session to do something with that nobody on the network asked for; it is looked at again.
+    pub fn session_mut(&mut self, id: SessionId) -> Option<&mut Lanes> {
+        let place = self.sessions.get_mut(id.0)?.as_mut()?;
+        self.awake.insert(id.0);
+        Some(&mut place.lanes)
+    }
+
     /// Ends a session whose content is gone: nothing more is sent, nobody is heard.
     pub fn close(&mut self, id: SessionId) {
         if let Some(place) = self.sessions.get_mut(id.0) {

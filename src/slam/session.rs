@@ -13,7 +13,7 @@ use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
 use slam_client::wire::{ClientPacket, EncodedHeader, MAX_INT_LEN, TransferHeader};
 
-use super::clients::{Client, Clients, SILENCE};
+use super::clients::{Client, Clients, MAX_CLIENTS, SILENCE};
 use super::demand::Demand;
 use super::hush::Hush;
 use super::pacer::Pacer;
@@ -22,6 +22,7 @@ use super::rate::{RateControl, RateLimits};
 use super::repair::Repair;
 use super::room::{Room, Start};
 use super::sent::Sent;
+use super::view::{self, LaneView, PartView, Phase, TransferView};
 use super::window::{self, Reach, Window};
 
 pub use self::event::{Output, Rejection, SessionEvent, SessionTotals};
@@ -138,6 +139,80 @@ impl Session {
     /// Lets nobody else in: another content waits for this one to end.
     pub(crate) fn call_last(&mut self) {
         self.last_call = true;
+    }
+
+    /// Adds what people see of it, which is lane `lane` of its transfer. `held` counts the clients
+    /// that hold each part, `sent` is how much of it was sent, in percent.
+    pub(crate) fn add_to(&self, lane: usize, view: &mut TransferView, held: &mut [u32]) {
+        if lane == 0 {
+            view.phase = match self.room.phase() {
+                // Everybody is in a slower lane.
+                Phase::Idle if view.phase != Phase::Idle => Phase::Sending,
+                phase => phase,
+            };
+            view.held = self.room.is_held();
+        } else if self.is_active() {
+            view.phase = Phase::Sending;
+        }
+        view.since = [view.since, self.active_since].into_iter().flatten().min();
+        view.sent_blocks += self.totals.sent_blocks;
+        view.sent_bytes += self.totals.sent_bytes;
+        view.lanes.push(LaneView {
+            rate: self.rate.rate(),
+            clients: self.clients.len(),
+        });
+        self.clients.view(lane, held, &mut view.clients);
+        if self.active_since.is_none() {
+            return;
+        }
+        let count = self.header.block_count();
+        view.map.resize(held.len(), PartView::default());
+        for (number, part) in view.map.iter_mut().enumerate() {
+            let blocks = view::part(number as u64, count);
+            let covered = self.sent.covered(blocks.clone());
+            view.first_blocks += covered;
+            let percent = covered * 100 / (blocks.end - blocks.start).max(1);
+            part.sent = part.sent.max(percent as u8);
+        }
+    }
+
+    /// Begins to send, whoever is there; whether a room waited.
+    pub(crate) fn begin_now(&mut self) -> bool {
+        let begins = self.room.begin();
+        if begins {
+            self.tell(SessionEvent::Started);
+        }
+        begins
+    }
+
+    /// Keeps rooms from beginning, or no longer.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.room.hold(held);
+    }
+
+    /// Gives a client up that somebody wants gone, and tells it so; whether it was here.
+    pub(crate) fn drop_client(&mut self, client: SocketAddr, now: Timestamp) -> bool {
+        let Some(left) = self.clients.remove(client) else {
+            return false;
+        };
+        self.dismiss(client, &left, true, now);
+        true
+    }
+
+    /// Gives up a client that was removed.
+    fn dismiss(&mut self, client: SocketAddr, left: &Client, by_hand: bool, now: Timestamp) {
+        self.totals.dropped += 1;
+        while self.dropped.len() >= MAX_CLIENTS {
+            self.dropped.pop_first();
+        }
+        self.dropped.insert(client, true);
+        self.tell(SessionEvent::ClientDropped {
+            client,
+            after: now.since(left.joined),
+            goodput: left.progress.goodput(),
+            by_hand,
+        });
+        self.end_if_alone(now);
     }
 
     /// Whether nobody is there, and all was told.
@@ -311,6 +386,9 @@ impl Session {
     fn wait(&mut self, now: Timestamp) -> Output {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
+        }
+        if let Some(client) = self.next_to_dismiss() {
+            return Output::Dismiss(client);
         }
         let Some(block) = self.room.keep_alive(self.header.block_count(), now) else {
             return Output::Timeout(self.room.next_deadline());

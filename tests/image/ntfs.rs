@@ -11,6 +11,7 @@ use std::process::Command;
 use proptest::prelude::*;
 use slamboot::image::ntfs::{NtfsError, UpCase};
 use slamboot::image::plan::draft;
+use slamboot::image::room::RoomError;
 use slamboot::image::verify::{Structure, verify};
 use slamboot::image::{
     ByteSize, DiskSize, FileSpec, FileSystem, ImageError, ImageSpec, PlanError, SourceSpec,
@@ -296,7 +297,7 @@ fn what_ntfs_refuses() {
     let error = planned(vec![fill("\\a"), fill("\\b")]);
     assert!(matches!(
         error,
-        PlanError::Ntfs(NtfsError::SecondRest { .. })
+        PlanError::Ntfs(NtfsError::Room(RoomError::SecondRest { .. }))
     ));
     let long = "n".repeat(255);
     // The longest name and a large index: all that a record can be asked to describe.

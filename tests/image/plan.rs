@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use slamboot::image::fat::{FatContent, FatError, FatFile, FileLength, MAX_FILE};
 use slamboot::image::geometry::CYLINDER;
 use slamboot::image::plan::{Content, draft};
+use slamboot::image::room::RoomError;
 use slamboot::image::{
     Attributes, ByteSize, DiskPlan, DiskSize, FileSpec, ImageSpec, PlanError, SourceSpec, demo,
     source,
@@ -213,7 +214,7 @@ fn limits_of_fat() {
     let spec = demo_with(DiskSize::Smallest, vec![fill("\\a"), fill("\\b")]);
     assert!(matches!(
         planned(&spec),
-        Err(PlanError::Fat(FatError::SecondRest { .. }))
+        Err(PlanError::Fat(FatError::Room(RoomError::SecondRest { .. })))
     ));
     let twice = vec![
         file("\\a", SourceSpec::Bytes(vec![])),

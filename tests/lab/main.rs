@@ -160,6 +160,7 @@ impl Room {
         let console = Console::open(name, &log)?;
         let (out, err) = (console.pipe("out")?, console.pipe("err")?);
         let cmd = self.lab.server().cmd(program("slamboot")?);
+        let cmd = cmd.env("STATE_DIRECTORY", self.dir.path().join("state"));
         let running = cmd.arg("serve").args(arguments).spawn_into(out, err)?;
         console.wait_for("Waiting for clients", SOON)?;
         Ok(Served { running, console })

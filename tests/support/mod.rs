@@ -22,6 +22,10 @@ pub fn paths() -> &'static Paths {
 }
 
 /// Why this machine cannot run what needs these parts, if it cannot.
+#[allow(
+    dead_code,
+    reason = "each test program has a copy of its own of this module, and not all need a lab"
+)]
 pub fn lacking(needs: &[Need]) -> Option<String> {
     let missing: Vec<&str> = host::missing(needs).iter().map(|tool| tool.name).collect();
     if missing.is_empty() {

@@ -39,6 +39,8 @@ pub enum Need {
     Test,
     /// A foreign operating system to boot.
     Guest,
+    /// A browser that looks at the status page.
+    Browser,
     /// Programs to be compared with, and the network that they are compared in.
     Bench,
 }
@@ -46,7 +48,7 @@ pub enum Need {
 impl Need {
     /// What building and testing want. Not [`Bench`](Need::Bench): it brings packages whose services
     /// nobody wants who only builds.
-    pub const ALL: [Need; 11] = [
+    pub const ALL: [Need; 12] = [
         Need::Firmware,
         Need::Media,
         Need::Arm64,
@@ -58,6 +60,7 @@ impl Need {
         Need::Flash,
         Need::Test,
         Need::Guest,
+        Need::Browser,
     ];
 
     fn purpose(self) -> &'static str {
@@ -73,6 +76,7 @@ impl Need {
             Need::Flash => "writing option ROMs to cards",
             Need::Test => "judging what we wrote with programs that did not write it",
             Need::Guest => "booting an operating system that is not ours",
+            Need::Browser => "looking at the status page in a browser",
             Need::Bench => "measuring side by side with other programs",
         }
     }
@@ -183,6 +187,9 @@ const TOOLS: &[Tool] = tools![
     Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
     Guest: "OVMF_CODE.fd" Probe::File(&["/usr/share/OVMF/OVMF_CODE.fd"]), "ovmf" "edk2-ovmf" "edk2-ovmf";
     Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
+    Browser: "chromium" Probe::Program, "chromium" "chromium" "chromium";
+    Browser: "node" Probe::Program, "nodejs" "nodejs" "nodejs";
+    Browser: "npm" Probe::Program, "npm" "nodejs-npm" "npm";
     Bench: "tc" Probe::Program, "iproute2" "iproute-tc" "iproute2";
     Bench: "nft" Probe::Program, "nftables" "nftables" "nftables";
     Bench: "udp-sender" Probe::Program, "udpcast" "-" "-";

@@ -71,6 +71,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
     for needs in [
         &[Need::Boot, Need::Serve, Need::Prebuilt][..],
         &[Need::Guest],
+        &[Need::Browser],
     ] {
         if let Err(error) = host::ensure(needs) {
             println!("{error:#}\n");
@@ -100,7 +101,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
             "\nNOT RUN: the other releases of iPXE, built and booted, and the slowest UEFI boots; `cargo xtask test --thorough` does"
         );
     }
-    for name in ["lab", "boot", "tap", "services"] {
+    for name in ["lab", "boot", "tap", "services", "face"] {
         println!("\n== {name} ==");
         let mut env = vec![("SLAMBOOT_DIST", dist.clone().into_os_string())];
         if thorough {

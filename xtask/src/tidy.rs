@@ -109,6 +109,8 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
             "tap",
             "--test",
             "services",
+            "--test",
+            "face",
         ];
         for targets in [&all[..], &proofs] {
             cargo(targets)

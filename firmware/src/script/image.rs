@@ -12,6 +12,7 @@ const LINUX: &str = include_str!("../../scripts/linux.ipxe");
 const FETCH: &str = include_str!("../../scripts/fetch.ipxe");
 const FETCH_HTTP: &str = include_str!("../../scripts/fetch-http.ipxe");
 const FETCH_SLAM: &str = include_str!("../../scripts/fetch-slam.ipxe");
+const REPORT: &str = include_str!("../../scripts/report.ipxe");
 const VERIFY: &str = include_str!("../../scripts/verify.ipxe");
 
 /// The script that an image's lines stand in.
@@ -21,6 +22,9 @@ pub(super) struct Scope {
     /// Whether every file is verified. Scripts that a server hands out verify nothing: who cannot
     /// trust what was fetched cannot trust them.
     verify: bool,
+    /// Whether the server is told how it goes. The script in a ROM runs where the server had none to
+    /// give.
+    reports: bool,
 }
 
 impl Scope {
@@ -29,6 +33,7 @@ impl Scope {
         Scope {
             prefix: String::new(),
             verify: false,
+            reports: true,
         }
     }
 
@@ -37,6 +42,7 @@ impl Scope {
         Scope {
             prefix: String::new(),
             verify: site.firmware.trust.is_some(),
+            reports: false,
         }
     }
 
@@ -45,6 +51,17 @@ impl Scope {
         Scope {
             prefix: format!("{}_", image.name),
             ..Scope::alone(site)
+        }
+    }
+
+    /// Tells the server, over HTTP, how it goes, with the last error code that iPXE had. Whether it hears
+    /// that changes nothing.
+    pub(super) fn report(&self, http: Option<&str>, step: &str, what: &str) -> String {
+        match http {
+            Some(http) if self.reports => {
+                fill(REPORT, &[("http", http), ("step", step), ("what", what)])
+            }
+            _ => String::new(),
         }
     }
 
@@ -105,7 +122,9 @@ pub(super) fn image_lines(
             } else {
                 DISK_EFI
             };
+            let report = scope.report(Some(http), "booting", &image.name);
             let values = [
+                ("report", report.as_str()),
                 ("http", http.as_str()),
                 ("path", &disk.http_path()),
                 ("name", &image.name),
@@ -123,6 +142,7 @@ pub(super) fn image_lines(
                     ("fetch", &fetch("initrd --name disk", disk, "")),
                     ("efi", &fill(efi, &values)),
                     ("name", &image.name),
+                    ("report", &report),
                 ],
             ))
         }
@@ -142,7 +162,14 @@ pub(super) fn image_lines(
             }
             Ok(fill(
                 LINUX,
-                &[("fetch", &lines.join("\n")), ("name", &image.name)],
+                &[
+                    ("fetch", &lines.join("\n")),
+                    ("name", &image.name),
+                    (
+                        "report",
+                        &scope.report(http.as_deref(), "booting", &image.name),
+                    ),
+                ],
             ))
         }
     }
@@ -186,6 +213,7 @@ fn fetch(
         },
         &[
             ("transfer", &transfer.name()),
+            ("report", &scope.report(http, "fell_back", &transfer.name())),
             ("command", command),
             ("slam", &slam),
             ("ipv6", ipv6),

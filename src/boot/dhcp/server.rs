@@ -74,8 +74,7 @@ pub enum DhcpError {
     Thread(io::Error),
 }
 
-/// Whom to tell what happened.
-pub type Tell = Arc<dyn Fn(BootEvent) + Send + Sync>;
+pub use crate::boot::report::Tell;
 
 /// A plan that can be exchanged while it is used.
 pub type SharedPlan = Arc<RwLock<Arc<BootPlan>>>;

@@ -15,7 +15,7 @@ use crate::image::target::{Target, directory_of};
 use crate::image::update::{self, Changes};
 use crate::image::volume::{Bytes, Content, Node, Volume};
 use crate::image::winpe::{Add, check_wim};
-use crate::image::{ByteSize, DiskPath};
+use crate::image::{ByteSize, DiskPath, Progress, Step};
 
 /// Show what is on a disk image, and what would stop it from booting.
 ///
@@ -206,7 +206,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<()> {
                 content: Content::File(bytes),
                 ..
             }) => {
-                copy(&file, bytes, &args.output)?;
+                copy(&file, bytes, &args.output, &Watcher::new()?)?;
                 done(1, bytes.length, &args.output);
                 return Ok(());
             }
@@ -233,6 +233,7 @@ fn extract_folder(file: &File, volume: &Volume, below: &str, args: &ExtractArgs)
     let prefix = format!("{}\\", below.to_uppercase());
     let (mut files, mut total) = (0, 0);
     make_folder(&args.output)?;
+    let watcher = Watcher::new()?;
     for node in &volume.nodes {
         if !node.path.to_uppercase().starts_with(&prefix) {
             continue;
@@ -248,7 +249,7 @@ fn extract_folder(file: &File, volume: &Volume, below: &str, args: &ExtractArgs)
         match &node.content {
             Content::Directory => make_folder(&target)?,
             Content::File(bytes) => {
-                copy(file, bytes, &target)?;
+                copy(file, bytes, &target, &watcher)?;
                 files += 1;
                 total += bytes.length;
             }
@@ -276,11 +277,13 @@ fn done(files: usize, bytes: u64, output: &Path) {
 }
 
 /// Beside, then renamed.
-fn copy(file: &File, bytes: &Bytes, output: &Path) -> Result<()> {
+fn copy(file: &File, bytes: &Bytes, output: &Path, watcher: &Watcher) -> Result<()> {
     let target = Target::open(output)?;
     let mut reader = bytes.reader(file);
     let mut buffer = vec![0; 1 << 18];
     let cannot = || format!("{}: cannot write it", output.display());
+    let mut watch = watcher.watch();
+    let mut done = 0;
     loop {
         let length = reader.read(&mut buffer).with_context(cannot)?;
         if length == 0 {
@@ -290,6 +293,15 @@ fn copy(file: &File, bytes: &Bytes, output: &Path) -> Result<()> {
             .file()
             .write_all(&buffer[..length])
             .with_context(cannot)?;
+        done += length as u64;
+        let progress = Progress {
+            step: Step::Copy,
+            done,
+            total: bytes.length,
+        };
+        if watch(progress).is_break() {
+            bail!("interrupted; {} was not made", output.display());
+        }
     }
     target.publish()?;
     Ok(())

@@ -147,8 +147,13 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) ttl: Option<u8>,
 
-    /// Print the summary and events as JSON, one object per line
-    #[arg(long)]
+    /// How the summary and events are printed: "text", or "json", one object per line, each with its
+    /// time (RFC 3339) and level [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub(super) log: Option<String>,
+
+    /// The same as --log json
+    #[arg(long, conflicts_with = "log")]
     pub(super) json: bool,
 }
 

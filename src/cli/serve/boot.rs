@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::{Context as _, anyhow};
 use site::{DhcpMode, IpNet, Site};
 
-use super::print::Output;
 use super::stands::{boot_script, site_at};
 use crate::boot::assign::Assignments;
 use crate::boot::dhcp::server::{DhcpServer, DhcpSockets, DhcpStand, SharedPlan, Tell, network};
@@ -93,11 +92,10 @@ impl Bound {
         stands: &[Stand],
         contents: &Arc<Shelf>,
         http: Option<&HttpServer>,
-        output: Output,
+        tell: Tell,
     ) -> anyhow::Result<(Running, SummaryBoot)> {
         let plan = BootPlan::new(site, self.roms.roms(), self.services);
         let plan: SharedPlan = Arc::new(RwLock::new(Arc::new(plan)));
-        let tell: Tell = Arc::new(move |event| output.boot(&event));
         let memdisk: Option<Arc<[u8]>> = std::fs::read(&site.server.memdisk).ok().map(Into::into);
         let tftp = self.tftp.map(|sockets| {
             let files = stands.iter().enumerate().map(|(number, stand)| {
@@ -170,7 +168,7 @@ fn files(
                     client: IpAddr::V4(client),
                 };
                 let script = scripts.answer(&asks).ok()?;
-                Some(TftpFile::Bytes(script.into_bytes().into()))
+                Some(TftpFile::Bytes(script.script.into_bytes().into()))
             }
             _ => None,
         }

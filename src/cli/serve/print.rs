@@ -2,10 +2,13 @@
 //! What is printed while a server starts and runs.
 
 use std::io::Write as _;
+use std::time::SystemTime;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::observe::model::rfc3339_millis;
+use crate::observe::status::Level;
 use crate::observe::{BootEvent, Event};
 
 /// Standard output, for people or for programs. Nobody reading it is no reason to stop serving,
@@ -22,7 +25,7 @@ impl Output {
     pub(super) fn line<T: Serialize + std::fmt::Display>(self, what: &T) {
         match self {
             Output::People => write_line(&what.to_string()),
-            Output::Programs => write_json(what),
+            Output::Programs => write_json(Level::Info, what),
         }
     }
 
@@ -30,7 +33,7 @@ impl Output {
     pub(super) fn boot(self, event: &BootEvent) {
         match self {
             Output::People => write_line(&format!("     boot  {event}")),
-            Output::Programs => write_json(event),
+            Output::Programs => write_json(event.level(), event),
         }
     }
 
@@ -40,13 +43,28 @@ impl Output {
                 "{:>9.3} s  {event}",
                 event.at.since_start().as_secs_f64()
             )),
-            Output::Programs => write_json(event),
+            Output::Programs => write_json(event.kind.level(), event),
         }
     }
 }
 
-fn write_json<T: Serialize>(what: &T) {
-    match serde_json::to_string(what) {
+/// A line of JSON: when, how bad, and what.
+#[derive(Serialize)]
+struct Stamped<'a, T> {
+    time: String,
+    level: Level,
+    #[serde(flatten)]
+    what: &'a T,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: logs are told by the day's time"
+)]
+fn write_json<T: Serialize>(level: Level, what: &T) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let time = rfc3339_millis(now.unwrap_or_default());
+    match serde_json::to_string(&Stamped { time, level, what }) {
         Ok(json) => write_line(&json),
         Err(error) => eprintln!("error: this has no JSON form: {error}"),
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::ServeArgs;
 use super::boot::Running;
+use super::face::Watching;
 use super::resolve::resolve_site;
 use super::stands::{check_scripts, site_at};
 use crate::boot::http::HttpServer;
@@ -24,7 +25,12 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    pub(super) fn reload(&mut self, http: Option<&HttpServer>, boot: &Running) -> Reload {
+    pub(super) fn reload(
+        &mut self,
+        http: Option<&HttpServer>,
+        boot: &Running,
+        watching: &Watching,
+    ) -> Reload {
         if !self.asked.swap(false, Ordering::Relaxed) {
             return None;
         }
@@ -33,6 +39,7 @@ impl Reloader {
                 http.show(self.stands.iter().map(|stand| site_at(&self.site, stand)));
             }
             boot.show(&self.site);
+            watching.show(&self.site);
             (plan, later)
         }))
     }
@@ -70,6 +77,7 @@ impl Reloader {
             }),
             ("[tftp]", self.site.tftp != site.tftp),
             ("[http]", self.site.http != site.http),
+            ("[status]", self.site.status != site.status),
         ];
         for (what, _) in fixed.iter().filter(|(_, changed)| *changed) {
             later.push((*what).to_owned());

@@ -85,6 +85,7 @@ pub(super) fn summarise(
             }),
         interfaces,
         boot,
+        status: None,
         slam,
         warnings: chosen
             .iter()

@@ -55,17 +55,7 @@ impl Session {
             return false;
         }
         if let Some(left) = self.clients.remove(from) {
-            self.totals.dropped += 1;
-            while self.dropped.len() >= MAX_CLIENTS {
-                self.dropped.pop_first();
-            }
-            self.dropped.insert(from, true);
-            self.tell(SessionEvent::ClientDropped {
-                client: from,
-                after: now.since(left.joined),
-                goodput: left.progress.goodput(),
-            });
-            self.end_if_alone(now);
+            self.dismiss(from, &left, false, now);
         }
         true
     }
@@ -193,6 +183,7 @@ impl Session {
         if nack.can_move() && client.mobility == Mobility::Unknown {
             client.mobility = Mobility::Able;
         }
+        client.gaps.learn(nack, count);
         client.lists |= nack.missing().run_count() > 1 || nack.missing().len() > STOCK_GAP;
         client
             .evidence
@@ -201,6 +192,9 @@ impl Session {
         if let Some((sample, until)) = self.sent.sample(nack, client.evidence.until, asked, count) {
             client.evidence.until = until;
             verdict = client.evidence.add(sample, self.rate.is_rising());
+            if let Some(lost) = verdict {
+                client.note_lost(lost);
+            }
         }
         if matches!(self.slow_clients, SlowClients::Split(_)) {
             self.judge_pace(from, nack, asked, now);

@@ -62,7 +62,8 @@ pub enum SessionEvent {
         /// Since it was last asked something and answered.
         silent_for: Duration,
     },
-    /// A client was slower than the policy allows, and is no longer waited for.
+    /// A client was slower than the policy allows, or somebody wanted it gone, and is no longer
+    /// waited for.
     ClientDropped {
         /// Which one.
         client: SocketAddr,
@@ -70,6 +71,8 @@ pub enum SessionEvent {
         after: Duration,
         /// What it got lately.
         goodput: Option<BitRate>,
+        /// Whether somebody wanted it gone.
+        by_hand: bool,
     },
     /// A client was moved to another lane: to a slower one, or back where it heard nothing there.
     ClientMoved {
@@ -98,8 +101,8 @@ pub enum Rejection {
     /// More clients than a session keeps.
     #[error("more than {MAX_CLIENTS} clients in this session")]
     TooManyClients,
-    /// It was dropped as too slow.
-    #[error("was dropped as too slow")]
+    /// It was dropped, as too slow or by hand.
+    #[error("was dropped")]
     Dropped,
     /// The file was replaced, and whoever comes now gets the new one.
     #[error("comes too late for a file that was replaced, and waits for the new one")]

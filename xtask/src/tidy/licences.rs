@@ -53,7 +53,7 @@ fn is_source(path: &str) -> bool {
     let settings = name == "Cargo.toml" || !path.contains('/') || path.starts_with(".cargo/");
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     match extension {
-        "rs" | "c" | "h" | "S" | "ipxe" | "sh" => true,
+        "rs" | "c" | "h" | "S" | "ipxe" | "sh" | "css" | "js" | "cjs" => true,
         "toml" => !settings && !path.starts_with("docs/"),
         _ => path == ".ci/run",
     }
