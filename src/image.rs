@@ -2,14 +2,15 @@
 //! The image builder: bootable disks, made without root, mounts or a virtual machine.
 //!
 //! One straight line: [`ImageSpec`] (what is wanted) → [`source`] (inputs opened and checked) →
-//! [`DiskPlan`] (every sector decided, nothing written) → [`write`](mod@write) (to a file beside
-//! the target, with digests) → [`verify`](mod@verify) (read back by code that did not write it) →
+//! [`Draft`](plan::Draft) (every sector decided, nothing written) → [`write`](mod@write) (to a file
+//! beside the target; it is a [`DiskPlan`] when the content is known) → [`verify`](mod@verify) (read back by code that did not write it) →
 //! rename. Nothing bears the target's name before it is whole.
 
 pub mod bcd;
 pub mod bootmgr;
 pub mod crc;
 pub mod demo;
+mod durable;
 pub mod existing;
 pub mod facts;
 pub mod fat;
@@ -27,6 +28,7 @@ pub mod source;
 pub mod spec;
 pub mod standin;
 pub mod target;
+pub mod times;
 pub mod tool;
 pub mod unit;
 pub mod update;
@@ -44,14 +46,15 @@ pub use plan::{DiskPlan, PlanError, VolumePlan};
 pub use size::{ByteSize, ByteSizeError};
 pub use source::SourceError;
 pub use spec::{
-    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec,
-    VolumeLabel,
+    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, FolderSpec, ImageSpec,
+    SourceSpec, VolumeLabel,
 };
 pub use target::TargetError;
 pub use unit::{Lba, SectorCount};
 pub use verify::VerifyError;
-pub use write::{Digests, Progress, Step, Watch, WriteError};
+pub use write::{Progress, Step, Watch, WriteError};
 
+use durable::Durable;
 use target::Target;
 
 /// Why there is no image.
@@ -91,30 +94,44 @@ pub struct Built {
     pub path: PathBuf,
     /// What it is.
     pub plan: DiskPlan,
-    /// Its digests.
-    pub digests: Digests,
+    /// The CRC-32 of all of it (IEEE 802.3).
+    pub crc32: u32,
 }
 
 /// Builds an image: all of the line above. On any error, and where `watch` breaks off, no file
 /// is left and an old one under the target's name stays as it was.
 pub fn build(spec: &ImageSpec, target: &Path, watch: &mut Watch) -> Result<Built, ImageError> {
     let sources = source::open(&spec.files)?;
-    let plan = plan::plan(spec, sources)?;
+    let draft = plan::draft(spec, sources)?;
     let target = Target::open(target)?;
-    let digests =
-        write::write(&plan, target.file(), watch).map_err(|source| ImageError::Write {
-            path: target.path().to_owned(),
+    let path = || target.path().to_owned();
+    let (plan, crc32) = std::thread::scope(|scope| {
+        let write = |source| ImageError::Write {
+            path: path(),
+            source,
+        };
+        let durable = Durable::start(scope, target.file());
+        let (plan, crc32) = write::write(draft, target.file(), &durable, watch).map_err(write)?;
+        let settling = durable.written();
+        let verified = verify::verify(&plan, target.file(), crc32, watch);
+        verified.map_err(|source| ImageError::Verify {
+            path: path(),
             source,
         })?;
-    verify::verify(&plan, target.file(), digests.crc32, watch).map_err(|source| {
-        ImageError::Verify {
-            path: target.path().to_owned(),
-            source,
-        }
+        let total = plan.facts.sectors.bytes();
+        // Nothing is to be broken off now.
+        let _ = watch(Progress {
+            step: Step::Settle,
+            done: total,
+            total,
+        });
+        let settled = settling.wait().map_err(WriteError::Sync);
+        settled.map_err(write)?;
+        Ok::<_, ImageError>((plan, crc32))
     })?;
     Ok(Built {
         path: target.publish()?,
         plan,
-        digests,
+        crc32,
     })
 }

@@ -110,7 +110,7 @@ impl Site {
                 what: "one block must fit one unfragmented datagram (MTU 1500)".to_owned(),
                 expected: format!("1 to {MAX_BLOCK_SIZE} bytes"),
                 found: block_size.to_string(),
-                help: "leave the key out: the default 1451 is what mini-slamd uses".to_owned(),
+                help: "leave the key out: the default is the largest".to_owned(),
             });
         }
         Ok(())

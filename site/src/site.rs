@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::boot::{Dhcp, Group, Host, Http, Menu, Tftp};
+use crate::check::MAX_BLOCK_SIZE;
 use crate::groups::Groups;
 use crate::knobs::Knobs;
 use crate::rate::BitRate;
@@ -20,9 +21,8 @@ pub const DEFAULT_SLAM_PORT: u16 = 10000;
 pub const DEFAULT_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 1, 1);
 /// HTTP port for memdisk, scripts and the fallback.
 pub const DEFAULT_HTTP_PORT: u16 = 8080;
-/// Bytes in a block: a 1,500-byte MTU less IPv4 (20), UDP (8) and the longest header that
-/// mini-slamd allows for (21), so that no datagram is ever fragmented.
-pub const DEFAULT_BLOCK_SIZE: u16 = 1451;
+/// Bytes in a block: the most that no datagram is fragmented for.
+pub const DEFAULT_BLOCK_SIZE: u16 = MAX_BLOCK_SIZE;
 
 /// A whole site.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::image::{self, Built, ByteSize, DiskSize, FileSystem, ImageSpec, Progress, Step, demo};
+use crate::image::winpe::Changes;
+use crate::image::{self, Built, ByteSize, DiskSize, FileSystem, ImageSpec, Progress, demo};
 
 /// Make a disk image that a room of PCs can boot.
 ///
@@ -78,6 +79,32 @@ struct DemoArgs {
     fill: Option<String>,
 }
 
+/// What is to be changed inside the WIM.
+#[derive(Debug, Args)]
+struct InsideWimArgs {
+    /// Run this first in WinPE: becomes \Windows\System32\startnet.cmd in a copy of the WIM.
+    #[arg(long, value_name = "FILE", help_heading = "Content")]
+    startnet: Option<PathBuf>,
+
+    /// Put what is in this folder into a copy of the WIM, at its root; may be given again.
+    #[arg(long, value_name = "DIR", help_heading = "Content")]
+    inject: Vec<PathBuf>,
+
+    /// Load the drivers (.inf) in this folder when WinPE starts; may be given again.
+    #[arg(long, value_name = "DIR", help_heading = "Content")]
+    drivers: Vec<PathBuf>,
+}
+
+impl InsideWimArgs {
+    fn changes(&self) -> Changes {
+        Changes {
+            startnet: self.startnet.clone(),
+            inject: self.inject.clone(),
+            drivers: self.drivers.clone(),
+        }
+    }
+}
+
 /// A file system by its name.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 enum FileSystemArg {
@@ -121,38 +148,66 @@ pub fn run(args: &ImageArgs) -> Result<()> {
     }
 }
 
-/// Builds with a progress bar where somebody looks on, and stops cleanly on SIGINT and SIGTERM.
-fn build(spec: &ImageSpec, output: &Path) -> Result<Built> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot watch signals")?;
-    }
-    let bar = if std::io::stderr().is_terminal() {
-        ProgressBar::new(0).with_style(
-            ProgressStyle::with_template(
-                "{msg:7} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-            )
-            .context("progress template")?,
-        )
-    } else {
-        ProgressBar::hidden()
-    };
-    let mut watch = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
-        bar.set_message(match progress.step {
-            Step::Write => "writing",
-            Step::Verify => "checking",
-        });
-        if stop.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+/// Shows progress where somebody looks on, and stops cleanly on SIGINT and SIGTERM.
+struct Watcher {
+    stop: Arc<AtomicBool>,
+    bar: ProgressBar,
+}
+
+impl Watcher {
+    fn new() -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))
+                .context("cannot watch signals")?;
         }
-    };
-    let built = image::build(spec, output, &mut watch);
-    bar.finish_and_clear();
-    Ok(built?)
+        // Past a limit on file sizes writing shall fail, not end the process with a half-written
+        // file beside the target.
+        let beyond = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, beyond)
+            .context("cannot watch signals")?;
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(0).with_style(
+                ProgressStyle::with_template(
+                    "{msg:10} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+                )
+                .context("progress template")?,
+            )
+        } else {
+            ProgressBar::hidden()
+        };
+        Ok(Watcher { stop, bar })
+    }
+
+    fn watch(&self) -> impl FnMut(Progress) -> ControlFlow<()> + '_ {
+        let mut step = None;
+        move |progress| {
+            // Each step has a rate of its own.
+            if step.replace(progress.step) != Some(progress.step) {
+                self.bar.reset();
+                self.bar.set_message(progress.step.name());
+            }
+            self.bar.set_length(progress.total);
+            self.bar.set_position(progress.done);
+            if self.stop.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Builds with a progress bar.
+fn build(spec: &ImageSpec, output: &Path) -> Result<Built> {
+    let watcher = Watcher::new()?;
+    Ok(image::build(spec, output, &mut watcher.watch())?)
 }
 
 /// What to do with it.
@@ -197,8 +252,7 @@ fn summary(built: &Built) -> String {
             format!("{} ({} bytes)", file.path, file.data.bytes()),
         );
     }
-    line("sha256", hex::encode(built.digests.sha256));
-    line("crc32", format!("{:08x}", built.digests.crc32));
+    line("crc32", format!("{:08x}", built.crc32));
     line("signature", format!("{:08x}", facts.identity.signature));
     text
 }

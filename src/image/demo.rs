@@ -39,7 +39,7 @@ pub fn spec(size: DiskSize, fill: Option<&str>) -> ImageSpec {
             attributes: Attributes {
                 hidden: true,
                 system: true,
-                read_only: false,
+                ..Attributes::default()
             },
             source: SourceSpec::Late(Late::Demo),
         },
@@ -63,6 +63,7 @@ pub fn spec(size: DiskSize, fill: Option<&str>) -> ImageSpec {
             .parse()
             .expect("a label written here is well-formed"),
         files,
+        folders: Vec::new(),
         boot,
         self_check: true,
     }

@@ -10,11 +10,11 @@ mod geometry;
 pub(in crate::image) mod name;
 mod table;
 
-pub use bpb::{BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, fs_info};
+pub use bpb::{BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, fs_info, set_volume_id};
 pub use geometry::{FatGeometry, MIN_CLUSTERS};
 pub use table::FatTable;
 
-use super::spec::{Attributes, DiskPath, VolumeLabel};
+use super::spec::{Attributes, DiskPath, FolderSpec, VolumeLabel};
 use directory::Tree;
 
 /// The longest file: its length is a u32 (fatgen103, `DIR_FileSize`).
@@ -25,7 +25,7 @@ pub const MAX_FILE: u64 = u32::MAX as u64;
 pub struct FatFile {
     /// Where in the tree.
     pub path: DiskPath,
-    /// Besides `archive`.
+    /// What is said of it.
     pub attributes: Attributes,
     /// Its length.
     pub bytes: FileLength,
@@ -116,7 +116,7 @@ pub struct FatContent {
 
 impl FatContent {
     /// Names and lengths, checked.
-    pub fn new(files: Vec<FatFile>) -> Result<Self, FatError> {
+    pub fn new(files: Vec<FatFile>, folders: &[FolderSpec]) -> Result<Self, FatError> {
         let mut rest = false;
         for file in &files {
             match file.bytes {
@@ -135,7 +135,7 @@ impl FatContent {
                 FileLength::Bytes(_) => {}
             }
         }
-        let tree = Tree::new(&files)?;
+        let tree = Tree::new(&files, folders)?;
         Ok(FatContent { tree, files })
     }
 

@@ -24,11 +24,14 @@ mod system;
 mod tree;
 mod upcase;
 
+pub use boot::set_serial;
 pub use geometry::{CLUSTER, ClusterRun, NtfsGeometry};
 pub use record::RECORD;
+pub(in crate::image) use security::usual_security;
 pub use upcase::UpCase;
 
-use super::spec::{Attributes, DiskPath, VolumeLabel};
+use super::spec::{Attributes, DiskPath, FolderSpec, VolumeLabel};
+use super::times::Times;
 use super::unit::Lba;
 use attribute::{
     Place, RESIDENT_HEADER, Sizes, file_name, flag, kind, non_resident, resident,
@@ -47,7 +50,7 @@ use tree::{Directory, Target, Tree, names_length};
 pub struct NtfsFile {
     /// Where in the tree.
     pub path: DiskPath,
-    /// Besides `archive`.
+    /// What is said of it.
     pub attributes: Attributes,
     /// Its length.
     pub bytes: FileLength,
@@ -102,23 +105,12 @@ pub struct NtfsContent {
     upcase: UpCase,
 }
 
-/// What a boot sector and the volume's own files say.
-#[derive(Clone, Copy, Debug)]
-pub struct NtfsIdentity<'a> {
-    /// Where the volume begins on the disk.
-    pub start: Lba,
-    /// Its serial number.
-    pub serial: u64,
-    /// Its name.
-    pub label: &'a VolumeLabel,
-}
-
 /// A volume whose every cluster is decided.
 #[derive(Clone, Debug)]
 pub struct NtfsVolume {
     /// Its size.
     pub geometry: NtfsGeometry,
-    /// The boot sector, its code still zero; it lies in the first sector and in the last.
+    /// The boot sector, its code and serial number still zero; it lies in the first sector and in the last.
     pub boot_sector: Vec<u8>,
     /// Each file's length and place, in the order given.
     pub files: Vec<FilePlace>,
@@ -148,6 +140,7 @@ struct FileNames {
     parent: u64,
     links: Vec<LinkName>,
     flags: u32,
+    times: Times,
 }
 
 /// Part of the volume.
@@ -178,7 +171,7 @@ pub enum AreaContent {
 
 impl NtfsContent {
     /// Names and lengths, checked.
-    pub fn new(files: Vec<NtfsFile>) -> Result<Self, NtfsError> {
+    pub fn new(files: Vec<NtfsFile>, folders: &[FolderSpec]) -> Result<Self, NtfsError> {
         let mut rests = files.iter().filter(|file| file.bytes == FileLength::Rest);
         if let (Some(_), Some(second)) = (rests.next(), rests.next()) {
             return Err(NtfsError::SecondRest {
@@ -190,7 +183,7 @@ impl NtfsContent {
             return Err(NtfsError::TooManyFiles { found: files.len() });
         }
         let upcase = UpCase::default();
-        let tree = Tree::new(&files, &upcase)?;
+        let tree = Tree::new(&files, folders, &upcase)?;
         Ok(NtfsContent {
             tree,
             files,
@@ -228,7 +221,8 @@ impl NtfsContent {
     pub fn place(
         &self,
         geometry: NtfsGeometry,
-        identity: &NtfsIdentity,
+        start: Lba,
+        label: &VolumeLabel,
     ) -> Result<NtfsVolume, NtfsError> {
         let needed = self.clusters(&geometry);
         let free = geometry
@@ -278,14 +272,14 @@ impl NtfsContent {
                 parent: reference(self.tree.number(Target::Directory(*directory))),
                 links: links.clone(),
                 flags: flags(file.attributes),
+                times: file.attributes.times,
             })
             .collect();
         let boot_sector = BootSector {
             geometry: &geometry,
-            start: identity.start,
+            start,
             mft: areas.mft.first,
             mirror: areas.mirror.first,
-            serial: identity.serial,
         }
         .encode();
         let mut volume = NtfsVolume {
@@ -298,7 +292,7 @@ impl NtfsContent {
             names,
             records: self.records(),
         };
-        self.system(&mut volume, &areas, identity.label, &directories);
+        self.system(&mut volume, &areas, label, &directories);
         Ok(volume)
     }
 
@@ -394,11 +388,14 @@ impl NtfsContent {
     }
 
     fn directory_key(&self, directory: usize, link: &LinkName) -> Vec<u8> {
-        let parent = self.tree.directories[directory].parent;
+        let Directory {
+            parent, attributes, ..
+        } = self.tree.directories[directory];
         file_name(
             reference(self.tree.number(Target::Directory(parent))),
             link,
-            flag::NAME_INDEX,
+            flags(attributes) & !flag::ARCHIVE | flag::NAME_INDEX,
+            attributes.times,
             Sizes::default(),
         )
     }
@@ -413,13 +410,14 @@ impl NtfsContent {
         let (flags, keys) = match index {
             0 => (flag::HIDDEN | flag::SYSTEM, vec![system::root_key()]),
             _ => (
-                0,
+                flags(directory.attributes) & !flag::ARCHIVE,
                 (directory.links.iter())
                     .map(|link| self.directory_key(index, link))
                     .collect(),
             ),
         };
-        let mut attributes = named(flags, Security::Directory, keys);
+        let times = directory.attributes.times;
+        let mut attributes = named(flags, times, Security::Directory, keys);
         attributes.push(resident(kind::INDEX_ROOT, "$I30", root));
         if let Some(run) = blocks {
             let bytes = run.count * CLUSTER;
@@ -463,7 +461,7 @@ impl NtfsFile {
 
 fn flags(attributes: Attributes) -> u32 {
     [
-        (true, flag::ARCHIVE),
+        (!attributes.archived, flag::ARCHIVE),
         (attributes.hidden, flag::HIDDEN),
         (attributes.system, flag::SYSTEM),
         (attributes.read_only, flag::READ_ONLY),
@@ -474,9 +472,9 @@ fn flags(attributes: Attributes) -> u32 {
 }
 
 /// Standard information and names, in the order of their bytes, as all drivers keep them.
-fn named(flags: u32, security: Security, mut keys: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+fn named(flags: u32, times: Times, security: Security, mut keys: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     keys.sort();
-    let information = standard_information(flags, security.id());
+    let information = standard_information(flags, times, security.id());
     let names = keys.iter().map(|key| resident(kind::FILE_NAME, "", key));
     std::iter::once(information).chain(names).collect()
 }
@@ -514,13 +512,19 @@ impl NtfsVolume {
             None => bytes.next_multiple_of(8),
         };
         let names = &self.names[file];
-        file_name(names.parent, link, names.flags, Sizes { allocated, bytes })
+        let sizes = Sizes { allocated, bytes };
+        file_name(names.parent, link, names.flags, names.times, sizes)
     }
 
     fn file_record(&self, file: usize, number: u32, content: &[u8]) -> Record {
-        let FileNames { links, flags, .. } = &self.names[file];
+        let FileNames {
+            links,
+            flags,
+            times,
+            ..
+        } = &self.names[file];
         let keys = links.iter().map(|link| self.key(file, link)).collect();
-        let mut attributes = named(*flags, Security::Content, keys);
+        let mut attributes = named(*flags, *times, Security::Content, keys);
         let FilePlace { bytes, run } = self.files[file];
         attributes.push(match run {
             Some(run) => non_resident(kind::DATA, "", Place::Run(run), bytes),

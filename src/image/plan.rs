@@ -8,13 +8,15 @@ mod volume;
 use sha2::{Digest, Sha256};
 
 use super::facts::{DiskFacts, Identity};
-use super::fat::{FatError, FatGeometry, FatTable};
+use super::fat::{self as fat_format, FatError, FatGeometry, FatTable};
 use super::geometry::{CYLINDER_BYTES, Cylinders};
+use super::late::Late;
 use super::mbr::{self, PARTITION_START, Partition};
-use super::ntfs::{CLUSTER, NtfsError, NtfsVolume};
+use super::ntfs::{self as ntfs_format, CLUSTER, NtfsError, NtfsVolume};
 use super::size::ByteSize;
-use super::source::{Data, Source, SourceFile};
-use super::spec::{Attributes, DiskPath, DiskSize, FileSystem, ImageSpec, VolumeLabel};
+use super::source::{Data, Source, SourceError, SourceFile};
+use super::spec::{Attributes, DiskPath, DiskSize, FileSystem, FolderSpec, ImageSpec, VolumeLabel};
+use super::times::Times;
 use super::unit::{Lba, SECTOR, SectorCount};
 use super::vbr::{self, BootFileError, SectorRun};
 use volume::{Layout, VolumeContent};
@@ -74,7 +76,7 @@ pub enum PlanError {
 pub struct PlannedFile {
     /// Its path on the volume.
     pub path: DiskPath,
-    /// Its attributes, besides `archive`.
+    /// Its attributes.
     pub attributes: Attributes,
     /// Its bytes.
     pub data: Data,
@@ -83,7 +85,7 @@ pub struct PlannedFile {
 }
 
 /// Sectors in a row and where their bytes come from. What no extent covers is zero.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Extent {
     /// Where.
     pub run: SectorRun,
@@ -94,7 +96,7 @@ pub struct Extent {
 }
 
 /// Where an extent's bytes come from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Content {
     /// Here they are.
     Bytes(Vec<u8>),
@@ -129,6 +131,14 @@ pub struct FatPlan {
 }
 
 impl VolumePlan {
+    /// Puts the volume's serial number into its boot sector.
+    fn number(&self, boot_sector: &mut [u8], identity: &Identity) {
+        match self {
+            VolumePlan::Fat32(_) => fat_format::set_volume_id(boot_sector, identity.volume_id),
+            VolumePlan::Ntfs(_) => ntfs_format::set_serial(boot_sector, identity.volume_serial()),
+        }
+    }
+
     /// Which it is.
     pub fn file_system(&self) -> FileSystem {
         match self {
@@ -146,6 +156,48 @@ impl VolumePlan {
     }
 }
 
+/// A disk that is laid out: every sector has its place. What is derived from the files' content,
+/// the numbers by which disk and volume are known, is still to come; so the files can be written,
+/// and their checksums taken, in one pass.
+#[derive(Debug)]
+pub struct Draft {
+    disk: Cylinders,
+    partition: Partition,
+    label: VolumeLabel,
+    volume: VolumePlan,
+    files: Vec<DraftFile>,
+    folders: Vec<FolderSpec>,
+    boot_file: usize,
+    /// All that is not zero but the MBR and the boot sectors.
+    extents: Vec<Extent>,
+    /// The boot sector, without serial number, and where its copies go.
+    boot_sector: Vec<u8>,
+    boot_sectors: Vec<Lba>,
+    balanced: bool,
+}
+
+/// A file of a draft.
+#[derive(Debug)]
+pub struct DraftFile {
+    /// Its path on the volume.
+    pub path: DiskPath,
+    /// Its attributes.
+    pub attributes: Attributes,
+    /// Its bytes, or what makes them once the disk has its numbers.
+    pub content: DraftContent,
+    /// Its sectors; none where it has none of its own.
+    pub run: Option<SectorRun>,
+}
+
+/// What a file of a draft holds.
+#[derive(Debug)]
+pub enum DraftContent {
+    /// Bytes that can be read.
+    Data(Data),
+    /// What says where it lies.
+    Late(Late),
+}
+
 /// The whole disk.
 #[derive(Debug)]
 pub struct DiskPlan {
@@ -157,6 +209,8 @@ pub struct DiskPlan {
     pub volume: VolumePlan,
     /// The files, in the order in which they lie on the disk.
     pub files: Vec<PlannedFile>,
+    /// Folders of which more is said than their names.
+    pub folders: Vec<FolderSpec>,
     /// Index of the file that the boot sector loads.
     pub boot_file: usize,
     /// All that is not zero, ascending, without overlap.
@@ -165,8 +219,8 @@ pub struct DiskPlan {
     pub balanced: bool,
 }
 
-/// Lays out the disk.
-pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, PlanError> {
+/// Lays out the disk; no input is read.
+pub fn draft(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<Draft, PlanError> {
     let boot_file = sources
         .iter()
         .position(|file| file.path.folded() == spec.boot.folded())
@@ -175,47 +229,35 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
         })?;
     let content = VolumeContent::new(spec, &sources, boot_file)?;
     let (disk, layout) = disk_size(spec.size, &content)?;
-    let facts = DiskFacts {
-        sectors: disk.sectors(),
-        partition: partition(spec.file_system, disk),
-        identity: identity(spec, disk, &sources),
-    };
+    let partition = partition(spec.file_system, disk);
     let boot_error = |source| PlanError::BootFile {
         path: spec.boot.clone(),
         source,
     };
-    let placed = content.place(&layout, &facts, &spec.label)?;
+    let placed = content.place(&layout, partition.start, &spec.label)?;
     vbr::check_length(placed.files[boot_file].bytes).map_err(boot_error)?;
     let runs: Vec<SectorRun> = placed.files[boot_file].run.into_iter().collect();
+    let mut boot_sector = placed.boot_sector;
+    vbr::install(&mut boot_sector, &runs).map_err(boot_error)?;
 
-    let mut extents = vec![extent(
-        Lba(0),
-        "MBR",
-        mbr::encode(facts.identity.signature, facts.partition),
-    )];
-    extents.extend(placed.extents);
-    for copy in placed.boot_sectors {
-        let mut sector = placed.boot_sector.clone();
-        vbr::install(&mut sector, &runs).map_err(boot_error)?;
-        extents.push(extent(copy, "boot sector", sector));
-    }
-    let files: Vec<PlannedFile> = sources
+    let files: Vec<DraftFile> = sources
         .into_iter()
         .zip(placed.files)
-        .map(|(file, place)| PlannedFile {
+        .map(|(file, place)| DraftFile {
             path: file.path,
             attributes: file.attributes,
             run: place.run,
-            data: match file.source {
-                Source::Data(data) => data,
-                Source::Fill(filler) => Data::Filler {
+            content: match file.source {
+                Source::Data(data) => DraftContent::Data(data),
+                Source::Fill(filler) => DraftContent::Data(Data::Filler {
                     filler,
                     bytes: place.bytes,
-                },
-                Source::Late(late) => Data::Bytes(late.render(&facts)),
+                }),
+                Source::Late(late) => DraftContent::Late(late),
             },
         })
         .collect();
+    let mut extents = placed.extents;
     extents.extend(files.iter().enumerate().filter_map(|(index, file)| {
         Some(Extent {
             run: file.run?,
@@ -223,16 +265,179 @@ pub fn plan(spec: &ImageSpec, sources: Vec<SourceFile>) -> Result<DiskPlan, Plan
             content: Content::FileData(index),
         })
     }));
-    check(&mut extents, facts.sectors)?;
-    Ok(DiskPlan {
-        facts,
+    // With what is to come, which is as long whatever it says.
+    let mut all = extents.clone();
+    all.extend(heads(
+        &mbr::encode(1, partition),
+        &boot_sector,
+        &placed.boot_sectors,
+    ));
+    check(&mut all, disk.sectors())?;
+    Ok(Draft {
+        disk,
+        partition,
         label: spec.label.clone(),
         volume: placed.volume,
         files,
+        folders: spec.folders.clone(),
         boot_file,
         extents,
+        boot_sector,
+        boot_sectors: placed.boot_sectors,
         balanced: spec.self_check,
     })
+}
+
+/// The MBR and all copies of the boot sector.
+fn heads<'a>(
+    mbr: &'a [u8],
+    boot_sector: &'a [u8],
+    copies: &'a [Lba],
+) -> impl Iterator<Item = Extent> + 'a {
+    let copies = copies
+        .iter()
+        .map(|copy| extent(*copy, "boot sector", boot_sector.to_vec()));
+    std::iter::once(extent(Lba(0), "MBR", mbr.to_vec())).chain(copies)
+}
+
+impl DraftFile {
+    /// Length of what can be read before the disk has its numbers.
+    pub fn data_bytes(&self) -> u64 {
+        match &self.content {
+            DraftContent::Data(data) => data.bytes(),
+            DraftContent::Late(_) => 0,
+        }
+    }
+}
+
+impl DiskPlan {
+    /// Fills `into` with an extent's bytes from `at` on.
+    pub fn read_at(&self, extent: &Extent, at: u64, into: &mut [u8]) -> Result<(), SourceError> {
+        let given = |bytes: u64| bytes.saturating_sub(at).min(into.len() as u64) as usize;
+        match &extent.content {
+            Content::Bytes(bytes) => {
+                let (head, rest) = into.split_at_mut(given(bytes.len() as u64));
+                head.copy_from_slice(&bytes[at as usize..][..head.len()]);
+                rest.fill(0);
+            }
+            Content::FatTable => {
+                if let VolumePlan::Fat32(fat) = &self.volume {
+                    fat.table.read_at(at, into);
+                }
+            }
+            Content::Ones => into.fill(0xFF),
+            Content::NtfsRecords => {
+                if let VolumePlan::Ntfs(volume) = &self.volume {
+                    let mut read =
+                        |file: usize, into: &mut [u8]| self.files[file].data.read_at(0, into);
+                    volume.records_at(at, into, &mut read)?;
+                }
+            }
+            Content::NtfsBitmap(from) => {
+                if let VolumePlan::Ntfs(volume) = &self.volume {
+                    volume.bitmap_at(from + at, into);
+                }
+            }
+            Content::FileData(index) => {
+                let data = &self.files[*index].data;
+                let (head, rest) = into.split_at_mut(given(data.bytes()));
+                data.read_at(at, head)?;
+                rest.fill(0);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Draft {
+    /// The disk's length.
+    pub fn sectors(&self) -> SectorCount {
+        self.disk.sectors()
+    }
+
+    /// The files, in the order in which they lie on the disk.
+    pub fn files(&self) -> &[DraftFile] {
+        &self.files
+    }
+
+    /// The plan of the disk whose files have these checksums, in their order; none where a file
+    /// is still to be made.
+    pub fn complete(self, checksums: &[Option<u32>]) -> DiskPlan {
+        let facts = DiskFacts {
+            sectors: self.disk.sectors(),
+            partition: self.partition,
+            identity: self.identity(checksums),
+        };
+        let mut boot_sector = self.boot_sector;
+        self.volume.number(&mut boot_sector, &facts.identity);
+        let mbr = mbr::encode(facts.identity.signature, facts.partition);
+        let mut extents = self.extents;
+        extents.extend(heads(&mbr, &boot_sector, &self.boot_sectors));
+        extents.sort_by_key(|extent| extent.run.start);
+        let files = self.files.into_iter().map(|file| PlannedFile {
+            path: file.path,
+            attributes: file.attributes,
+            run: file.run,
+            data: match file.content {
+                DraftContent::Data(data) => data,
+                DraftContent::Late(late) => Data::Bytes(late.render(&facts)),
+            },
+        });
+        DiskPlan {
+            facts,
+            label: self.label,
+            volume: self.volume,
+            files: files.collect(),
+            folders: self.folders,
+            boot_file: self.boot_file,
+            extents,
+            balanced: self.balanced,
+        }
+    }
+
+    /// Numbers that differ where any input does.
+    fn identity(&self, checksums: &[Option<u32>]) -> Identity {
+        let mut hasher = Sha256::new();
+        hasher.update(b"slamboot image 1\0");
+        hasher.update(self.disk.count().to_le_bytes());
+        hasher.update(self.label.padded());
+        for code in [mbr::CODE, vbr::CODE] {
+            hasher.update(code);
+        }
+        for (file, checksum) in self.files.iter().zip(checksums) {
+            let path = file.path.to_string();
+            hasher.update((path.len() as u64).to_le_bytes());
+            hasher.update(path);
+            describe(&mut hasher, file.attributes);
+            let (kind, bytes, fingerprint) = match &file.content {
+                DraftContent::Data(Data::Filler { filler, .. }) => (1u8, 0, filler.fingerprint()),
+                DraftContent::Data(data) => (0, data.bytes(), checksum.unwrap_or(0).into()),
+                DraftContent::Late(late) => (2, late.bytes(), late.fingerprint()),
+            };
+            hasher.update([kind]);
+            hasher.update(bytes.to_le_bytes());
+            hasher.update(fingerprint.to_le_bytes());
+        }
+        for FolderSpec { path, attributes } in &self.folders {
+            let path = path.to_string();
+            hasher.update([3]);
+            hasher.update((path.len() as u64).to_le_bytes());
+            hasher.update(path);
+            describe(&mut hasher, *attributes);
+        }
+        let digest = hasher.finalize();
+        let word = |at: usize| {
+            let bytes = &digest[at * 4..at * 4 + 4];
+            bytes
+                .iter()
+                .fold(0, |word, byte| word << 8 | u32::from(*byte))
+        };
+        Identity {
+            signature: word(0).max(1),
+            volume_id: word(1),
+            crc32: word(2),
+        }
+    }
 }
 
 fn extent(start: Lba, what: impl Into<String>, bytes: Vec<u8>) -> Extent {
@@ -301,45 +506,28 @@ fn byte_size(disk: Cylinders) -> ByteSize {
     ByteSize::new(disk.sectors().bytes()).expect("at least a cylinder")
 }
 
-/// Numbers that differ where any input does.
-fn identity(spec: &ImageSpec, disk: Cylinders, sources: &[SourceFile]) -> Identity {
-    let mut hasher = Sha256::new();
-    hasher.update(b"slamboot image 1\0");
-    hasher.update(disk.count().to_le_bytes());
-    hasher.update(spec.label.padded());
-    for code in [mbr::CODE, vbr::CODE] {
-        hasher.update(code);
-    }
-    for file in sources {
-        let path = file.path.to_string();
-        hasher.update((path.len() as u64).to_le_bytes());
-        hasher.update(path);
-        let Attributes {
-            hidden,
-            system,
-            read_only,
-        } = file.attributes;
-        hasher.update([u8::from(hidden), u8::from(system), u8::from(read_only)]);
-        let (kind, bytes, fingerprint) = match &file.source {
-            Source::Data(data) => (0u8, data.bytes(), data.fingerprint()),
-            Source::Fill(filler) => (1, 0, filler.fingerprint()),
-            Source::Late(late) => (2, late.bytes(), late.fingerprint()),
-        };
-        hasher.update([kind]);
-        hasher.update(bytes.to_le_bytes());
-        hasher.update(fingerprint.to_le_bytes());
-    }
-    let digest = hasher.finalize();
-    let word = |at: usize| {
-        let bytes = &digest[at * 4..at * 4 + 4];
-        bytes
-            .iter()
-            .fold(0, |word, byte| word << 8 | u32::from(*byte))
-    };
-    Identity {
-        signature: word(0).max(1),
-        volume_id: word(1),
-        crc32: word(2),
+/// Attributes, for a digest.
+fn describe(hasher: &mut Sha256, attributes: Attributes) {
+    let Attributes {
+        hidden,
+        system,
+        read_only,
+        archived,
+        times,
+    } = attributes;
+    hasher.update([hidden, system, read_only].map(u8::from));
+    // Of what was on an image.
+    if archived || times != Times::default() {
+        let Times {
+            created,
+            written,
+            changed,
+            accessed,
+        } = times;
+        hasher.update([0xFF, archived.into()]);
+        for time in [created, written, changed, accessed] {
+            hasher.update(time.0.to_le_bytes());
+        }
     }
 }
 

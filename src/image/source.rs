@@ -96,7 +96,6 @@ pub struct Inside {
 pub struct InsideFile {
     inside: Inside,
     opened: Stamp,
-    crc32: u32,
 }
 
 /// A file of the host, as it was when it was opened.
@@ -105,7 +104,6 @@ pub struct InputFile {
     path: PathBuf,
     file: File,
     opened: Stamp,
-    crc32: u32,
 }
 
 /// What betrays that a file was written to.
@@ -202,40 +200,17 @@ impl Data {
                 Ok(())
             }
             Data::File(input) => {
-                input
-                    .file
-                    .read_exact_at(into, offset)
-                    .map_err(|source| match source.kind() {
-                        io::ErrorKind::UnexpectedEof => SourceError::Changed {
-                            path: input.path.clone(),
-                        },
-                        _ => SourceError::Read {
-                            path: input.path.clone(),
-                            source,
-                        },
-                    })
+                let read = input.file.read_exact_at(into, offset);
+                read.map_err(|error| cut_off(&input.path, error))
             }
-            Data::Inside(InsideFile { inside, .. }) => inside
-                .bytes
-                .read_at(&inside.file, offset, into)
-                .map_err(|source| SourceError::Read {
-                    path: inside.image.clone(),
-                    source,
-                }),
+            Data::Inside(InsideFile { inside, .. }) => {
+                let read = inside.bytes.read_at(&inside.file, offset, into);
+                read.map_err(|error| cut_off(&inside.image, error))
+            }
             Data::Filler { filler, .. } => {
                 filler.read_at(offset, into);
                 Ok(())
             }
-        }
-    }
-
-    /// A number that differs where the content does, for what is derived from the inputs.
-    pub fn fingerprint(&self) -> u64 {
-        match self {
-            Data::Bytes(bytes) => crc32fast::hash(bytes).into(),
-            Data::File(input) => input.crc32.into(),
-            Data::Inside(input) => input.crc32.into(),
-            Data::Filler { filler, .. } => filler.fingerprint(),
         }
     }
 
@@ -259,6 +234,18 @@ impl Data {
     }
 }
 
+/// What was as long as it said when it was opened no longer is.
+fn cut_off(path: &Path, error: io::Error) -> SourceError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => SourceError::Changed { path },
+        _ => SourceError::Read {
+            path,
+            source: error,
+        },
+    }
+}
+
 /// Opens the input of each file, in order.
 pub fn open(files: &[FileSpec]) -> Result<Vec<SourceFile>, SourceError> {
     files
@@ -279,8 +266,7 @@ pub fn open(files: &[FileSpec]) -> Result<Vec<SourceFile>, SourceError> {
         .collect()
 }
 
-/// Opens a regular file and takes its CRC-32, which is a second pass over it but runs at the
-/// speed of memory.
+/// Opens a regular file.
 fn open_file(path: &Path) -> Result<InputFile, SourceError> {
     let read = |source| SourceError::Read {
         path: path.to_owned(),
@@ -296,12 +282,10 @@ fn open_file(path: &Path) -> Result<InputFile, SourceError> {
     }
     let file = File::open(path).map_err(read)?;
     let opened = Stamp::of(&file.metadata().map_err(read)?);
-    let crc32 = crc32(opened.bytes, |part, offset| {
-        file.read_exact_at(part, offset)
-    });
+    // Read once, from front to back; where that is no news, nothing is lost.
+    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
     Ok(InputFile {
         path: path.to_owned(),
-        crc32: crc32.map_err(read)?,
         file,
         opened,
     })
@@ -309,34 +293,14 @@ fn open_file(path: &Path) -> Result<InputFile, SourceError> {
 
 /// The same for a file inside an image.
 fn open_inside(inside: &Inside) -> Result<InsideFile, SourceError> {
-    let Inside { image, file, bytes } = inside;
-    let read = |source| SourceError::Read {
-        path: image.clone(),
+    let metadata = inside.file.metadata().map_err(|source| SourceError::Read {
+        path: inside.image.clone(),
         source,
-    };
-    let opened = Stamp::of(&file.metadata().map_err(read)?);
-    let crc32 = crc32(bytes.length, |part, offset| {
-        bytes.read_at(file, offset, part)
-    });
+    })?;
     Ok(InsideFile {
         inside: inside.clone(),
-        opened,
-        crc32: crc32.map_err(read)?,
+        opened: Stamp::of(&metadata),
     })
-}
-
-fn crc32(bytes: u64, read_at: impl Fn(&mut [u8], u64) -> io::Result<()>) -> io::Result<u32> {
-    let mut hasher = crc32fast::Hasher::new();
-    let mut buffer = vec![0; 1 << 18];
-    let mut offset = 0;
-    while offset < bytes {
-        let length = (bytes - offset).min(buffer.len() as u64) as usize;
-        let part = &mut buffer[..length];
-        read_at(part, offset)?;
-        hasher.update(part);
-        offset += length as u64;
-    }
-    Ok(hasher.finalize())
 }
 
 #[cfg(test)]
@@ -398,7 +362,6 @@ mod tests {
         let path = folder.path().join("input");
         std::fs::write(&path, b"before").unwrap();
         let data = Data::File(open_file(&path).unwrap());
-        assert_eq!(data.fingerprint(), u64::from(crc32fast::hash(b"before")));
         data.check_unchanged().unwrap();
         std::fs::write(&path, b"bef").unwrap();
         assert!(matches!(

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::late::Late;
 use super::size::ByteSize;
 use super::source::Inside;
+use super::times::Times;
 
 /// A disk image: one active partition with one volume, and the file that its boot sector starts.
 #[derive(Clone, Debug)]
@@ -18,8 +19,10 @@ pub struct ImageSpec {
     pub file_system: FileSystem,
     /// The volume's name.
     pub label: VolumeLabel,
-    /// The files, in the order in which they shall lie on the disk.
+    /// The files, in the order in which they shall lie on the disk. Their folders come with them.
     pub files: Vec<FileSpec>,
+    /// Folders of which there is more to say.
+    pub folders: Vec<FolderSpec>,
     /// Which of them the boot sector loads.
     pub boot: DiskPath,
     /// Balance the disk's last four bytes so that its CRC-32 is known before it is written.
@@ -64,7 +67,7 @@ pub enum DiskSize {
 pub struct FileSpec {
     /// Where.
     pub path: DiskPath,
-    /// With which attributes, besides `archive`.
+    /// With which attributes.
     pub attributes: Attributes,
     /// Whence its bytes.
     pub source: SourceSpec,
@@ -89,8 +92,21 @@ pub enum SourceSpec {
     Late(Late),
 }
 
-/// FAT and NTFS attributes that a builder may want to set.
+/// A folder that shall be there even if it is empty, or that is more than a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderSpec {
+    /// Where.
+    pub path: DiskPath,
+    /// With which attributes.
+    pub attributes: Attributes,
+}
+
+/// What FAT and NTFS say of a file or folder besides its name and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a bit that is set or not"
+)]
 pub struct Attributes {
     /// Not shown.
     pub hidden: bool,
@@ -98,6 +114,10 @@ pub struct Attributes {
     pub system: bool,
     /// Not to be written to.
     pub read_only: bool,
+    /// Not written to since it was backed up: a file without the attribute `archive`.
+    pub archived: bool,
+    /// When.
+    pub times: Times,
 }
 
 /// An absolute path on the volume, such as `\Boot\BCD`; never the root itself.

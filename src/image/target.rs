@@ -123,7 +123,8 @@ impl Target {
     }
 }
 
-fn directory_of(path: &Path) -> &Path {
+/// The directory that a path is in.
+pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

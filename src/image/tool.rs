@@ -2,8 +2,17 @@
 //! Other people's programs: found, run to their end, their complaints kept.
 
 use std::ffi::OsStr;
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write as _};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use super::write::{Progress, Step, Watch};
+
+/// How often somebody who wants to break off is asked while a program says nothing.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// The end of what a program said, which is enough for its complaint.
+const SAID: usize = 64 << 10;
 
 /// A program that is not there, or failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +47,9 @@ pub enum ToolError {
         /// The end of what it said.
         said: String,
     },
+    /// The watcher said so.
+    #[error("interrupted; nothing is left behind")]
+    Interrupted,
 }
 
 /// A program that may have several names.
@@ -89,21 +101,7 @@ impl Tool {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let name = self.find().ok_or(ToolError::Missing {
-            what,
-            name: self.names[0],
-            package: self.package,
-        })?;
-        let mut command = Command::new(name);
-        command
-            .args(arguments)
-            // Paths in WIMs have no case; messages in English.
-            .env("WIMLIB_IMAGEX_IGNORE_CASE", "1")
-            .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let typed = typed(&command);
+        let (mut command, typed) = self.command(what, arguments)?;
         let run = |source| ToolError::Run {
             command: typed.clone(),
             source,
@@ -123,6 +121,126 @@ impl Tool {
             said: tail(&output.stderr, &output.stdout),
         })
     }
+
+    /// Runs it as `work` of `total` bytes: it says on standard output how far it is, in percent.
+    /// It ends where the watcher breaks off.
+    pub fn run_watched<I, S>(
+        self,
+        work: Work,
+        arguments: I,
+        input: &[u8],
+        watch: &mut Watch,
+    ) -> Result<(), ToolError>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let (mut command, typed) = self.command(work.what, arguments)?;
+        let run = |source| ToolError::Run {
+            command: typed.clone(),
+            source,
+        };
+        let mut child = command.spawn().map_err(run)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = stdin.write_all(input);
+        }
+        let (tell, told) = mpsc::channel();
+        let mut said: [Vec<u8>; 2] = Default::default();
+        std::thread::scope(|scope| {
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+            let for_errors = tell.clone();
+            scope.spawn(move || stdout.map(|pipe| listen(pipe, 0, &tell)));
+            scope.spawn(move || stderr.map(|pipe| listen(pipe, 1, &for_errors)));
+            let mut done = 0;
+            loop {
+                match told.recv_timeout(PATIENCE) {
+                    Ok((which, bytes)) => {
+                        let text = &mut said[which];
+                        text.extend(bytes);
+                        let excess = text.len().saturating_sub(SAID);
+                        text.drain(..excess);
+                        if let Some(percent) = (which == 0).then(|| percent(text)).flatten() {
+                            done = (work.total as f64 * percent / 100.0) as u64;
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
+                let progress = Progress {
+                    step: work.step,
+                    done: done.min(work.total),
+                    total: work.total,
+                };
+                if watch(progress).is_break() {
+                    // What it wrote is in a place of ours, and goes with that.
+                    let _ = child.kill();
+                    return Err(ToolError::Interrupted);
+                }
+            }
+        })
+        .inspect_err(|_| drop(child.wait()))?;
+        let status = child.wait().map_err(run)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(ToolError::Failed {
+            command: typed,
+            status: status.to_string(),
+            said: tail(&said[1], &said[0]),
+        })
+    }
+
+    /// The command, and as one would type it.
+    fn command<I, S>(self, what: &'static str, arguments: I) -> Result<(Command, String), ToolError>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let name = self.find().ok_or(ToolError::Missing {
+            what,
+            name: self.names[0],
+            package: self.package,
+        })?;
+        let mut command = Command::new(name);
+        command
+            .args(arguments)
+            // Paths in WIMs have no case; messages in English.
+            .env("WIMLIB_IMAGEX_IGNORE_CASE", "1")
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let typed = typed(&command);
+        Ok((command, typed))
+    }
+}
+
+/// What a program is doing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// For whoever lacks the program.
+    pub what: &'static str,
+    pub step: Step,
+    /// Bytes that it works on.
+    pub total: u64,
+}
+
+/// Passes on what is said, until nothing more is.
+fn listen(mut pipe: impl Read, which: usize, tell: &Sender<(usize, Vec<u8>)>) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+        // Who no longer listens has killed it.
+        let _ = tell.send((which, buffer[..length].to_vec()));
+    }
+}
+
+/// The last percentage in a text: `(27%) done` of wimlib, `(27.41/100%)` of qemu-img.
+fn percent(text: &[u8]) -> Option<f64> {
+    let end = text.iter().rposition(|byte| *byte == b'%')?;
+    let start = text[..end].iter().rposition(|byte| *byte == b'(')? + 1;
+    let number = str::from_utf8(&text[start..end]).ok()?;
+    let number: f64 = number.split('/').next()?.trim().parse().ok()?;
+    (0.0..=100.0).contains(&number).then_some(number)
 }
 
 fn typed(command: &Command) -> String {
@@ -151,6 +269,8 @@ fn tail(stderr: &[u8], stdout: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
 
     const FALSE: Tool = Tool {
@@ -169,6 +289,44 @@ mod tests {
         );
         let said = FALSE.run("a test", ["-c", "cat"], b"abc").unwrap();
         assert_eq!(said, b"abc");
+    }
+
+    #[test]
+    fn how_far_it_is_and_who_breaks_it_off() {
+        assert_eq!(
+            percent(b"2 MiB of 57 MiB (4%) done\rx: 3 MiB of 57 MiB (5%"),
+            Some(5.0)
+        );
+        assert_eq!(percent(b"    (73.39/100%)\r    (76.50/100%)\r"), Some(76.5));
+        assert_eq!(percent(b"Using LZX compression (fast)"), None);
+        assert_eq!(percent(b"100%"), None);
+        let work = Work {
+            what: "a test",
+            step: Step::Change,
+            total: 1000,
+        };
+        let mut seen = Vec::new();
+        let text = "printf '(10%%)\r'; sleep 0.05; printf '(55.5/100%%)\r'";
+        FALSE
+            .run_watched(work, ["-c", text], b"", &mut |progress| {
+                seen.push(progress.done);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert!(seen.contains(&100), "{seen:?}");
+        assert_eq!(seen.last(), Some(&555));
+        let error = FALSE
+            .run_watched(work, ["-c", "exec sleep 100"], b"", &mut |_| {
+                ControlFlow::Break(())
+            })
+            .unwrap_err();
+        assert!(matches!(error, ToolError::Interrupted));
+        let error = FALSE
+            .run_watched(work, ["-c", "echo why >&2; exit 3"], b"", &mut |_| {
+                ControlFlow::Continue(())
+            })
+            .unwrap_err();
+        assert!(error.to_string().ends_with("failed (exit status: 3): why"));
     }
 
     #[test]

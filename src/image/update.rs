@@ -4,11 +4,18 @@
 //! The whole disk is built again, its unchanged files read from the old image, so that boot sector,
 //! extent table and stores always fit; the old image stays until the new one is verified.
 
+mod fit;
+mod wim;
+
+pub use wim::{ChangedWim, changed_wim};
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bootmgr::Machine;
 use super::inspect::{InspectError, Report, STORES};
 use super::late::{Late, RebasedStore};
 use super::plan::{self, PlanError};
@@ -16,9 +23,12 @@ use super::regf::Hive;
 use super::size::ByteSize;
 use super::source::{self, Inside, SourceError};
 use super::spec::{
-    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec,
+    Attributes, DiskPath, DiskPathError, DiskSize, FileSpec, FileSystem, FolderSpec, ImageSpec,
+    SourceSpec,
 };
-use super::volume::{Content, Kind, Node, Volume};
+use super::volume::{Content, Kind, Loss, Node, Volume};
+use super::wim::Architecture;
+use super::winpe::{ChangeError, PartsError};
 
 /// What shall be different.
 #[derive(Debug, Default)]
@@ -87,6 +97,51 @@ pub enum UpdateError {
     /// The layout.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A store that is none.
+    #[error(
+        "{}: {file} is no store that bootmgr reads (0xc000014c): {why}; put a good one in its place, as slamboot bcd create BCD --winpe --wim PATH --sdi PATH makes it: --add BCD='{file}'", path.display()
+    )]
+    Store {
+        /// The image.
+        path: PathBuf,
+        /// The store.
+        file: &'static str,
+        /// What is wrong with it, and where.
+        why: String,
+    },
+    /// The WIM and the boot manager for UEFI are for different machines.
+    #[error(
+        "{}: {manager} is for {machine}, {wim} for {architecture}: on UEFI the one cannot start winload.efi of the other (0xc000007b); take both from the same media, or leave UEFI out: --remove \\EFI", path.display()
+    )]
+    Machine {
+        /// The image.
+        path: PathBuf,
+        /// The boot manager.
+        manager: &'static str,
+        /// Its machines.
+        machine: Machine,
+        /// The WIM.
+        wim: String,
+        /// Its machines.
+        architecture: Architecture,
+    },
+    /// A directory to change a WIM in, or the WIM itself.
+    #[error(transparent)]
+    Parts(#[from] PartsError),
+    /// What shall be changed in it.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A copy of the WIM.
+    #[error("{}: cannot write it", path.display())]
+    Copy {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The watcher said so.
+    #[error("interrupted; nothing is left behind")]
+    Interrupted,
 }
 
 /// What the updated disk shall be, and what cannot be kept though nothing needs it.
@@ -99,7 +154,6 @@ pub fn spec(image: &Path, changes: &Changes) -> Result<(ImageSpec, Vec<String>),
     })?;
     let file = Arc::new(file);
     let boot = boot_file(image, volume, changes)?;
-    let mut lost = Vec::new();
     let mut files = Vec::new();
     for node in &volume.nodes {
         if let Some(kept) = keep(image, &file, &report, node)? {
@@ -121,16 +175,29 @@ pub fn spec(image: &Path, changes: &Changes) -> Result<(ImageSpec, Vec<String>),
             });
         }
     }
-    for node in &volume.nodes {
-        let prefix = format!("{}\\", node.path.to_uppercase());
-        let kept = files
-            .iter()
-            .any(|file| file.path.folded().starts_with(&prefix));
-        let removed = |path: &DiskPath| prefix.starts_with(&format!("{}\\", path.folded()));
-        if node.content == Content::Directory && !kept && !changes.remove.iter().any(removed) {
-            lost.push(format!("{}: an empty folder, which is left out", node.path));
-        }
-    }
+    let gone = |node: &Node| {
+        let path = format!("{}\\", node.path.to_uppercase());
+        let removed = |gone: &DiskPath| path.starts_with(&format!("{}\\", gone.folded()));
+        changes.remove.iter().any(removed)
+    };
+    let kept = volume.nodes.iter().filter(|node| !gone(node));
+    let folders = kept
+        .clone()
+        .filter(|node| node.content == Content::Directory);
+    let folders = folders.map(|node| {
+        let path = node
+            .path
+            .parse()
+            .map_err(|error: DiskPathError| UpdateError::Keep {
+                path: image.to_owned(),
+                file: node.path.clone(),
+                why: error.to_string(),
+            })?;
+        let attributes = node.attributes;
+        Ok(FolderSpec { path, attributes })
+    });
+    let folders = folders.collect::<Result<Vec<_>, UpdateError>>()?;
+    let lost = losses(kept);
     let mut add: Vec<FileSpec> = Vec::new();
     if let Some(wim) = &changes.wim {
         let named = report.wims.first().map(|(path, _)| path.parse());
@@ -170,6 +237,7 @@ pub fn spec(image: &Path, changes: &Changes) -> Result<(ImageSpec, Vec<String>),
         let wim = files.remove(at);
         files.push(wim);
     }
+    fit::check(&report, &files)?;
     let label = volume.label.to_uppercase().parse();
     let least = changes.size.map_or(0, ByteSize::bytes).max(report.bytes);
     let spec = ImageSpec {
@@ -181,10 +249,31 @@ pub fn spec(image: &Path, changes: &Changes) -> Result<(ImageSpec, Vec<String>),
         },
         label: label.unwrap_or_else(|_| default_label()),
         files,
+        folders,
         boot,
         self_check: false,
     };
     Ok((grown(spec)?, lost))
+}
+
+/// What cannot be kept, and of which files.
+fn losses<'a>(nodes: impl Iterator<Item = &'a Node>) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let mut of: BTreeMap<Loss, Vec<&str>> = BTreeMap::new();
+    for node in nodes {
+        for loss in &node.losses {
+            of.entry(*loss).or_default().push(&node.path);
+        }
+    }
+    let lines = of.iter().map(|(loss, paths)| {
+        let shown = paths[..paths.len().min(SHOWN)].join(", ");
+        let more = match paths.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{shown}{more}: {}", loss.consequence())
+    });
+    lines.collect()
 }
 
 fn default_label() -> super::spec::VolumeLabel {
@@ -193,7 +282,7 @@ fn default_label() -> super::spec::VolumeLabel {
 
 /// Larger, where the old size is too small.
 fn grown(spec: ImageSpec) -> Result<ImageSpec, UpdateError> {
-    match plan::plan(&spec, source::open(&spec.files)?) {
+    match plan::draft(&spec, source::open(&spec.files)?) {
         Err(PlanError::TooSmall { minimum, .. }) => Ok(ImageSpec {
             size: DiskSize::AtLeast(minimum),
             ..spec

@@ -3,21 +3,26 @@
 //!
 //! The boot sectors and the allocation table are taken apart here, from their documents and not
 //! with the encoders; the volume's directories and files are read by the crates `fatfs` and
-//! `ntfs`, and every byte of every file is compared with its input. At last the CRC-32 of the
-//! whole disk covers what no structure looks at.
+//! `ntfs`, which say where each file's bytes lie: where they were written. The CRC-32 of the whole
+//! disk, taken from what is read back, is the one that was taken of the inputs while copying.
 
+mod boot_sector;
 pub(super) mod disk;
+mod fat;
 mod ntfs;
-mod volume;
+mod place;
+mod whole;
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 
 use super::mbr;
-use super::plan::{DiskPlan, FatPlan, PlannedFile, VolumePlan};
+use super::plan::{DiskPlan, PlannedFile, VolumePlan};
 use super::source::SourceError;
 use super::unit::SECTOR;
 use super::vbr;
@@ -130,7 +135,9 @@ impl fmt::Display for Structure {
     }
 }
 
-/// Compares the image with its plan, and with the CRC-32 that was computed while writing it.
+/// Compares the image with its plan, and with the CRC-32 that was taken while writing it: the
+/// structures one by one here, the disk as a whole beside that. Files are where the tree says they
+/// are, and there are their bytes.
 pub fn verify(
     plan: &DiskPlan,
     file: &File,
@@ -143,41 +150,69 @@ pub fn verify(
         .len();
     let total = plan.facts.sectors.bytes();
     expect(Structure::Length, 0, &total, &length)?;
-    let content: u64 = plan.files.iter().map(|file| file.data.bytes()).sum();
-    let mut meter = Meter {
-        watch,
-        done: 0,
-        reported: 0,
-        total: content + total,
-    };
+    let stop = AtomicBool::new(false);
+    let found = std::thread::scope(|scope| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let running = whole::start(scope, file, total, &stop, &tell);
+        drop(tell);
+        let mut meter = Meter {
+            watch,
+            beside: told,
+            done: 0,
+            reported: 0,
+            total,
+        };
+        let checked = structures(plan, file, &mut meter).and_then(|()| meter.wait());
+        stop.store(checked.is_err(), Ordering::Relaxed);
+        let found = running.finish();
+        checked?;
+        found.map_err(|source| VerifyError::Read { offset: 0, source })
+    })?;
+    if found == crc32 {
+        return Ok(());
+    }
+    whole::blame(plan, file, crc32, found)
+}
+
+fn structures(plan: &DiskPlan, file: &File, meter: &mut Meter) -> Result<(), VerifyError> {
     master_boot_record(plan, file)?;
     match &plan.volume {
-        VolumePlan::Fat32(fat) => {
-            let parameters = boot_sector(plan, fat, file)?;
-            volume::fat(plan, file, &parameters)?;
-            volume::tree(plan, fat, file, &mut meter)?;
+        VolumePlan::Fat32(volume) => {
+            fat::structures(plan, volume, file)?;
+            fat::tree(plan, volume, file, meter)?;
         }
         VolumePlan::Ntfs(volume) => {
             ntfs::structures(plan, volume, file)?;
-            ntfs::tree(plan, volume, file, &mut meter)?;
+            ntfs::tree(plan, volume, file, meter)?;
         }
     }
-    extent_table(plan, file)?;
-    whole_disk(file, total, crc32, &mut meter)
+    extent_table(plan, file)
 }
 
 /// Counts bytes for the watcher.
 struct Meter<'a, 'b> {
     watch: &'a mut Watch<'b>,
+    /// Bytes that were read beside this.
+    beside: Receiver<u64>,
     done: u64,
     reported: u64,
     total: u64,
 }
 
 impl Meter<'_, '_> {
-    fn advance(&mut self, bytes: u64) -> Result<(), VerifyError> {
+    /// Until what is done beside this is done, too.
+    fn wait(&mut self) -> Result<(), VerifyError> {
+        while let Ok(bytes) = self.beside.recv() {
+            self.done += bytes;
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Something was done here, which counts for nothing.
+    fn look(&mut self) -> Result<(), VerifyError> {
         const REPORT: u64 = 1 << 22;
-        self.done += bytes;
+        self.done += self.beside.try_iter().sum::<u64>();
         if self.done < self.total && self.done - self.reported < REPORT {
             return Ok(());
         }
@@ -192,15 +227,6 @@ impl Meter<'_, '_> {
             ControlFlow::Break(()) => Err(VerifyError::Interrupted),
         }
     }
-}
-
-/// What the boot sector says, taken from its bytes.
-struct Parameters {
-    cluster_bytes: u64,
-    fat_offset: u64,
-    fat_bytes: u64,
-    clusters: u64,
-    fs_info: u64,
 }
 
 fn read(file: &File, offset: u64, into: &mut [u8]) -> Result<(), VerifyError> {
@@ -320,88 +346,7 @@ fn master_boot_record(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
     expect_zeros(Structure::PartitionTable, 462, &sector[462..510])
 }
 
-fn boot_sector(plan: &DiskPlan, fat: &FatPlan, file: &File) -> Result<Parameters, VerifyError> {
-    let start = plan.facts.partition.start.byte_offset();
-    let sector = read_sector(file, start)?;
-    let field = |at: u64, expected: u64, found: u64| {
-        expect(Structure::BootSector, start + at, &expected, &found)
-    };
-    let bytes = |at: usize, expected: &[u8]| {
-        let found = &sector[at..at + expected.len()];
-        expect_bytes(Structure::BootSector, start + at as u64, expected, found)
-    };
-    bytes(0, &[0xEB, 0x58, 0x90])?;
-    bytes(3, b"MSWIN4.1")?;
-    field(11, 512, word(&sector, 11))?;
-    let cluster = u64::from(sector[13]);
-    if !cluster.is_power_of_two() || cluster > 64 {
-        return Err(mismatch(
-            Structure::BootSector,
-            start + 13,
-            "a power of two up to 64",
-            cluster.to_string(),
-        ));
-    }
-    let reserved = word(&sector, 14);
-    field(14, fat.geometry.reserved().into(), reserved)?;
-    bytes(16, &[2, 0, 0, 0, 0, 0xF8, 0, 0])?;
-    field(24, 63, word(&sector, 24))?;
-    field(26, 255, word(&sector, 26))?;
-    field(28, plan.facts.partition.start.0.into(), long(&sector, 28))?;
-    let sectors = long(&sector, 32);
-    // The last sector of the partition lies outside the volume.
-    field(32, u64::from(plan.facts.partition.sectors.0) - 1, sectors)?;
-    let table = long(&sector, 36);
-    field(36, fat.geometry.table_sectors().into(), table)?;
-    let data = reserved + 2 * table;
-    let clusters = sectors.saturating_sub(data) / cluster;
-    if clusters < 65_525 || table * 128 < clusters + 2 {
-        return Err(mismatch(
-            Structure::BootSector,
-            start + 36,
-            "a table for every cluster, and 65525 of these",
-            format!("{table} sectors of table and {clusters} clusters"),
-        ));
-    }
-    bytes(40, &[0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 6, 0])?;
-    bytes(52, &[0; 12])?;
-    bytes(64, &[0x80, 0, 0x29])?;
-    field(67, plan.facts.identity.volume_id.into(), long(&sector, 67))?;
-    bytes(71, plan.label.padded())?;
-    bytes(82, b"FAT32   ")?;
-    bytes(vbr::CODE_OFFSET, vbr::CODE)?;
-    let end = vbr::CODE_OFFSET + vbr::CODE.len();
-    bytes(end, &vec![0; vbr::TABLE_OFFSET - end])?;
-    bytes(510, &[0x55, 0xAA])?;
-
-    let third = start + 2 * SECTOR;
-    let mut expected = [0; SECTOR as usize];
-    expected[510..].copy_from_slice(&[0x55, 0xAA]);
-    expect_bytes(
-        Structure::BootSector,
-        third,
-        &expected,
-        &read_sector(file, third)?,
-    )?;
-    for which in 0..3 {
-        let backup = start + (6 + which) * SECTOR;
-        expect_bytes(
-            Structure::BackupBootSector,
-            backup,
-            &read_sector(file, start + which * SECTOR)?,
-            &read_sector(file, backup)?,
-        )?;
-    }
-    Ok(Parameters {
-        cluster_bytes: cluster * SECTOR,
-        fat_offset: start + reserved * SECTOR,
-        fat_bytes: table * SECTOR,
-        clusters,
-        fs_info: start + SECTOR,
-    })
-}
-
-/// Loads the boot file as the boot sector would and compares it with its input.
+/// Loads the boot file as the boot sector would and compares it with what lies where the file is.
 fn extent_table(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
     let start = plan.facts.partition.start.byte_offset();
     let sector = read_sector(file, start)?;
@@ -433,12 +378,14 @@ fn extent_table(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
         loaded.resize(old + length as usize, 0);
         read(file, lba * SECTOR, &mut loaded[old..])?;
     }
-    let PlannedFile { data, path, .. } = &plan.files[plan.boot_file];
-    let mut expected = vec![0; data.bytes() as usize]; // at most vbr::MAX_FILE
-    data.read_at(0, &mut expected)?;
-    expected.resize(expected.len().next_multiple_of(SECTOR as usize), 0);
+    // What lies there is judged with all other files' bytes.
+    let PlannedFile { run, path, .. } = &plan.files[plan.boot_file];
+    let mut expected = Vec::new();
+    if let Some(run) = run {
+        expected.resize(run.sectors.bytes() as usize, 0); // at most vbr::MAX_FILE
+        read(file, run.start.byte_offset(), &mut expected)?;
+    }
     if loaded != expected {
-        // The file itself was found good, so it is the table that is wrong.
         let differing = expected.iter().zip(&loaded).filter(|(a, b)| a != b).count();
         return Err(mismatch(
             Structure::ExtentTable,
@@ -452,39 +399,4 @@ fn extent_table(plan: &DiskPlan, file: &File) -> Result<(), VerifyError> {
         ));
     }
     Ok(())
-}
-
-fn whole_disk(
-    file: &File,
-    total: u64,
-    expected: u32,
-    meter: &mut Meter,
-) -> Result<(), VerifyError> {
-    let mut hasher = crc32fast::Hasher::new();
-    let zeros = vec![0; 1 << 18];
-    let mut buffer = zeros.clone();
-    let mut offset = 0;
-    while offset < total {
-        // Holes are not read: that would fill the page cache with zeros, at a third of the speed.
-        let data = disk::next_data(file, offset).min(total);
-        while offset < data {
-            let length = (data - offset).min(zeros.len() as u64);
-            hasher.update(&zeros[..length as usize]);
-            offset += length;
-            meter.advance(length)?;
-        }
-        let length = (total - offset).min(buffer.len() as u64);
-        let part = &mut buffer[..length as usize];
-        read(file, offset, part)?;
-        hasher.update(part);
-        offset += length;
-        meter.advance(length)?;
-    }
-    let show = |crc: u32| format!("{crc:08x}");
-    expect(
-        Structure::Disk,
-        0,
-        &show(expected),
-        &show(hasher.finalize()),
-    )
 }

@@ -112,8 +112,35 @@ pub struct Node {
     pub path: String,
     /// What it is.
     pub content: Content,
-    /// Hidden, system, read-only.
+    /// Hidden, system, read-only, times.
     pub attributes: Attributes,
+    /// What else it has that no volume of ours can hold.
+    pub losses: Vec<Loss>,
+}
+
+/// What NTFS can have and our writer does not make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// Access rights that are not those of a new volume's files.
+    Access,
+    /// Streams beside its bytes.
+    Streams,
+    /// Other names for the same file.
+    Links,
+    /// Extended attributes, as of OS/2 and WSL.
+    Extended,
+}
+
+impl Loss {
+    /// What becomes of it, for people.
+    pub fn consequence(self) -> &'static str {
+        match self {
+            Loss::Access => "access rights become those that Windows gives on a new volume",
+            Loss::Streams => "alternate data streams are left out",
+            Loss::Links => "several names of one file become files of their own",
+            Loss::Extended => "extended attributes are left out",
+        }
+    }
 }
 
 /// What a node holds.

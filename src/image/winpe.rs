@@ -13,6 +13,7 @@ mod wimlib;
 pub use add::{Add, AddError};
 pub use customize::{ChangeError, Changes};
 pub use media::MediaError;
+pub(super) use parts::workspace;
 pub use parts::{Part, Parts, PartsError, Where, check_wim, gather};
 
 use super::bcd::device::MbrPartition;
@@ -143,6 +144,7 @@ pub fn files(parts: &Parts, look: &Look) -> Result<(Vec<FileSpec>, DiskPath), Ed
             system: true,
             // attrib +s +h +r; without +r it can be replaced.
             read_only: *layout == Layout::Recipe,
+            ..Attributes::default()
         },
         ..file(boot.clone(), &parts.bootmgr)
     }];

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The plan to a file: one pass, sparse, both digests taken on the way.
+//! The draft to a file, sparse, in one pass: the files first, for what is derived from their
+//! content stands before them, then all else. Their checksums, and from these that of the whole
+//! disk, are taken on the way.
 
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 
-use sha2::{Digest, Sha256};
+use crc32fast::Hasher;
 
-use super::crc::balance;
-use super::plan::{Content, DiskPlan, Extent, VolumePlan};
-use super::source::SourceError;
+use super::crc::{self, balance};
+use super::durable::Durable;
+use super::plan::{Content, DiskPlan, Draft, DraftContent, DraftFile, Extent};
+use super::source::{Data, SourceError};
+use super::vbr::SectorRun;
 
-/// Bytes handled at a time; also the grain of holes in the file.
-const CHUNK: usize = 1 << 16;
+/// Bytes handled at a time, which stay in a processor's own cache; also the grain of holes.
+const CHUNK: usize = 1 << 18;
 /// Bytes between two calls of the watcher.
 const REPORT: u64 = 1 << 22;
 
@@ -28,6 +32,20 @@ pub struct Progress {
     pub total: u64,
 }
 
+impl Step {
+    /// In a word, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Write => "writing",
+            Step::Verify => "checking",
+            Step::Settle => "syncing",
+            Step::Copy => "copying",
+            Step::Change => "changing",
+            Step::Convert => "converting",
+        }
+    }
+}
+
 /// The steps that take time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -35,6 +53,14 @@ pub enum Step {
     Write,
     /// The file is read back.
     Verify,
+    /// The disk has not yet taken all of it.
+    Settle,
+    /// A file is copied, before it is changed or to where somebody wants it.
+    Copy,
+    /// wimlib changes a WIM.
+    Change,
+    /// qemu-img converts an image.
+    Convert,
 }
 
 /// Told of progress now and then; `Break` ends the work, which leaves nothing behind.
@@ -58,6 +84,9 @@ pub enum WriteError {
     /// An input failed.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// What was written does not reach the disk.
+    #[error("cannot bring it to the disk{}", hint(.0))]
+    Sync(#[source] io::Error),
     /// The watcher said so.
     #[error("interrupted; nothing is left behind")]
     Interrupted,
@@ -73,18 +102,14 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digests {
-    /// Of the whole image.
-    pub sha256: [u8; 32],
-    /// Of the whole image (IEEE 802.3).
-    pub crc32: u32,
-}
-
-/// Writes the plan into a new, empty file.
-pub fn write(plan: &DiskPlan, file: &File, watch: &mut Watch) -> Result<Digests, WriteError> {
-    let total = plan.facts.sectors.bytes();
+/// Writes the draft into a new, empty file, and completes it; the CRC-32 (IEEE 802.3) of all that.
+pub fn write(
+    draft: Draft,
+    file: &File,
+    durable: &Durable,
+    watch: &mut Watch,
+) -> Result<(DiskPlan, u32), WriteError> {
+    let total = draft.sectors().bytes();
     file.set_len(total).map_err(|source| WriteError::Write {
         what: "the image's length".to_owned(),
         offset: 0,
@@ -93,136 +118,149 @@ pub fn write(plan: &DiskPlan, file: &File, watch: &mut Watch) -> Result<Digests,
     })?;
     let mut writer = Writer {
         file,
+        durable,
         watch,
         total,
-        offset: 0,
+        done: 0,
         reported: 0,
-        sha256: Sha256::new(),
-        crc32: crc32fast::Hasher::new(),
+        to_do: draft.files().iter().map(DraftFile::data_bytes).sum(),
+        buffer: vec![0; CHUNK],
     };
-    let mut buffer = vec![0; CHUNK];
+    let mut checksums = Vec::with_capacity(draft.files().len());
+    for file in draft.files() {
+        checksums.push(match &file.content {
+            DraftContent::Data(data) => {
+                Some(writer.data(data, file.run, &file.path.to_string())?)
+            }
+            DraftContent::Late(_) => None,
+        });
+    }
+    for file in draft.files() {
+        if let DraftContent::Data(data) = &file.content {
+            data.check_unchanged()?;
+        }
+    }
+    let known = checksums.iter().cloned();
+    let known: Vec<_> = known.map(|sum| sum.map(Hasher::finalize)).collect();
+    let plan = draft.complete(&known);
+    for (file, sum) in plan.files.iter().zip(&mut checksums) {
+        if sum.is_none() {
+            *sum = Some(writer.data(&file.data, file.run, &file.path.to_string())?);
+        }
+    }
+    let checksums: Vec<Hasher> = checksums.into_iter().flatten().collect();
+
+    let mut whole = Hasher::new();
+    let mut end = 0;
     for extent in &plan.extents {
-        writer.zeros(extent.run.start.byte_offset() - writer.offset)?;
-        writer.extent(plan, extent, &mut buffer)?;
+        let start = extent.run.start.byte_offset();
+        whole.combine(&crc::zeros(start - end));
+        end = start + extent.run.sectors.bytes();
+        if let Content::FileData(index) = extent.content {
+            whole.combine(&checksums[index]);
+            let bytes = plan.files[index].data.bytes();
+            whole.combine(&crc::zeros(extent.run.sectors.bytes() - bytes));
+        } else {
+            whole.combine(&writer.extent(&plan, extent)?);
+        }
     }
     let tail = if plan.balanced { 4 } else { 0 };
-    writer.zeros(total - tail - writer.offset)?;
+    whole.combine(&crc::zeros(total - tail - end));
     if plan.balanced {
-        let before = writer.crc32.clone().finalize();
-        let bytes = balance(before, plan.facts.identity.crc32);
-        writer.bytes(&bytes, "the balance at the end")?;
+        let bytes = balance(whole.clone().finalize(), plan.facts.identity.crc32);
+        whole.update(&bytes);
+        writer.bytes(&bytes, total - tail, "the balance at the end")?;
     }
-    for file in &plan.files {
-        file.data.check_unchanged()?;
-    }
-    Ok(Digests {
-        sha256: writer.sha256.finalize().into(),
-        crc32: writer.crc32.finalize(),
-    })
+    writer.report()?;
+    Ok((plan, whole.finalize()))
 }
 
 struct Writer<'a, 'b> {
     file: &'a File,
+    durable: &'a Durable<'a>,
     watch: &'a mut Watch<'b>,
     total: u64,
-    offset: u64,
+    /// Of the files' bytes, which are nearly all.
+    done: u64,
     reported: u64,
-    sha256: Sha256,
-    crc32: crc32fast::Hasher,
+    to_do: u64,
+    buffer: Vec<u8>,
 }
 
 impl Writer<'_, '_> {
-    fn extent(
+    /// Copies a file's bytes to its sectors, if it has any; their checksum.
+    fn data(
         &mut self,
-        plan: &DiskPlan,
-        extent: &Extent,
-        buffer: &mut [u8],
-    ) -> Result<(), WriteError> {
-        let start = self.offset;
-        let end = start + extent.run.sectors.bytes();
-        while self.offset < end {
-            let at = self.offset - start;
-            let length = (end - self.offset).min(CHUNK as u64) as usize;
+        data: &Data,
+        run: Option<SectorRun>,
+        what: &str,
+    ) -> Result<Hasher, WriteError> {
+        let mut hasher = Hasher::new();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut at = 0;
+        while at < data.bytes() {
+            let length = (data.bytes() - at).min(CHUNK as u64) as usize;
             let part = &mut buffer[..length];
-            match &extent.content {
-                Content::Bytes(bytes) => {
-                    let from = &bytes[at as usize..];
-                    let given = from.len().min(length);
-                    part[..given].copy_from_slice(&from[..given]);
-                    part[given..].fill(0);
-                }
-                Content::FatTable => {
-                    if let VolumePlan::Fat32(fat) = &plan.volume {
-                        fat.table.read_at(at, part);
-                    }
-                }
-                Content::Ones => part.fill(0xFF),
-                Content::NtfsRecords => {
-                    if let VolumePlan::Ntfs(volume) = &plan.volume {
-                        let mut read =
-                            |file: usize, into: &mut [u8]| plan.files[file].data.read_at(0, into);
-                        volume.records_at(at, part, &mut read)?;
-                    }
-                }
-                Content::NtfsBitmap(from) => {
-                    if let VolumePlan::Ntfs(volume) = &plan.volume {
-                        volume.bitmap_at(from + at, part);
-                    }
-                }
-                Content::FileData(index) => {
-                    let data = &plan.files[*index].data;
-                    let given = (data.bytes() - at).min(length as u64) as usize;
-                    data.read_at(at, &mut part[..given])?;
-                    part[given..].fill(0);
-                }
+            data.read_at(at, part)?;
+            hasher.update(part);
+            if let Some(run) = run {
+                self.bytes(part, run.start.byte_offset() + at, what)?;
             }
-            self.bytes(part, &extent.what)?;
+            at += length as u64;
+            self.done += length as u64;
+            if self.done - self.reported >= REPORT {
+                self.report()?;
+            }
         }
-        Ok(())
+        self.buffer = buffer;
+        Ok(hasher)
+    }
+
+    /// Writes what is no file's data, with the zeros after it; its checksum.
+    fn extent(&mut self, plan: &DiskPlan, extent: &Extent) -> Result<Hasher, WriteError> {
+        let start = extent.run.start.byte_offset();
+        let total = extent.run.sectors.bytes();
+        let mut hasher = Hasher::new();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut at = 0;
+        while at < total {
+            let length = (total - at).min(CHUNK as u64) as usize;
+            let part = &mut buffer[..length];
+            plan.read_at(extent, at, part)?;
+            hasher.update(part);
+            self.bytes(part, start + at, &extent.what)?;
+            at += length as u64;
+        }
+        self.buffer = buffer;
+        Ok(hasher)
     }
 
     /// Bytes that are all zero stay a hole.
-    fn bytes(&mut self, bytes: &[u8], what: &str) -> Result<(), WriteError> {
-        self.sha256.update(bytes);
-        self.crc32.update(bytes);
-        if bytes.iter().any(|byte| *byte != 0) {
-            self.file
-                .write_all_at(bytes, self.offset)
-                .map_err(|source| WriteError::Write {
-                    what: what.to_owned(),
-                    offset: self.offset,
-                    total: self.total,
-                    source,
-                })?;
+    fn bytes(&self, bytes: &[u8], offset: u64, what: &str) -> Result<(), WriteError> {
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(());
         }
-        self.advance(bytes.len() as u64)
-    }
-
-    fn zeros(&mut self, mut count: u64) -> Result<(), WriteError> {
-        static ZEROS: [u8; CHUNK] = [0; CHUNK];
-        while count > 0 {
-            let length = count.min(CHUNK as u64);
-            let part = &ZEROS[..length as usize];
-            self.sha256.update(part);
-            self.crc32.update(part);
-            self.advance(length)?;
-            count -= length;
-        }
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|source| WriteError::Write {
+                what: what.to_owned(),
+                offset,
+                total: self.total,
+                source,
+            })?;
+        self.durable.wrote(offset, bytes.len() as u64);
         Ok(())
     }
 
-    fn advance(&mut self, length: u64) -> Result<(), WriteError> {
-        self.offset += length;
-        if self.offset == self.total || self.offset - self.reported >= REPORT {
-            self.reported = self.offset;
-            let progress = Progress {
-                step: Step::Write,
-                done: self.offset,
-                total: self.total,
-            };
-            if (self.watch)(progress).is_break() {
-                return Err(WriteError::Interrupted);
-            }
+    fn report(&mut self) -> Result<(), WriteError> {
+        self.reported = self.done;
+        let progress = Progress {
+            step: Step::Write,
+            done: self.done,
+            total: self.to_do.max(self.done),
+        };
+        if (self.watch)(progress).is_break() {
+            return Err(WriteError::Interrupted);
         }
         Ok(())
     }

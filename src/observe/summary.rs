@@ -379,7 +379,7 @@ slamboot serves 1 file on eth0, 192.0.2.2
     SLAM         x-slam://192.0.2.2:10000/239.255.1.1:10000
     HTTP         http://192.0.2.2:8080/images/demo
 
-  rate     at most 900 Mbit/s for each file, in blocks of 1451 bytes, TTL 1
+  rate     at most 900 Mbit/s for each file, in blocks of 1454 bytes, TTL 1
   clients  from 192.0.2.0/24
   script   http://192.0.2.2:8080/boot.ipxe (boots demo)
   memdisk  /usr/lib/syslinux/memdisk, 25.5 KiB
@@ -410,7 +410,7 @@ Waiting for clients; Ctrl-C stops.";
             "slamboot serves 1 file on eth0, 192.0.2.2; eth0.20, 198.51.100.2",
             "  demo on eth0",
             "  demo on eth0.20",
-            "  rate     at most 900 Mbit/s for each file, 500 Mbit/s for all, in blocks of 1451 bytes, TTL 1",
+            "  rate     at most 900 Mbit/s for each file, 500 Mbit/s for all, in blocks of 1454 bytes, TTL 1",
             "  clients  from 192.0.2.0/24 on eth0",
             "  clients  from everywhere on eth0.20",
             "  script   http://192.0.2.2:8080/boot.ipxe (boots demo)",

@@ -6,16 +6,18 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value as Json;
 use slamboot::image::bcd::{Store, Value, code};
 use slamboot::image::regf::Hive;
 use slamboot::image::standin;
+use slamboot::image::volume::{Content, Node, Volume};
 
-use crate::judge::has_tool;
+use crate::judge::{has_tool, skip};
 use crate::machine::{Machine, Medium, have_qemu};
 use crate::support::{run, slamboot};
-use crate::winpe_parts::{Parts, done, has_wimlib, read_fat, text};
+use crate::winpe_parts::{Parts, done, has_wimlib, inside, read_fat, text};
 
 const KINDS: [&str; 2] = ["fat32", "ntfs"];
 
@@ -247,11 +249,140 @@ fn by_hand(parts: &Parts, kind: &str) -> PathBuf {
             run(Command::new("mcopy").args(["-i", image, text(from), to]));
         }
     }
-    run(Command::new("dd")
-        .args(["bs=1M", "seek=1", "conv=notrunc", "status=none"])
-        .arg(format!("if={image}"))
-        .arg(format!("of={}", disk.display())));
+    install(&volume, &disk);
     disk
+}
+
+/// Puts a volume into its partition.
+fn install(volume: &Path, disk: &Path) {
+    run(Command::new("dd")
+        .args(["bs=1M", "seek=1", "conv=notrunc,sparse", "status=none"])
+        .arg(format!("if={}", volume.display()))
+        .arg(format!("of={}", disk.display())));
+}
+
+/// More on a volume that was made by hand: folders, one of them empty, a file of a day of its own
+/// that was backed up and must not be written to; false where it takes a driver that is not there.
+fn furnish(volume: &Path, kind: &str, parts: &Parts, test: &str) -> bool {
+    let dated = parts.at("dated.txt");
+    std::fs::write(&dated, "from 2011").unwrap();
+    // 2011-06-17 12:34:56.
+    let moment = UNIX_EPOCH + Duration::from_secs(1_308_314_096);
+    let file = File::options().write(true).open(&dated).unwrap();
+    file.set_modified(moment).unwrap();
+    if kind == "fat32" {
+        let mtools = |tool: &str, arguments: &[&str]| {
+            let mut command = Command::new(tool);
+            command.env("TZ", "UTC").args(["-i", text(volume)]);
+            run(command.args(arguments));
+        };
+        mtools("mmd", &["::/Empty", "::/Full", "::/Full/Deep"]);
+        mtools("mcopy", &["-m", text(&dated), "::/Full/dated.txt"]);
+        mtools("mattrib", &["-a", "+r", "::/Full/dated.txt"]);
+        mtools("mattrib", &["+h", "::/Empty"]);
+        return true;
+    }
+    if !has_tool(test, "ntfs-3g") || !Path::new("/dev/fuse").exists() {
+        return false;
+    }
+    let at = parts.at("mounted");
+    std::fs::create_dir_all(&at).unwrap();
+    let mounted = Command::new("ntfs-3g")
+        .args(["-o", "streams_interface=windows"])
+        .args([volume, &at])
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        skip(test, "cannot mount an NTFS");
+        return false;
+    }
+    for folder in ["Empty", "Full/Deep"] {
+        std::fs::create_dir_all(at.join(folder)).unwrap();
+    }
+    let inside = at.join("Full/dated.txt");
+    std::fs::write(&inside, "from 2011").unwrap();
+    std::fs::write(at.join("Full/dated.txt:stream"), "beside it").unwrap();
+    std::fs::hard_link(&inside, at.join("Full/again.txt")).unwrap();
+    let file = File::options().write(true).open(&inside).unwrap();
+    file.set_modified(moment).unwrap();
+    drop(file);
+    run(Command::new("umount").arg(&at));
+    true
+}
+
+#[test]
+fn what_update_keeps_and_what_it_says_it_cannot() {
+    let name = "what_update_keeps_and_what_it_says_it_cannot";
+    let tools = [
+        "sfdisk",
+        "mkfs.vfat",
+        "mcopy",
+        "mkntfs",
+        "ntfscp",
+        "ntfsinfo",
+    ];
+    if !has_wimlib(name) || !tools.iter().all(|tool| has_tool(name, tool)) {
+        return;
+    }
+    let parts = Parts::new();
+    for kind in KINDS {
+        let disk = by_hand(&parts, kind);
+        let volume = parts.at("by-hand.vol");
+        if !furnish(&volume, kind, &parts, name) {
+            continue;
+        }
+        install(&volume, &disk);
+        let nodes = |disk: &Path| {
+            let file = File::open(disk).unwrap();
+            let length = file.metadata().unwrap().len() - (1 << 20);
+            Volume::read(&file, 1 << 20, length).unwrap()
+        };
+        let before = nodes(&disk);
+        let find = |volume: &Volume, path: &str| volume.find(path).unwrap().clone();
+        let dated = find(&before, "\\Full\\dated.txt");
+        assert_eq!(dated.attributes.times.written.dos().date >> 9, 31);
+        assert_eq!(find(&before, "\\Empty").content, Content::Directory);
+        let note = format!("{}=\\note.txt", parts.sdi.display());
+        let output = slamboot(&["image", "update", text(&disk), "--add", &note]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        let after = nodes(&disk);
+        assert_eq!(after.nodes.len(), before.nodes.len() + 1, "{kind}");
+        for old in &before.nodes {
+            let new = find(&after, &old.path);
+            assert_eq!(new.attributes, old.attributes, "{kind}: {}", old.path);
+            assert_eq!(new.path, old.path);
+            let folder = |node: &Node| node.content == Content::Directory;
+            assert_eq!(folder(&new), folder(old), "{kind}: {}", old.path);
+        }
+        // What was lost was told, and there is nothing more to lose.
+        let lost = [
+            "\\Full\\dated.txt: alternate data streams are left out",
+            "\\Full\\again.txt, \\Full\\dated.txt: several names of one file",
+            "access rights become those that Windows gives on a new volume",
+        ];
+        for lost in lost {
+            assert_eq!(said.contains(lost), kind == "ntfs", "{lost}: {said}");
+        }
+        assert!(after.nodes.iter().all(|node| node.losses.is_empty()));
+        // And as others see it.
+        let volume = parts.at("updated.vol");
+        run(Command::new("dd")
+            .args(["bs=1M", "skip=1", "conv=sparse", "status=none"])
+            .arg(format!("if={}", disk.display()))
+            .arg(format!("of={}", volume.display())));
+        let seen = if kind == "fat32" {
+            assert!(dated.attributes.archived && dated.attributes.read_only);
+            run(Command::new("mdir").args(["-i", text(&volume), "::/Full"]))
+        } else {
+            run(Command::new("ntfsinfo").env("TZ", "UTC").args([
+                "-f",
+                "-F",
+                "/Full/dated.txt",
+                text(&volume),
+            ]))
+        };
+        assert!(seen.contains("2011") && seen.contains("12:34"), "{seen}");
+    }
 }
 
 #[test]
@@ -283,6 +414,10 @@ fn an_image_made_by_hand_is_understood_and_made_to_boot() {
                 "{said}"
             );
         }
+        assert_eq!(
+            extract(&disk, "\\winpe.wim", &parts),
+            std::fs::read(&parts.wim).unwrap()
+        );
         let store = parts.at("by-hand.bcd");
         let add_sdi = format!("{}=\\boot.sdi", parts.sdi.display());
         let add_store = format!("{}=\\boot\\BCD", store.display());
@@ -466,4 +601,162 @@ fn everything_comes_out() {
             assert_eq!(std::fs::read(out.join("Boot/BCD")).unwrap(), store);
         }
     }
+}
+
+/// Keys in a circle, cells that lie elsewhere: both commands say what is wrong, where, and what
+/// helps.
+#[test]
+fn a_store_that_is_broken_inside_an_image() {
+    if !has_wimlib("a_store_that_is_broken_inside_an_image") {
+        return;
+    }
+    let parts = Parts::new();
+    let good = parts.at("good.bcd");
+    let note = format!("{}=\\note", parts.sdi.display());
+    for kind in KINDS {
+        let disk = parts.build(&["--fs", kind]);
+        let store = extract(&disk, "\\Boot\\BCD", &parts);
+        std::fs::write(&good, &store).unwrap();
+        let whole = std::fs::read(&disk).unwrap();
+        let hive = whole.windows(store.len()).position(|part| part == store);
+        let hive = hive.unwrap() as u64;
+        let number = |at: usize| u32::from_le_bytes(store[at..at + 4].try_into().unwrap());
+        // Cells count from 0x1000 and begin with their size.
+        let root = 0x1000 + number(0x24) as usize;
+        let list = 0x1000 + number(root + 4 + 0x1C) as usize;
+        let file = File::options().read(true).write(true).open(&disk).unwrap();
+        for (what, at, value) in [
+            ("a key that is in itself", list + 8, number(0x24)),
+            ("a key past the end", list + 8, 0x0FFF_FFF0),
+            ("a list past the end", root + 4 + 0x1C, 0x0FFF_FFF0),
+            ("a list that is a key", root + 4 + 0x1C, number(0x24)),
+            ("a cell larger than its bin", root, 0x8000_0008),
+            ("a cell of no length", root, 0),
+        ] {
+            file.write_all_at(&value.to_le_bytes(), hive + at as u64)
+                .unwrap();
+            let broken = std::fs::read(&disk).unwrap();
+            let (sound, json) = inspect(&disk);
+            assert!(!sound, "{kind}: {what}");
+            let told = troubles(&json);
+            let updated = refused(&["image", "update", text(&disk), "--add", &note]);
+            for said in [&told, &updated] {
+                for part in ["offset 0x", "expected ", "found ", "0xc000014c"] {
+                    assert!(
+                        said.contains(part),
+                        "{kind}: {what}: {part:?} is not in {said}"
+                    );
+                }
+            }
+            assert!(told.contains("\\\\Boot\\\\BCD is no store"), "{told}");
+            for part in [
+                "disk.img: \\Boot\\BCD is no store",
+                "--add BCD='\\Boot\\BCD'",
+            ] {
+                assert!(updated.contains(part), "{part:?} is not in {updated}");
+            }
+            assert!(std::fs::read(&disk).unwrap() == broken, "{kind}: {what}");
+        }
+        // What it advises works; a bad one in its place does not.
+        let add = format!("{}=\\Boot\\BCD", parts.sdi.display());
+        let said = refused(&["image", "update", text(&disk), "--add", &add]);
+        assert!(said.contains("\\Boot\\BCD is no store"), "{said}");
+        let add = format!("{}=\\Boot\\BCD", good.display());
+        done(&["image", "update", text(&disk), "--add", &add]);
+        let (sound, json) = inspect(&disk);
+        assert!(sound, "{kind}: {}", troubles(&json));
+    }
+}
+
+#[test]
+fn boot_manager_and_wim_of_two_kinds() {
+    if !has_wimlib("boot_manager_and_wim_of_two_kinds") {
+        return;
+    }
+    let parts = Parts::new();
+    let x86 = parts.at("x86.wim");
+    parts.capture(&x86, &["--compress=none", "--boot"]);
+    run(Command::new("wimlib-imagex").arg("info").arg(&x86).args([
+        "1",
+        "--image-property",
+        "WINDOWS/ARCH=0",
+    ]));
+    // A BIOS's boot manager starts both.
+    let disk = parts.build(&[]);
+    done(&["image", "update", text(&disk), "--wim", text(&x86)]);
+    let disk = parts.build(&["--uefi", "--bootx64", text(&parts.efi)]);
+    let said = refused(&["image", "update", text(&disk), "--wim", text(&x86)]);
+    for part in [
+        "bootx64.efi is for x86-64, \\sources\\boot.wim for x86",
+        "0xc000007b",
+        "--remove \\EFI",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    let mut ia32 = standin::efi().to_vec();
+    let pe = ia32[0x3C] as usize;
+    ia32[pe + 4..pe + 6].copy_from_slice(&[0x4C, 0x01]);
+    let efi = parts.at("ia32.efi");
+    std::fs::write(&efi, &ia32).unwrap();
+    let add = format!("{}=\\EFI\\Boot\\bootx64.efi", efi.display());
+    let said = refused(&["image", "update", text(&disk), "--add", &add]);
+    assert!(said.contains("is for 32-bit x86"), "{said}");
+    // Both together fit, and so does what the error advises.
+    let other = parts.at("other.img");
+    let both = [
+        "image",
+        "update",
+        text(&disk),
+        "--add",
+        &add,
+        "--wim",
+        text(&x86),
+    ];
+    done(&[&both[..], &["-o", text(&other)]].concat());
+    let bios = ["image", "update", text(&disk), "--remove", "\\EFI", "--wim"];
+    done(&[&bios[..], &[text(&x86)]].concat());
+    assert!(inspect(&disk).0);
+}
+
+#[test]
+fn what_is_inside_the_wim_is_changed_in_the_image() {
+    if !has_wimlib("what_is_inside_the_wim_is_changed_in_the_image") {
+        return;
+    }
+    let parts = Parts::new();
+    let own = parts.at("own.cmd");
+    std::fs::write(&own, "wpeinit\r\nnet use\r\n").unwrap();
+    let inject = parts.at("inject");
+    std::fs::create_dir_all(inject.join("Tools")).unwrap();
+    std::fs::write(inject.join("Tools/a.txt"), "a tool").unwrap();
+    let drivers = parts.at("nic");
+    std::fs::create_dir_all(&drivers).unwrap();
+    std::fs::write(drivers.join("e1000.inf"), "[Version]").unwrap();
+    for kind in KINDS {
+        let disk = parts.build(&["--fs", kind]);
+        for more in [
+            &["--startnet", text(&own), "--inject", text(&inject)][..],
+            &["--drivers", text(&drivers)],
+        ] {
+            done(&[&["image", "update", text(&disk)], more].concat());
+        }
+        let (sound, json) = inspect(&disk);
+        assert!(sound, "{kind}: {}", troubles(&json));
+        let wim = parts.at("inside.wim");
+        std::fs::write(&wim, extract(&disk, "\\sources\\boot.wim", &parts)).unwrap();
+        assert_eq!(inside(&wim, "/Tools/a.txt"), b"a tool");
+        let startnet = inside(&wim, "/Windows/System32/startnet.cmd");
+        let startnet = String::from_utf8(startnet).unwrap();
+        assert!(startnet.contains("drvload"), "{startnet}");
+        assert!(startnet.ends_with("wpeinit\r\nnet use\r\n"), "{startnet}");
+    }
+    // Nothing is left beside it.
+    let mut left = std::fs::read_dir(parts.folder.path()).unwrap();
+    assert!(!left.any(|entry| {
+        entry
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .starts_with('.')
+    }));
 }

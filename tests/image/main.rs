@@ -6,6 +6,7 @@ mod bad_input;
 mod boot;
 mod boot_code;
 mod existing;
+mod full;
 mod hostile;
 mod inside;
 #[path = "../support/judge.rs"]

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use proptest::prelude::*;
 use slamboot::image::ntfs::{NtfsError, UpCase};
-use slamboot::image::plan::plan;
+use slamboot::image::plan::draft;
 use slamboot::image::verify::{Structure, verify};
 use slamboot::image::{
     ByteSize, DiskSize, FileSpec, FileSystem, ImageError, ImageSpec, PlanError, SourceSpec,
@@ -252,7 +252,7 @@ fn the_same_inputs_give_the_same_ntfs() {
     let digest = || {
         Image::of(&spec(DiskSize::Smallest, rich_tree()))
             .built
-            .digests
+            .crc32
     };
     assert_eq!(digest(), digest());
 }
@@ -262,7 +262,8 @@ fn two_tebibytes() {
     let size = ByteSize::new((2 << 40) - (16 << 20)).unwrap();
     let spec = spec(DiskSize::AtLeast(size), rich_tree());
     // Planned only: reading all of it back takes its time.
-    let plan = plan(&spec, source::open(&spec.files).unwrap()).unwrap();
+    let draft = draft(&spec, source::open(&spec.files).unwrap()).unwrap();
+    let plan = draft.complete(&vec![Some(0); spec.files.len()]);
     let last = plan.extents.last().unwrap();
     assert_eq!(last.run.start.0 + 1, plan.facts.sectors.0);
     assert_eq!(last.what, "boot sector");
@@ -272,7 +273,7 @@ fn two_tebibytes() {
 fn what_ntfs_refuses() {
     let planned = |files: Vec<FileSpec>| {
         let spec = spec(DiskSize::Smallest, files);
-        let planned = plan(&spec, source::open(&spec.files).unwrap());
+        let planned = draft(&spec, source::open(&spec.files).unwrap());
         planned.map(|_| "a plan").unwrap_err()
     };
     let error = planned(vec![bytes("\\a", 1), bytes("\\A", 1)]);
@@ -335,11 +336,19 @@ fn each_structure_of_ntfs_is_blamed_for_its_own_damage() {
         let area = ntfs.areas.iter().find(|area| area.what == what).unwrap();
         volume + area.offset
     };
-    let check = || verify(plan, &file, image.built.digests.crc32, &mut go_on);
+    let check = || verify(plan, &file, image.built.crc32, &mut go_on);
     check().unwrap();
     let data = image.offset_of("\\A long directory\\A long name.data");
     let backup = volume + u64::from(ntfs.geometry.backup()) * 512;
     let mft = area("$MFT");
+    // Values of $Secure's indexes: after each one's name, padded to eight bytes.
+    let mut secure = [0; 1024];
+    file.read_exact_at(&mut secure, mft + 9 * 1024).unwrap();
+    let root = |name: &str| {
+        let units: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let at = secure.windows(8).rposition(|part| part == units).unwrap() as u64;
+        mft + 9 * 1024 + at + 8
+    };
     for (offset, expected) in [
         (volume, Structure::BootSector),
         (volume + 0x1C, Structure::BootSector),
@@ -354,6 +363,10 @@ fn each_structure_of_ntfs_is_blamed_for_its_own_damage() {
         (mft + 5 * 1024 + 0x10, Structure::Mft),        // sequence
         (mft + 5 * 1024 + 0x1FE, Structure::Mft),       // end of a sector
         (mft + 27 * 1024 + 0x12, Structure::Mft),       // links
+        (root("$SDH") + 0x30, Structure::Security),     // the first key's hash
+        (root("$SDH") + 0x40, Structure::Security),     // where it leads
+        (root("$SII") + 0x04, Structure::Security),     // its order
+        (root("$SII") + 0x58, Structure::Security),     // the second key
         (mft + 27 * 1024 + 0x16, Structure::Disk),      // a flag that nobody knows
         (mft + 3 * 1024 + 0x300, Structure::MftMirror), // past what is used
         (area("$MFTMirr") + 0x100, Structure::MftMirror),
@@ -409,7 +422,7 @@ fn damage_anywhere_on_ntfs() {
         let area = areas[random.usize(..areas.len())];
         let offset = 2048 * 512 + area.offset + random.u64(..area.bytes);
         flip(&file, offset);
-        let result = verify(image.plan(), &file, image.built.digests.crc32, &mut go_on);
+        let result = verify(image.plan(), &file, image.built.crc32, &mut go_on);
         flip(&file, offset);
         assert!(
             result.is_err(),

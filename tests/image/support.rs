@@ -159,6 +159,7 @@ pub fn rich_tree() -> Vec<FileSpec> {
         hidden: true,
         system: true,
         read_only: true,
+        ..Attributes::default()
     };
     files
 }

@@ -22,7 +22,7 @@ fn image() -> Image {
 }
 
 fn check(image: &Image, file: &File) -> Result<(), VerifyError> {
-    verify(image.plan(), file, image.built.digests.crc32, &mut go_on)
+    verify(image.plan(), file, image.built.crc32, &mut go_on)
 }
 
 /// Which structure is blamed for a flipped bit there.
@@ -79,7 +79,7 @@ fn each_structure_is_blamed_for_its_own_damage() {
         (root + 64 + 0x01, Structure::Directory),      // a long name
         (root + 64 + 0x0D, Structure::Directory),      // its checksum
         (root + 32 + 0x1A, content("\\SLAMBOOT.BIN")), // first cluster
-        (root + 32 + 0x18, Structure::Disk),           // a date
+        (root + 32 + 0x18, Structure::Directory),      // a date
         (of("\\SLAMBOOT.BIN") + 300_000, content("\\SLAMBOOT.BIN")),
         (of("\\LAST.BIN") + 69_999, content("\\LAST.BIN")),
         (of("\\LAST.BIN") + 70_000, Structure::Disk), // slack

@@ -103,6 +103,29 @@ fn from_the_wim_alone() {
     }
 }
 
+/// Elsewhere than usual, as in an image of a whole Windows, whose component store has it once more.
+#[test]
+fn from_anywhere_in_the_wim() {
+    if !ready("from_anywhere_in_the_wim") {
+        return;
+    }
+    let parts = Parts::new();
+    let tree = parts.at("tree/Windows");
+    let store = tree.join("WinSxS/x86_microsoft-windows-b..re-bootmanager-pcat_31bf3856ad364e35");
+    std::fs::create_dir_all(&store).unwrap();
+    std::fs::rename(tree.join("Boot/PCAT/bootmgr"), store.join("BOOTMGR")).unwrap();
+    std::fs::rename(tree.join("Boot/DVD/PCAT/boot.sdi"), store.join("boot.sdi")).unwrap();
+    let wim = parts.at("sxs.wim");
+    parts.capture(&wim, &["--compress=XPRESS", "--boot"]);
+    let disk = parts.at("sxs.img");
+    let said = done(&["image", "winpe", "--wim", text(&wim), "-o", text(&disk)]);
+    assert!(
+        said.contains("31bf3856ad364e35\\BOOTMGR in the WIM\n"),
+        "{said}"
+    );
+    assert!(read_fat(&disk, "\\bootmgr") == Some(standin::render()));
+}
+
 #[test]
 fn from_media() {
     if !ready("from_media") {

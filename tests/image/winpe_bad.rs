@@ -232,7 +232,7 @@ fn parts_that_are_nowhere() {
         &said,
         &[
             "no boot manager for BIOS",
-            "\\Windows\\Boot\\PCAT\\bootmgr",
+            "\\Windows\\Boot\\PCAT\\bootmgr, \\Windows\\Boot\\DVD\\PCAT\\bootmgr, \\bootmgr or another \"bootmgr\" in the WIM",
             "--bootmgr",
         ],
     );

@@ -2,6 +2,7 @@
 //! `cargo xtask bench`: side by side with other programs, in one run, in one room.
 
 mod digest;
+mod image;
 mod machine;
 mod measure;
 mod net;
@@ -43,6 +44,7 @@ Examples:
   cargo xtask bench --quick                           see that it works: an eighth of the size, one round
   cargo xtask bench                                   every row, three rounds: half an hour
   cargo xtask bench --only 8 --rounds 5               one row, five times
+  cargo xtask bench --image                           the image builder beside cp and mkwinpeimg
   cargo xtask bench --peer mini-slamd=./mini-slamd    another SLAM server takes part")]
 pub struct Arguments {
     /// How often everyone takes a turn; figures are medians [default: 3, with --quick 1]
@@ -60,6 +62,9 @@ pub struct Arguments {
     /// Another SLAM server, started as `PROGRAM FILE`; may be repeated
     #[arg(long, value_name = "NAME=PROGRAM")]
     peer: Vec<Peer>,
+    /// Measure the image builder instead: a WIM to a disk, beside cp and sync, and mkwinpeimg
+    #[arg(long, conflicts_with_all = ["only", "peer", "json", "quick"])]
+    image: bool,
     /// Print the results as JSON, and nothing else on standard output; installs nothing
     #[arg(long)]
     json: bool,
@@ -67,6 +72,11 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    if arguments.image {
+        build(paths)?;
+        let rounds = arguments.rounds.unwrap_or(5);
+        return image::run(rounds, arguments.size.unwrap_or(190), paths);
+    }
     let rows = row::chosen(&arguments.only, arguments.size, arguments.quick)?;
     let rounds = arguments
         .rounds

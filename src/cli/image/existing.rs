@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use site::Site;
 
+use super::Watcher;
 use crate::cli::serve::image_name;
 use crate::image::ByteSize;
 use crate::image::existing::{ExistingError, disk, iso, linux};
@@ -108,13 +109,15 @@ pub(super) fn disk(args: &DiskArgs) -> Result<()> {
         }
         (format, Some(output)) => {
             let target = Target::open(output)?;
-            eprintln!("converting {} to a raw image...", format.shown());
-            disk::convert(&args.image, format, target.temporary_path()).map_err(|source| {
+            let watcher = Watcher::new()?;
+            let raw = target.temporary_path();
+            disk::convert(&args.image, format, raw, &mut watcher.watch()).map_err(|source| {
                 ExistingError::Tool {
                     path: args.image.clone(),
                     source,
                 }
             })?;
+            drop(watcher);
             disk::check(target.temporary_path()).with_context(|| {
                 format!(
                     "{}: made nothing, for it would not boot",

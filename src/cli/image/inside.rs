@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{build, next_serve, summary};
+use super::{InsideWimArgs, Watcher, build, next_serve, summary};
 use crate::image::inspect::{Report, show};
 use crate::image::spec::DiskName;
-use crate::image::target::Target;
+use crate::image::target::{Target, directory_of};
 use crate::image::update::{self, Changes};
 use crate::image::volume::{Bytes, Content, Node, Volume};
 use crate::image::winpe::{Add, check_wim};
@@ -48,7 +48,8 @@ pub(super) struct InspectArgs {
 ///
 /// The image is built anew beside the old one, which stays until the new one is verified: boot
 /// sector, extent table and stores fit again, and it grows where it must. Images made by the old
-/// recipe can be updated, too. Timestamps and access rights of files are not kept.
+/// recipe can be updated, too. Times, attributes and empty folders stay; what cannot be kept (access
+/// rights, alternate streams) is told.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   slamboot image update winpe.img --wim custom.wim
@@ -70,6 +71,9 @@ pub(super) struct UpdateArgs {
     /// Leave this file or folder out; may be given again.
     #[arg(long, value_name = "PATH")]
     remove: Vec<DiskPath>,
+
+    #[command(flatten)]
+    inside: InsideWimArgs,
 
     /// How large the disk shall be at least.
     #[arg(long, value_name = "SIZE")]
@@ -130,8 +134,13 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
 
 /// Runs `slamboot image update`.
 pub(super) fn update(args: &UpdateArgs) -> Result<()> {
-    if args.wim.is_none() && args.add.is_empty() && args.remove.is_empty() && args.size.is_none() {
-        bail!("nothing to change: expected --wim, --add, --remove or --size");
+    let inside = args.inside.changes();
+    let files = args.wim.is_some() || !args.add.is_empty() || !args.remove.is_empty();
+    if !files && args.size.is_none() && inside.is_empty() {
+        bail!(
+            "nothing to change: expected --wim, --add, --remove, --size, --startnet, --inject or \
+             --drivers"
+        );
     }
     if let Some(wim) = &args.wim {
         check_wim(wim)?;
@@ -140,8 +149,29 @@ pub(super) fn update(args: &UpdateArgs) -> Result<()> {
     for more in &args.add {
         add.extend(more.files()?);
     }
+    let output = args.output.as_ref().unwrap_or(&args.image);
+    // Kept until the image is made.
+    let own_wim = if inside.is_empty() {
+        None
+    } else {
+        let watcher = Watcher::new()?;
+        let (wim, watch) = (args.wim.as_deref(), &mut watcher.watch());
+        Some(update::changed_wim(
+            &args.image,
+            wim,
+            &inside,
+            directory_of(output),
+            watch,
+        )?)
+    };
+    for doubt in own_wim.iter().flat_map(|own| &own.doubts) {
+        eprintln!("warning: {doubt}");
+    }
     let changes = Changes {
-        wim: args.wim.clone(),
+        wim: own_wim
+            .as_ref()
+            .map(|own| own.path.clone())
+            .or(args.wim.clone()),
         add,
         remove: args.remove.clone(),
         size: args.size,
@@ -150,7 +180,7 @@ pub(super) fn update(args: &UpdateArgs) -> Result<()> {
     for lost in lost {
         eprintln!("warning: {lost}");
     }
-    let built = build(&spec, args.output.as_ref().unwrap_or(&args.image))?;
+    let built = build(&spec, output)?;
     print!("{}", summary(&built));
     let report = Report::of(&built.path)?;
     for trouble in &report.troubles {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{build, next_serve, summary};
+use super::{InsideWimArgs, Watcher, build, next_serve, summary};
 use crate::image::fat::MAX_FILE;
-use crate::image::winpe::{self, Add, Changes, Layout, Look, StoreDevice, Where};
+use crate::image::target::directory_of;
+use crate::image::winpe::{self, Add, Layout, Look, StoreDevice, Where};
 use crate::image::{ByteSize, DiskSize, FileSpec, FileSystem, ImageSpec, SourceSpec, VolumeLabel};
 
 /// A disk that boots WinPE: boot code, bootmgr, BCD store, boot.sdi and the WIM.
@@ -120,17 +121,8 @@ pub(super) struct WinpeArgs {
     #[arg(long, value_name = "SRC=\\DST", help_heading = "Content")]
     add: Vec<Add>,
 
-    /// Run this first in WinPE: becomes \Windows\System32\startnet.cmd in a copy of the WIM.
-    #[arg(long, value_name = "FILE", help_heading = "Content")]
-    startnet: Option<PathBuf>,
-
-    /// Put what is in this folder into a copy of the WIM, at its root; may be given again.
-    #[arg(long, value_name = "DIR", help_heading = "Content")]
-    inject: Vec<PathBuf>,
-
-    /// Load the drivers (.inf) in this folder when WinPE starts; may be given again.
-    #[arg(long, value_name = "DIR", help_heading = "Content")]
-    drivers: Vec<PathBuf>,
+    #[command(flatten)]
+    inside: InsideWimArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -168,10 +160,7 @@ fn file_system(args: &WinpeArgs, files: &[FileSpec]) -> Result<FileSystem> {
 
 /// Runs `slamboot image winpe`.
 pub(super) fn run(args: &WinpeArgs) -> Result<()> {
-    let beside = match args.output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => std::path::Path::new("."),
-    };
+    let beside = directory_of(&args.output);
     let places = Where {
         media: args.media.clone(),
         wim: args.wim.clone(),
@@ -186,14 +175,10 @@ pub(super) fn run(args: &WinpeArgs) -> Result<()> {
         added.extend(add.files()?);
     }
     let mut parts = winpe::gather(&places, beside)?;
-    let changes = Changes {
-        startnet: args.startnet.clone(),
-        inject: args.inject.clone(),
-        drivers: args.drivers.clone(),
-    };
+    let changes = args.inside.changes();
     if !changes.is_empty() {
-        eprintln!("changing a copy of the WIM...");
-        changes.apply(&mut parts)?;
+        let watcher = Watcher::new()?;
+        changes.apply(&mut parts, &mut watcher.watch())?;
     }
     for doubt in &parts.doubts {
         eprintln!("warning: {doubt}");
@@ -226,6 +211,7 @@ pub(super) fn run(args: &WinpeArgs) -> Result<()> {
         file_system: file_system(args, &files)?,
         label: args.label.clone(),
         files,
+        folders: Vec::new(),
         boot,
         self_check: false,
     };

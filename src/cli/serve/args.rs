@@ -129,7 +129,7 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "GROUP", help_heading = "Rooms")]
     pub(super) slow_group: Option<Groups>,
 
-    /// Bytes in one block [default: 1451]
+    /// Bytes in one block [default: 1454]
     #[arg(
         long,
         value_name = "N",

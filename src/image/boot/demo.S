@@ -12,6 +12,8 @@
 # so that loading it proves the boot sector's chunked reads. The padding is checked first
 # and then overwritten by the read buffer.
 
+        .include "home.inc"
+
         .code16
         .equ    HOME, 0x2000            # our segment
         .equ    BUFFER, 0x3000          # segment of the read buffer
@@ -51,16 +53,7 @@ main:
         movw    %ax, %ds
         movw    $SCRATCH, %ax
         movw    %ax, %fs
-        cld
-        movb    %dl, drive
-        call    serial_open
-        call    make_tables
-
-        movw    $newline, %si
-        call    screen_puts
-        movw    $text_start, %si
-        call    puts
-        call    put_drive
+        begin
         movw    $text_sectors, %si
         call    puts
         movl    disk_sectors, %eax
@@ -77,28 +70,7 @@ main:
         jne     bad_boot_sector
 
 # This file, as loaded.
-        movw    $HOME, %ax
-        movw    %ax, %es
-        movl    $0xFFFFFFFF, %eax
-        movl    file_bytes, %ebp
-        subl    $CHECKED, %ebp
-        movw    $CHECKED, %di
-        movl    $0x8000 - CHECKED, %ecx # up to 2000:8000; afterwards 32 KiB a time
-1:      cmpl    %ebp, %ecx
-        jbe     2f
-        movl    %ebp, %ecx
-2:      subl    %ecx, %ebp
-        call    crc_update
-        movw    %es, %bx
-        addw    $0x800, %bx
-        movw    %bx, %es
-        xorw    %di, %di
-        movl    $0x8000, %ecx
-        testl   %ebp, %ebp
-        jnz     1b
-        notl    %eax
-        cmpl    file_crc, %eax
-        jne     bad_file
+        check_file
 
 # Does the BIOS see the whole disk? (EDD, AH=48h: sectors at 0x10, u64)
         movw    $0x1E, PARAMETERS
@@ -130,10 +102,7 @@ next_chunk:
 4:      movw    %cx, packet_count
         pushal
         pushw   %es
-        movw    $packet, %si
-        movb    drive, %dl
-        movb    $0x42, %ah
-        int     $0x13
+        read_packet
         popw    %es
         jc      bad_read
         popal
@@ -161,13 +130,7 @@ finish:
         movl    disk_sectors, %eax
         call    put_decimal
 finish_drive:
-        movw    $text_drive, %si
-        call    puts
-        call    put_drive
-        call    put_newline
-stop:
-        hlt
-        jmp     stop
+        tell_drive_and_stop
 
 bad_boot_sector:
         movw    $text_bad_vbr, %si
@@ -176,13 +139,7 @@ bad_boot_sector:
 
 # EAX = what was found.
 bad_file:
-        movw    $text_bad_file, %si
-        call    puts
-        call    put_hex8
-        movw    $text_expected, %si
-        call    puts
-        movl    file_crc, %eax
-        call    put_hex8
+        tell_bad_file
         jmp     finish_drive
 
 # EAX = what the BIOS says.

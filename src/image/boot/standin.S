@@ -12,6 +12,8 @@
 # the partition begins: its parameters, serial number and all, must be those in memory.
 # The builder pads the file to the size of a real boot manager and patches its header.
 
+        .include "home.inc"
+
         .code16
         .equ    HOME, 0x2000            # our segment
         .equ    BUFFER, 0x3000          # segment of the sector read, over checked padding
@@ -49,16 +51,7 @@ main:
         movw    %ax, %fs
         xorw    %ax, %ax
         movw    %ax, %gs                # GS: the boot sector's segment
-        cld
-        movb    %dl, drive
-        call    serial_open
-        call    make_tables
-
-        movw    $newline, %si
-        call    screen_puts
-        movw    $text_start, %si
-        call    puts
-        call    put_drive
+        begin
         movw    $text_bytes, %si
         call    puts
         movzwl  %gs:BOOT_SECTOR + 0x0B, %eax
@@ -70,28 +63,7 @@ main:
         call    put_newline
 
 # This file, as loaded.
-        movw    $HOME, %ax
-        movw    %ax, %es
-        movl    $0xFFFFFFFF, %eax
-        movl    file_bytes, %ebp
-        subl    $CHECKED, %ebp
-        movw    $CHECKED, %di
-        movl    $0x8000 - CHECKED, %ecx # up to 2000:8000; afterwards 32 KiB a time
-1:      cmpl    %ebp, %ecx
-        jbe     2f
-        movl    %ebp, %ecx
-2:      subl    %ecx, %ebp
-        call    crc_update
-        movw    %es, %bx
-        addw    $0x800, %bx
-        movw    %bx, %es
-        xorw    %di, %di
-        movl    $0x8000, %ecx
-        testl   %ebp, %ebp
-        jnz     1b
-        notl    %eax
-        cmpl    file_crc, %eax
-        jne     bad_file
+        check_file
 
 # What the boot sector promises to a boot manager.
         movw    $text_bad_bytes, %si
@@ -102,10 +74,7 @@ main:
         jz      bad
         movl    %gs:BOOT_SECTOR + 0x1C, %eax
         movl    %eax, packet_lba
-        movw    $packet, %si
-        movb    drive, %dl
-        movb    $0x42, %ah
-        int     $0x13
+        read_packet
         jc      bad_read
         movw    $BUFFER, %ax
         movw    %ax, %es
@@ -125,13 +94,7 @@ main:
         movl    file_crc, %eax
         call    put_hex8
 finish:
-        movw    $text_drive, %si
-        call    puts
-        call    put_drive
-        call    put_newline
-stop:
-        hlt
-        jmp     stop
+        tell_drive_and_stop
 
 # SI = what is wrong.
 bad:
@@ -140,13 +103,7 @@ bad:
 
 # EAX = what was found.
 bad_file:
-        movw    $text_bad_file, %si
-        call    puts
-        call    put_hex8
-        movw    $text_expected, %si
-        call    puts
-        movl    file_crc, %eax
-        call    put_hex8
+        tell_bad_file
         jmp     finish
 
 # AH = status.

@@ -7,8 +7,9 @@ use std::path::Path;
 use super::{ExistingError, open, read_at};
 use crate::image::inspect::table::{BootCode, Table};
 use crate::image::le::u16_at;
-use crate::image::tool::{QEMU_IMG, ToolError};
+use crate::image::tool::{QEMU_IMG, ToolError, Work};
 use crate::image::unit::SECTOR;
+use crate::image::write::{Step, Watch};
 
 /// How the bytes of a disk are kept in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +88,21 @@ pub fn format(path: &Path) -> Result<Format, ExistingError> {
 }
 
 /// Converts an image into a raw one, with holes where it is zero.
-pub fn convert(path: &Path, format: Format, raw: &Path) -> Result<(), ToolError> {
+pub fn convert(
+    path: &Path,
+    format: Format,
+    raw: &Path,
+    watch: &mut Watch,
+) -> Result<(), ToolError> {
     let name = format.name();
-    let options = ["convert", "-f", name, "-O", "raw", "-S", "4k"].map(AsRef::as_ref);
+    let options = ["convert", "-p", "-f", name, "-O", "raw", "-S", "4k"].map(AsRef::as_ref);
     let files = [path.as_os_str(), raw.as_os_str()];
-    let what = "converting a disk image";
-    QEMU_IMG.run(what, options.into_iter().chain(files), b"")?;
-    Ok(())
+    let work = Work {
+        what: "converting a disk image",
+        step: Step::Convert,
+        total: std::fs::metadata(path).map_or(0, |file| file.len()),
+    };
+    QEMU_IMG.run_watched(work, options.into_iter().chain(files), b"", watch)
 }
 
 /// Checks that a BIOS, and so memdisk, would start a raw disk.

@@ -12,6 +12,8 @@ pub const FS_INFO_SECTOR: u32 = 1;
 pub const BACKUP_SECTOR: u32 = 6;
 /// The root directory's first cluster.
 const ROOT_CLUSTER: u32 = 2;
+/// Where the serial number stands (`BS_VolID`).
+const VOLUME_ID: usize = 0x43;
 /// A hard disk.
 const MEDIA: u8 = 0xF8;
 
@@ -22,14 +24,12 @@ pub struct BootSector<'a> {
     pub geometry: &'a FatGeometry,
     /// Where the volume begins: the boot manager computes the partition from this field.
     pub start: Lba,
-    /// Serial number.
-    pub volume_id: u32,
     /// The volume's name, as in the root directory.
     pub label: &'a VolumeLabel,
 }
 
 impl BootSector<'_> {
-    /// The sector, its boot code still zero.
+    /// The sector, its boot code and serial number still zero.
     pub fn encode(&self) -> Vec<u8> {
         let geometry = self.geometry;
         let mut sector = vec![0; SECTOR as usize];
@@ -53,12 +53,16 @@ impl BootSector<'_> {
         put(0x32, &(BACKUP_SECTOR as u16).to_le_bytes());
         put(0x40, &[0x80]); // BIOS drive
         put(0x42, &[0x29]); // the next three fields are there
-        put(0x43, &self.volume_id.to_le_bytes());
         put(0x47, self.label.padded());
         put(0x52, b"FAT32   ");
         put(0x1FE, &[0x55, 0xAA]);
         sector
     }
+}
+
+/// Puts the serial number into a boot sector.
+pub fn set_volume_id(sector: &mut [u8], id: u32) {
+    sector[VOLUME_ID..VOLUME_ID + 4].copy_from_slice(&id.to_le_bytes());
 }
 
 /// The `FSInfo` sector of a volume whose clusters below `used` are taken.
@@ -87,13 +91,13 @@ mod tests {
     #[test]
     fn every_field_stands_where_it_is_documented() {
         let geometry = FatGeometry::of(SectorCount(78_276)).unwrap();
-        let sector = BootSector {
+        let mut sector = BootSector {
             geometry: &geometry,
             start: Lba(2048),
-            volume_id: 0x1234_5678,
             label: &"SLAMBOOT".parse().unwrap(),
         }
         .encode();
+        set_volume_id(&mut sector, 0x1234_5678);
         let word = |at: usize| u16::from_le_bytes([sector[at], sector[at + 1]]);
         let long = |at: usize| u32::from(word(at)) | u32::from(word(at + 2)) << 16;
         assert_eq!(sector[0..3], [0xEB, 0x58, 0x90]);

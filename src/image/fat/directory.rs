@@ -5,13 +5,12 @@ use std::collections::HashMap;
 
 use super::name::{EntryName, LONG_UNITS, ShortName, ShortNames, checksum, entry_name};
 use super::{ClusterRun, FatError, FatFile};
-use crate::image::spec::{Attributes, DiskName, VolumeLabel};
+use crate::image::spec::{Attributes, DiskName, FolderSpec, VolumeLabel};
+use crate::image::times::Times;
 
 const ENTRY: usize = 32;
 /// The largest directory that every driver reads: 2 MiB.
 const MAX_ENTRIES: usize = 65_536;
-/// 1980-01-01, the format's first day, everywhere: same inputs, same bytes.
-const DATE: u16 = 1 << 5 | 1;
 
 mod attribute {
     pub const READ_ONLY: u8 = 0x01;
@@ -32,6 +31,7 @@ pub(super) struct Tree {
 #[derive(Clone, Debug)]
 struct Directory {
     parent: usize,
+    attributes: Attributes,
     children: Vec<(EntryName, Child)>,
     /// Entries of 32 bytes.
     entries: usize,
@@ -45,58 +45,108 @@ enum Child {
     File(usize, Attributes),
 }
 
+/// A tree while names are still coming in.
+struct Draft {
+    directories: Vec<Directory>,
+    /// By directory and folded name.
+    known: HashMap<(usize, String), Child>,
+    /// Of each directory.
+    taken: Vec<ShortNames>,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Draft {
+            // The root has the label, others `.` and `..`.
+            directories: vec![Directory::new(0, 1)],
+            known: HashMap::new(),
+            taken: vec![ShortNames::default()],
+        }
+    }
+}
+
+impl Draft {
+    /// The directory of that path, made where it is not there yet.
+    fn directory(
+        &mut self,
+        names: &[DiskName],
+        duplicate: impl Fn() -> FatError,
+    ) -> Result<usize, FatError> {
+        let mut at = 0;
+        for name in names {
+            let key = (at, name.folded());
+            at = match self.known.get(&key) {
+                Some(Child::Directory(found)) => *found,
+                Some(Child::File(..)) => return Err(duplicate()),
+                None => {
+                    let new = self.directories.len();
+                    self.add(at, name, Child::Directory(new))?;
+                    self.directories.push(Directory::new(at, 2));
+                    self.taken.push(ShortNames::default());
+                    self.known.insert(key, Child::Directory(new));
+                    new
+                }
+            };
+        }
+        Ok(at)
+    }
+
+    fn add(&mut self, at: usize, name: &DiskName, child: Child) -> Result<(), FatError> {
+        let entry = entry_name(name, &mut self.taken[at]);
+        self.directories[at].entries += entry.entries();
+        let found = self.directories[at].entries;
+        self.directories[at].children.push((entry, child));
+        if found > MAX_ENTRIES {
+            return Err(FatError::DirectoryTooLarge {
+                directory: self.path(at),
+                found,
+            });
+        }
+        Ok(())
+    }
+
+    /// For people.
+    fn path(&self, directory: usize) -> String {
+        let parent = self.directories[directory].parent;
+        let known = self.known.iter();
+        let name = known
+            .filter(|(_, child)| matches!(child, Child::Directory(found) if *found == directory))
+            .map(|((_, name), _)| name.as_str())
+            .next();
+        match (name, parent) {
+            (None, _) => "\\".to_owned(),
+            (Some(name), 0) => format!("\\{name}"),
+            (Some(name), parent) => format!("{}\\{name}", self.path(parent)),
+        }
+    }
+}
+
 impl Tree {
     /// The tree of these files. Directories take the spelling of the first path that names them.
-    pub fn new(files: &[FatFile]) -> Result<Self, FatError> {
-        // The root has the label, others `.` and `..`.
-        let mut directories = vec![Directory::new(0, 1)];
-        // By directory and folded name.
-        let mut known: HashMap<(usize, String), Child> = HashMap::new();
-        let mut taken = vec![ShortNames::default()];
+    pub fn new(files: &[FatFile], folders: &[FolderSpec]) -> Result<Self, FatError> {
+        let mut draft = Draft::default();
         for (index, file) in files.iter().enumerate() {
             let duplicate = || FatError::Duplicate {
                 path: file.path.clone(),
             };
             let (name, parents) = file.path.names().split_last().ok_or_else(duplicate)?;
-            let mut at = 0;
-            for parent in parents {
-                let key = (at, parent.folded());
-                at = match known.get(&key) {
-                    Some(Child::Directory(found)) => *found,
-                    Some(Child::File(..)) => return Err(duplicate()),
-                    None => {
-                        let new = directories.len();
-                        let entry = entry_name(parent, &mut taken[at]);
-                        directories[at].add(entry, Child::Directory(new));
-                        directories.push(Directory::new(at, 2));
-                        taken.push(ShortNames::default());
-                        known.insert(key, Child::Directory(new));
-                        new
-                    }
-                };
-            }
+            let at = draft.directory(parents, duplicate)?;
             let child = Child::File(index, file.attributes);
-            if known.insert((at, name.folded()), child).is_some() {
+            if draft.known.insert((at, name.folded()), child).is_some() {
                 return Err(duplicate());
             }
-            let entry = entry_name(name, &mut taken[at]);
-            directories[at].add(entry, child);
-            let found = directories[at].entries;
-            if found > MAX_ENTRIES {
-                return Err(FatError::DirectoryTooLarge {
-                    directory: format!(
-                        "\\{}",
-                        parents
-                            .iter()
-                            .map(DiskName::as_str)
-                            .collect::<Vec<_>>()
-                            .join("\\")
-                    ),
-                    found,
-                });
-            }
+            draft.add(at, name, child)?;
         }
-        Ok(Tree { directories })
+        for folder in folders {
+            let duplicate = || FatError::Duplicate {
+                path: folder.path.clone(),
+            };
+            let at = draft.directory(folder.path.names(), duplicate)?;
+            draft.directories[at].attributes = folder.attributes;
+        }
+        Ok(Tree {
+            directories: draft.directories,
+        })
     }
 
     /// Length of each directory in bytes, never zero.
@@ -115,7 +165,14 @@ impl Tree {
         let encode = |(index, directory): (usize, &Directory)| {
             let mut bytes = Vec::with_capacity(directory.entries * ENTRY);
             if index == 0 {
-                bytes.extend(short_entry(label.padded(), attribute::VOLUME_ID, 0, 0));
+                let times = Times::default();
+                bytes.extend(short_entry(
+                    label.padded(),
+                    attribute::VOLUME_ID,
+                    times,
+                    0,
+                    0,
+                ));
             } else {
                 // `..` of a directory in the root says 0, not the root's cluster.
                 let parent = match directory.parent {
@@ -127,21 +184,26 @@ impl Tree {
                     (b"..         ", parent),
                 ];
                 for (name, cluster) in dots {
-                    bytes.extend(short_entry(name, attribute::DIRECTORY, cluster, 0));
+                    let times = directory.attributes.times;
+                    bytes.extend(short_entry(name, attribute::DIRECTORY, times, cluster, 0));
                 }
             }
             for (name, child) in &directory.children {
-                let (flags, cluster, length) = match child {
-                    Child::Directory(child) => (attribute::DIRECTORY, directories[*child].first, 0),
+                let (flags, times, cluster, length) = match child {
+                    Child::Directory(child) => {
+                        let attributes = self.directories[*child].attributes;
+                        let flags = attribute::DIRECTORY | flags(attributes) & !attribute::ARCHIVE;
+                        (flags, attributes.times, directories[*child].first, 0)
+                    }
                     Child::File(file, attributes) => {
                         let (length, run) = files[*file];
                         let cluster = run.map_or(0, |run| run.first);
                         // At most MAX_FILE, which is u32::MAX.
-                        (flags(*attributes), cluster, length as u32)
+                        (flags(*attributes), attributes.times, cluster, length as u32)
                     }
                 };
                 long_entries(name, &mut bytes);
-                bytes.extend(short_entry(&name.short, flags, cluster, length));
+                bytes.extend(short_entry(&name.short, flags, times, cluster, length));
             }
             bytes
         };
@@ -153,20 +215,16 @@ impl Directory {
     fn new(parent: usize, entries: usize) -> Self {
         Directory {
             parent,
+            attributes: Attributes::default(),
             children: Vec::new(),
             entries,
         }
-    }
-
-    fn add(&mut self, name: EntryName, child: Child) {
-        self.entries += name.entries();
-        self.children.push((name, child));
     }
 }
 
 fn flags(attributes: Attributes) -> u8 {
     [
-        (true, attribute::ARCHIVE),
+        (!attributes.archived, attribute::ARCHIVE),
         (attributes.hidden, attribute::HIDDEN),
         (attributes.system, attribute::SYSTEM),
         (attributes.read_only, attribute::READ_ONLY),
@@ -176,13 +234,26 @@ fn flags(attributes: Attributes) -> u8 {
     .fold(0, |flags, (_, flag)| flags | flag)
 }
 
-fn short_entry(name: &ShortName, flags: u8, cluster: u32, length: u32) -> [u8; ENTRY] {
+fn short_entry(
+    name: &ShortName,
+    flags: u8,
+    times: Times,
+    cluster: u32,
+    length: u32,
+) -> [u8; ENTRY] {
     let mut entry = [0; ENTRY];
     entry[0x00..0x0B].copy_from_slice(name);
     entry[0x0B] = flags;
-    // Times of day are all zero; dates of creation, access and writing:
-    for offset in [0x10, 0x12, 0x18] {
-        entry[offset..offset + 2].copy_from_slice(&DATE.to_le_bytes());
+    let (created, written) = (times.created.dos(), times.written.dos());
+    entry[0x0D] = created.hundredths;
+    for (offset, value) in [
+        (0x0E, created.time),
+        (0x10, created.date),
+        (0x12, times.accessed.dos().date),
+        (0x16, written.time),
+        (0x18, written.date),
+    ] {
+        entry[offset..offset + 2].copy_from_slice(&value.to_le_bytes());
     }
     entry[0x14..0x16].copy_from_slice(&((cluster >> 16) as u16).to_le_bytes());
     entry[0x1A..0x1C].copy_from_slice(&(cluster as u16).to_le_bytes());
@@ -236,7 +307,7 @@ mod tests {
         let mut list = files(&["\\The quick brown.fox", "\\Boot\\BCD"]);
         list[0].attributes.hidden = true;
         list[0].attributes.system = true;
-        let tree = Tree::new(&list).unwrap();
+        let tree = Tree::new(&list, &[]).unwrap();
         assert_eq!(tree.lengths().collect::<Vec<_>>(), [6 * 32, 3 * 32]);
         let run = |first| ClusterRun { first, count: 1 };
         let encoded = tree.encode(
@@ -278,11 +349,14 @@ mod tests {
             ["\\grüße", "\\GRÜSSE"],
         ] {
             assert!(
-                matches!(Tree::new(&files(&paths)), Err(FatError::Duplicate { .. })),
+                matches!(
+                    Tree::new(&files(&paths), &[]),
+                    Err(FatError::Duplicate { .. })
+                ),
                 "{paths:?}"
             );
         }
-        let tree = Tree::new(&files(&["\\Boot\\a", "\\BOOT\\b", "\\boot\\Boot\\a"])).unwrap();
+        let tree = Tree::new(&files(&["\\Boot\\a", "\\BOOT\\b", "\\boot\\Boot\\a"]), &[]).unwrap();
         assert_eq!(tree.lengths().count(), 3);
     }
 
@@ -291,9 +365,9 @@ mod tests {
         let name = "n".repeat(240);
         let paths: Vec<String> = (0..3_300).map(|n| format!("\\d\\{name}{n}")).collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        assert!(Tree::new(&files(&paths[..3_200])).is_ok());
+        assert!(Tree::new(&files(&paths[..3_200]), &[]).is_ok());
         assert!(matches!(
-            Tree::new(&files(&paths)),
+            Tree::new(&files(&paths), &[]),
             Err(FatError::DirectoryTooLarge { .. })
         ));
     }

@@ -16,7 +16,7 @@ use crate::image::volume::{Kind, Volume};
 use crate::image::wim::Architecture;
 
 /// Where boot managers are.
-pub(super) const MANAGERS: [&str; 4] = [
+pub(in crate::image) const MANAGERS: [&str; 4] = [
     "\\bootmgr",
     "\\EFI\\Boot\\bootx64.efi",
     "\\EFI\\Boot\\bootia32.efi",

@@ -5,6 +5,7 @@
 
 use super::geometry::{CLUSTER, ClusterRun};
 use super::name::{LinkName, Namespace};
+use crate::image::times::{FileTime, Times};
 
 /// Types, which is also their order in a record.
 pub(super) mod kind {
@@ -29,10 +30,6 @@ pub(super) mod flag {
     /// It has an index of something else.
     pub const VIEW_INDEX: u32 = 0x2000_0000;
 }
-
-/// 1980-01-01, everywhere: same inputs, same bytes. Units of 100 ns since 1601; FAT's first day,
-/// so that both file systems say the same.
-const TIME: u64 = 119_600_064_000_000_000;
 
 /// Bytes of the header of a resident attribute.
 pub(super) const RESIDENT_HEADER: usize = 0x18;
@@ -127,23 +124,25 @@ fn mapping_pairs(place: Place) -> Vec<u8> {
 }
 
 /// `$STANDARD_INFORMATION` of NTFS 3: times, attributes, security.
-pub(super) fn standard_information(flags: u32, security: u32) -> Vec<u8> {
+pub(super) fn standard_information(flags: u32, times: Times, security: u32) -> Vec<u8> {
     let mut value = [0; 0x48];
-    for at in [0x00, 0x08, 0x10, 0x18] {
-        value[at..at + 8].copy_from_slice(&TIME.to_le_bytes());
-    }
+    put_times(&mut value, times);
     value[0x20..0x24].copy_from_slice(&flags.to_le_bytes());
     value[0x34..0x38].copy_from_slice(&security.to_le_bytes());
     resident(kind::STANDARD_INFORMATION, "", &value)
 }
 
 /// The value of `$FILE_NAME`, which is also the key in the directory's index.
-pub(super) fn file_name(parent: u64, name: &LinkName, flags: u32, sizes: Sizes) -> Vec<u8> {
+pub(super) fn file_name(
+    parent: u64,
+    name: &LinkName,
+    flags: u32,
+    times: Times,
+    sizes: Sizes,
+) -> Vec<u8> {
     let mut value = vec![0; file_name_length(name)];
     value[0x00..0x08].copy_from_slice(&parent.to_le_bytes());
-    for at in [0x08, 0x10, 0x18, 0x20] {
-        value[at..at + 8].copy_from_slice(&TIME.to_le_bytes());
-    }
+    put_times(&mut value[0x08..], times);
     value[0x28..0x30].copy_from_slice(&sizes.allocated.to_le_bytes());
     value[0x30..0x38].copy_from_slice(&sizes.bytes.to_le_bytes());
     value[0x38..0x3C].copy_from_slice(&flags.to_le_bytes());
@@ -164,9 +163,17 @@ pub(super) fn file_name_length(name: &LinkName) -> usize {
     0x42 + name.units.len() * 2
 }
 
-/// The time of everything, for the quota's entry.
-pub(super) fn time() -> [u8; 8] {
-    TIME.to_le_bytes()
+fn put_times(value: &mut [u8], times: Times) {
+    let Times {
+        created,
+        written,
+        changed,
+        accessed,
+    } = times;
+    let times = [created, written, changed, accessed];
+    for (FileTime(time), slot) in times.iter().zip(value.chunks_exact_mut(8)) {
+        slot.copy_from_slice(&time.to_le_bytes());
+    }
 }
 
 #[cfg(test)]

@@ -14,11 +14,10 @@ pub(super) struct BootSector<'a> {
     /// First clusters of `$MFT` and `$MFTMirr`.
     pub mft: u64,
     pub mirror: u64,
-    pub serial: u64,
 }
 
 impl BootSector<'_> {
-    /// The sector, its boot code still zero.
+    /// The sector, its boot code and serial number still zero.
     pub fn encode(&self) -> Vec<u8> {
         let mut sector = vec![0; SECTOR as usize];
         let mut put = |offset: usize, bytes: &[u8]| {
@@ -39,8 +38,12 @@ impl BootSector<'_> {
         put(0x38, &self.mirror.to_le_bytes());
         put(0x40, &[0xF6]); // a record of the MFT: 2^10 bytes
         put(0x44, &[1]); // an index block: one cluster
-        put(0x48, &self.serial.to_le_bytes());
         put(0x1FE, &[0x55, 0xAA]);
         sector
     }
+}
+
+/// Puts the serial number into a boot sector.
+pub fn set_serial(sector: &mut [u8], serial: u64) {
+    sector[0x48..0x50].copy_from_slice(&serial.to_le_bytes());
 }

@@ -93,6 +93,11 @@ impl Security {
     }
 }
 
+/// The descriptors that directories and files have.
+pub fn usual_security() -> [Vec<u8>; 2] {
+    [Security::Directory, Security::Content].map(Security::descriptor)
+}
+
 fn sid(parts: &[u32]) -> Vec<u8> {
     let mut sid = vec![1, parts.len() as u8, 0, 0, 0, 0, 0, 5];
     sid.extend(parts.iter().flat_map(|part| part.to_le_bytes()));

@@ -2,7 +2,7 @@
 //! The system's own files: the records below 27.
 
 use super::attribute::{
-    Place, Sizes, file_name, flag, kind, non_resident, resident, standard_information, time,
+    Place, Sizes, file_name, flag, kind, non_resident, resident, standard_information,
 };
 use super::definition;
 use super::geometry::{CLUSTER, ClusterRun, NtfsGeometry};
@@ -12,6 +12,7 @@ use super::record::{RECORD, Record, reference, state};
 use super::security::{MIRROR, SecureFile, Security};
 use super::upcase::UpCase;
 use crate::image::spec::VolumeLabel;
+use crate::image::times::{FileTime, Times};
 
 /// The root directory's record.
 pub(super) const ROOT: u32 = 5;
@@ -153,12 +154,17 @@ impl SystemFile {
 
     /// Its name, as the directory's index has it.
     pub fn key(&self) -> Vec<u8> {
-        file_name(reference(self.parent), &self.link, self.flags, self.sizes)
+        let parent = reference(self.parent);
+        file_name(parent, &self.link, self.flags, Times::default(), self.sizes)
     }
 
     pub fn record(&self) -> Record {
         let mut attributes = vec![
-            standard_information(self.flags & !flag::NAME_INDEX, self.security.id()),
+            standard_information(
+                self.flags & !flag::NAME_INDEX,
+                Times::default(),
+                self.security.id(),
+            ),
             resident(kind::FILE_NAME, "", &self.key()),
         ];
         attributes.extend(self.rest.iter().cloned());
@@ -243,7 +249,7 @@ pub(super) fn files(
     let mut quota = [0; 0x30];
     quota[0x00] = 2; // version
     quota[0x04] = 1; // the default limits
-    quota[0x10..0x18].copy_from_slice(&time());
+    quota[0x10..0x18].copy_from_slice(&FileTime::default().0.to_le_bytes());
     quota[0x18..0x28].fill(0xFF); // no limit
     let quota = view_entry(&1u32.to_le_bytes(), &quota);
     let children = [
@@ -276,6 +282,7 @@ pub(super) fn root_key() -> Vec<u8> {
         reference(ROOT),
         &LinkName::both("."),
         flag::HIDDEN | flag::SYSTEM | flag::NAME_INDEX,
+        Times::default(),
         Sizes::default(),
     )
 }
@@ -287,7 +294,11 @@ pub(super) fn reserved(number: u32) -> Record {
         state: state::IN_USE,
         links: 0,
         attributes: vec![
-            standard_information(flag::HIDDEN | flag::SYSTEM, Security::SystemWrite.id()),
+            standard_information(
+                flag::HIDDEN | flag::SYSTEM,
+                Times::default(),
+                Security::SystemWrite.id(),
+            ),
             resident(kind::DATA, "", &[]),
         ],
     }

@@ -11,7 +11,7 @@ use super::record::ROOM;
 use super::system::{FIRST_USER_RECORD, ROOT_NAMES};
 use super::upcase::UpCase;
 use super::{NtfsError, NtfsFile};
-use crate::image::spec::{DiskName, DiskPath};
+use crate::image::spec::{Attributes, DiskName, DiskPath, FolderSpec};
 
 /// Bytes of `$STANDARD_INFORMATION`.
 const STANDARD: usize = RESIDENT_HEADER + 0x48;
@@ -33,6 +33,7 @@ pub(super) enum Target {
 #[derive(Clone, Debug)]
 pub(super) struct Directory {
     pub parent: usize,
+    pub attributes: Attributes,
     /// Its own names; none for the root, whose name the system has.
     pub links: Vec<LinkName>,
     /// What it holds, sorted.
@@ -51,13 +52,18 @@ pub(super) struct Tree {
 /// A directory while names are still coming in.
 struct Draft<'a> {
     parent: usize,
+    attributes: Attributes,
     children: Vec<(&'a DiskName, Target)>,
 }
 
 impl Tree {
     /// The tree of these files. Directories take the spelling of the first path that names them.
-    pub fn new(files: &[NtfsFile], upcase: &UpCase) -> Result<Self, NtfsError> {
-        let drafts = drafts(files, upcase)?;
+    pub fn new(
+        files: &[NtfsFile],
+        folders: &[FolderSpec],
+        upcase: &UpCase,
+    ) -> Result<Self, NtfsError> {
+        let drafts = Drafts::new(files, folders, upcase)?.directories;
         let mut tree = Tree {
             directories: Vec::with_capacity(drafts.len()),
             files: vec![(0, Vec::new()); files.len()],
@@ -103,6 +109,7 @@ impl Tree {
             directory_links[index].clone_from(&links);
             directories.push(Directory {
                 parent: draft.parent,
+                attributes: draft.attributes,
                 links,
                 entries,
                 shape,
@@ -168,51 +175,89 @@ impl Directory {
     }
 }
 
-fn drafts<'a>(files: &'a [NtfsFile], upcase: &UpCase) -> Result<Vec<Draft<'a>>, NtfsError> {
-    let folded = |name: &str| upcase.folded(&name.encode_utf16().collect::<Vec<_>>());
-    // By directory and raised name.
-    let mut known: HashMap<(usize, Vec<u16>), Target> = ROOT_NAMES
-        .iter()
-        .map(|(number, name)| ((0, folded(name)), Target::System(*number)))
-        .collect();
-    let mut drafts = vec![Draft {
-        parent: 0,
-        children: Vec::new(),
-    }];
-    for (index, file) in files.iter().enumerate() {
-        let taken = |path: &DiskPath, target: Option<&Target>| match target {
-            Some(Target::System(_)) => NtfsError::Reserved { path: path.clone() },
-            _ => NtfsError::Duplicate { path: path.clone() },
+/// All directories while names are still coming in.
+struct Drafts<'a> {
+    directories: Vec<Draft<'a>>,
+    /// By directory and raised name.
+    known: HashMap<(usize, Vec<u16>), Target>,
+    upcase: &'a UpCase,
+}
+
+impl<'a> Drafts<'a> {
+    fn new(
+        files: &'a [NtfsFile],
+        folders: &'a [FolderSpec],
+        upcase: &'a UpCase,
+    ) -> Result<Self, NtfsError> {
+        let mut all = Drafts {
+            directories: vec![Draft {
+                parent: 0,
+                attributes: Attributes::default(),
+                children: Vec::new(),
+            }],
+            known: HashMap::new(),
+            upcase,
         };
-        let Some((name, parents)) = file.path.names().split_last() else {
-            return Err(taken(&file.path, None));
-        };
+        for (number, name) in ROOT_NAMES {
+            let key = all.key(0, name);
+            all.known.insert(key, Target::System(number));
+        }
+        for (index, file) in files.iter().enumerate() {
+            let Some((name, parents)) = file.path.names().split_last() else {
+                return Err(taken(&file.path, None));
+            };
+            let at = all.directory(&file.path, parents)?;
+            let target = Target::Content(index);
+            let key = all.key(at, name.as_str());
+            let old = all.known.insert(key, target);
+            if old.is_some() {
+                return Err(taken(&file.path, old.as_ref()));
+            }
+            all.directories[at].children.push((name, target));
+        }
+        for folder in folders {
+            let at = all.directory(&folder.path, folder.path.names())?;
+            all.directories[at].attributes = folder.attributes;
+        }
+        Ok(all)
+    }
+
+    fn key(&self, directory: usize, name: &str) -> (usize, Vec<u16>) {
+        let units: Vec<u16> = name.encode_utf16().collect();
+        (directory, self.upcase.folded(&units))
+    }
+
+    /// The directory of these names, made where it is not there yet.
+    fn directory(&mut self, path: &DiskPath, names: &'a [DiskName]) -> Result<usize, NtfsError> {
         let mut at = 0;
-        for parent in parents {
-            let key = (at, folded(parent.as_str()));
-            at = match known.get(&key) {
+        for name in names {
+            let key = self.key(at, name.as_str());
+            at = match self.known.get(&key) {
                 Some(Target::Directory(found)) => *found,
-                Some(other) => return Err(taken(&file.path, Some(other))),
+                Some(other) => return Err(taken(path, Some(other))),
                 None => {
-                    let new = drafts.len();
-                    drafts[at].children.push((parent, Target::Directory(new)));
-                    drafts.push(Draft {
+                    let new = self.directories.len();
+                    let child = (name, Target::Directory(new));
+                    self.directories[at].children.push(child);
+                    self.directories.push(Draft {
                         parent: at,
+                        attributes: Attributes::default(),
                         children: Vec::new(),
                     });
-                    known.insert(key, Target::Directory(new));
+                    self.known.insert(key, Target::Directory(new));
                     new
                 }
             };
         }
-        let target = Target::Content(index);
-        let old = known.insert((at, folded(name.as_str())), target);
-        if old.is_some() {
-            return Err(taken(&file.path, old.as_ref()));
-        }
-        drafts[at].children.push((name, target));
+        Ok(at)
     }
-    Ok(drafts)
+}
+
+fn taken(path: &DiskPath, target: Option<&Target>) -> NtfsError {
+    match target {
+        Some(Target::System(_)) => NtfsError::Reserved { path: path.clone() },
+        _ => NtfsError::Duplicate { path: path.clone() },
+    }
 }
 
 /// Bytes of the standard information and these names.

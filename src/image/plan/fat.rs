@@ -3,21 +3,23 @@
 
 use super::volume::{FilePlace, Placed};
 use super::{Content, Extent, FatPlan, PlanError, VolumePlan, extent};
-use crate::image::facts::DiskFacts;
 use crate::image::fat::{
     BACKUP_SECTOR, BootSector, FS_INFO_SECTOR, FatContent, FatError, FatFile, FatGeometry,
     FatVolume, FileLength, fs_info,
 };
 use crate::image::source::{Source, SourceFile};
-use crate::image::spec::VolumeLabel;
-use crate::image::unit::{SECTOR, SectorCount};
+use crate::image::spec::{FolderSpec, VolumeLabel};
+use crate::image::unit::{Lba, SECTOR, SectorCount};
 use crate::image::vbr::SectorRun;
 
 /// Sectors of the partition after the volume's last: what balances the CRC lies there, where no
 /// file system looks.
 const TAIL: u32 = 1;
 
-pub(super) fn content(sources: &[SourceFile]) -> Result<FatContent, FatError> {
+pub(super) fn content(
+    sources: &[SourceFile],
+    folders: &[FolderSpec],
+) -> Result<FatContent, FatError> {
     FatContent::new(
         sources
             .iter()
@@ -31,6 +33,7 @@ pub(super) fn content(sources: &[SourceFile]) -> Result<FatContent, FatError> {
                 },
             })
             .collect(),
+        folders,
     )
 }
 
@@ -53,7 +56,7 @@ pub(super) fn layout(
 pub(super) fn place(
     content: &FatContent,
     geometry: FatGeometry,
-    facts: &DiskFacts,
+    start: Lba,
     label: &VolumeLabel,
 ) -> Result<Placed, PlanError> {
     let FatVolume {
@@ -62,7 +65,6 @@ pub(super) fn place(
         files,
         ..
     } = content.place(geometry, label)?;
-    let start = facts.partition.start;
     let lba = |sector: u32| start + SectorCount(sector);
     let files = files
         .into_iter()
@@ -112,7 +114,6 @@ pub(super) fn place(
     let boot_sector = BootSector {
         geometry: &geometry,
         start,
-        volume_id: facts.identity.volume_id,
         label,
     };
     Ok(Placed {

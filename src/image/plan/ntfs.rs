@@ -3,16 +3,19 @@
 
 use super::volume::{FilePlace, Placed};
 use super::{Content, Extent, PlanError, VolumePlan};
-use crate::image::facts::DiskFacts;
 use crate::image::ntfs::{
-    AreaContent, CLUSTER, FileLength, NtfsContent, NtfsError, NtfsFile, NtfsGeometry, NtfsIdentity,
+    AreaContent, CLUSTER, FileLength, NtfsContent, NtfsError, NtfsFile, NtfsGeometry,
 };
 use crate::image::source::{Source, SourceFile};
-use crate::image::spec::VolumeLabel;
-use crate::image::unit::{SECTOR, SectorCount};
+use crate::image::spec::{FolderSpec, VolumeLabel};
+use crate::image::unit::{Lba, SECTOR, SectorCount};
 use crate::image::vbr::SectorRun;
 
-pub(super) fn content(sources: &[SourceFile], boot_file: usize) -> Result<NtfsContent, NtfsError> {
+pub(super) fn content(
+    sources: &[SourceFile],
+    folders: &[FolderSpec],
+    boot_file: usize,
+) -> Result<NtfsContent, NtfsError> {
     NtfsContent::new(
         sources
             .iter()
@@ -28,6 +31,7 @@ pub(super) fn content(sources: &[SourceFile], boot_file: usize) -> Result<NtfsCo
                 in_clusters: index == boot_file,
             })
             .collect(),
+        folders,
     )
 }
 
@@ -50,18 +54,10 @@ pub(super) fn layout(
 pub(super) fn place(
     content: &NtfsContent,
     geometry: NtfsGeometry,
-    facts: &DiskFacts,
+    start: Lba,
     label: &VolumeLabel,
 ) -> Result<Placed, PlanError> {
-    let start = facts.partition.start;
-    let volume = content.place(
-        geometry,
-        &NtfsIdentity {
-            start,
-            serial: facts.identity.volume_serial(),
-            label,
-        },
-    )?;
+    let volume = content.place(geometry, start, label)?;
     // All of the volume lies within u32 sectors of the disk.
     let run = |offset: u64, bytes: u64| SectorRun {
         start: start + SectorCount((offset / SECTOR) as u32),

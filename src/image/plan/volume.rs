@@ -2,7 +2,6 @@
 //! The volume, whichever its file system: its content before the size is known, and its places.
 
 use super::{Extent, FileSystem, PlanError, VolumePlan, fat as fat_volume, ntfs as ntfs_volume};
-use crate::image::facts::DiskFacts;
 use crate::image::fat::{FatContent, FatGeometry};
 use crate::image::mbr::PartitionKind;
 use crate::image::ntfs::{NtfsContent, NtfsGeometry};
@@ -31,7 +30,7 @@ pub(super) struct Placed {
     pub files: Vec<FilePlace>,
     /// All that is neither a file's data nor a boot sector.
     pub extents: Vec<Extent>,
-    /// The boot sector, without code.
+    /// The boot sector, without code and serial number.
     pub boot_sector: Vec<u8>,
     /// Where it lies, and where its copies do.
     pub boot_sectors: Vec<Lba>,
@@ -63,10 +62,13 @@ impl VolumeContent {
             // The boot sector's copy belongs into the partition's last sector, unless what
             // balances the CRC does.
             FileSystem::Ntfs => {
-                let content = ntfs_volume::content(sources, boot_file)?;
+                let content = ntfs_volume::content(sources, &spec.folders, boot_file)?;
                 Ok(VolumeContent::Ntfs(content, spec.self_check.into()))
             }
-            FileSystem::Fat32 => Ok(VolumeContent::Fat32(fat_volume::content(sources)?)),
+            FileSystem::Fat32 => Ok(VolumeContent::Fat32(fat_volume::content(
+                sources,
+                &spec.folders,
+            )?)),
         }
     }
 
@@ -94,15 +96,15 @@ impl VolumeContent {
     pub fn place(
         &self,
         layout: &Layout,
-        facts: &DiskFacts,
+        start: Lba,
         label: &VolumeLabel,
     ) -> Result<Placed, PlanError> {
         match (self, layout) {
             (VolumeContent::Fat32(content), Layout::Fat32(geometry)) => {
-                fat_volume::place(content, *geometry, facts, label)
+                fat_volume::place(content, *geometry, start, label)
             }
             (VolumeContent::Ntfs(content, _), Layout::Ntfs(geometry)) => {
-                ntfs_volume::place(content, *geometry, facts, label)
+                ntfs_volume::place(content, *geometry, start, label)
             }
             (_, Layout::Fat32(_) | Layout::Ntfs(_)) => {
                 unreachable!("a layout comes from the content that it is for")

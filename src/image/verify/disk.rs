@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The volume as a stream that cannot be written, with a little memory of what was read.
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 16;
@@ -20,6 +22,33 @@ pub fn next_data(file: &File, offset: u64) -> u64 {
     }
 }
 
+/// Where a reader of a volume would read: while it is on, bytes of files are not fetched, only
+/// their places noted. So a crate says where a file lies that has no word for it.
+#[derive(Debug, Default)]
+pub struct Trace {
+    on: Cell<bool>,
+    /// Begin and length, from the volume's start; what follows on is one piece.
+    pieces: RefCell<Vec<(u64, u64)>>,
+}
+
+impl Trace {
+    /// Where `read` reads.
+    pub fn during<T>(&self, read: impl FnOnce() -> T) -> (T, Vec<(u64, u64)>) {
+        self.on.set(true);
+        let done = read();
+        self.on.set(false);
+        (done, self.pieces.take())
+    }
+
+    fn note(&self, offset: u64, length: u64) {
+        let mut pieces = self.pieces.borrow_mut();
+        match pieces.last_mut() {
+            Some((from, bytes)) if *from + *bytes == offset => *bytes += length,
+            _ => pieces.push((offset, length)),
+        }
+    }
+}
+
 /// Part of a file, from its own zero on.
 pub struct VolumeReader<'a> {
     file: &'a File,
@@ -27,17 +56,23 @@ pub struct VolumeReader<'a> {
     bytes: u64,
     position: u64,
     blocks: Vec<Option<(u64, Vec<u8>)>>,
+    /// And where files' bytes begin.
+    trace: Rc<Trace>,
+    data: u64,
 }
 
 impl<'a> VolumeReader<'a> {
-    /// The `bytes` of `file` from `start` on.
-    pub fn new(file: &'a File, start: u64, bytes: u64) -> Self {
+    /// The `bytes` of `file` from `start` on; files' bytes lie from `data` on, which the trace
+    /// notes.
+    pub fn new(file: &'a File, start: u64, bytes: u64, data: u64, trace: Rc<Trace>) -> Self {
         VolumeReader {
             file,
             start,
             bytes,
             position: 0,
             blocks: vec![None; BLOCKS],
+            trace,
+            data,
         }
     }
 
@@ -60,6 +95,12 @@ impl Read for VolumeReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.position >= self.bytes {
             return Ok(0);
+        }
+        if self.trace.on.get() && self.position >= self.data {
+            let length = (self.bytes - self.position).min(into.len() as u64);
+            self.trace.note(self.position, length);
+            self.position += length;
+            return Ok(length as usize);
         }
         let skip = (self.position % BLOCK as u64) as usize;
         let block = &self.block(self.position / BLOCK as u64)?[skip..];

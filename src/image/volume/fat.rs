@@ -10,6 +10,7 @@ use super::{
 };
 use crate::image::le::{u16_at, u32_at};
 use crate::image::spec::Attributes;
+use crate::image::times::{DosTime, FileTime, Times};
 
 const ENTRY: usize = 32;
 /// The longest directory: 65,536 entries.
@@ -23,6 +24,7 @@ mod attribute {
     pub const SYSTEM: u8 = 0x04;
     pub const VOLUME_ID: u8 = 0x08;
     pub const DIRECTORY: u8 = 0x10;
+    pub const ARCHIVE: u8 = 0x20;
     pub const LONG_NAME: u8 = 0x0F;
 }
 
@@ -285,11 +287,14 @@ impl Fat<'_> {
                 hidden: flags & attribute::HIDDEN != 0,
                 system: flags & attribute::SYSTEM != 0,
                 read_only: flags & attribute::READ_ONLY != 0,
+                archived: flags & (attribute::ARCHIVE | attribute::DIRECTORY) == 0,
+                times: times(entry),
             };
             let node = |content| Node {
                 path: path.clone(),
                 content,
                 attributes,
+                losses: Vec::new(),
             };
             if flags & attribute::DIRECTORY != 0 {
                 volume.nodes.push(node(Content::Directory));
@@ -356,6 +361,26 @@ impl LongName {
             .position(|unit| *unit == 0)
             .unwrap_or(units.len());
         Some(String::from_utf16_lossy(&units[..end]))
+    }
+}
+
+/// Times that were never written are as those of new files.
+fn times(entry: &[u8]) -> Times {
+    let time = |date: usize, time: u16, hundredths: u8| {
+        let date = u16_at(entry, date);
+        let dos = DosTime {
+            date,
+            time,
+            hundredths,
+        };
+        FileTime::of_dos(dos).unwrap_or_default()
+    };
+    let written = time(0x18, u16_at(entry, 0x16), 0);
+    Times {
+        created: time(0x10, u16_at(entry, 0x0E), entry[0x0D]),
+        written,
+        changed: written,
+        accessed: time(0x12, 0, 0),
     }
 }
 

@@ -8,18 +8,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 
 use super::{
-    Bytes, Content, Kind, MAX_DEPTH, MAX_NODES, Node, Piece, Place, Volume, VolumeError, append,
-    field, read_at,
+    Bytes, Content, Kind, Loss, MAX_DEPTH, MAX_NODES, Node, Piece, Place, Volume, VolumeError,
+    append, field, read_at,
 };
 use crate::image::ntfs::decode::{
     AttributeView, FileName, RecordView, Run, ValueView, file_name, uint, utf16,
 };
+use crate::image::ntfs::usual_security;
 use crate::image::spec::Attributes;
+use crate::image::times::{FileTime, Times};
 
 const ROOT: u64 = 5;
 const VOLUME: u64 = 3;
 /// Records below are the file system's; so is what lies in `$Extend`.
 const FIRST: u64 = 16;
+/// `$Secure`, and how much of it is looked at.
+const SECURE: u64 = 9;
+const DESCRIPTORS: usize = 0x4_0000;
 /// The number in a reference.
 const NUMBER: u64 = 0xFFFF_FFFF_FFFF;
 
@@ -45,6 +50,12 @@ struct Draft {
     bytes: u64,
     initialized: u64,
     unreadable: Option<&'static str>,
+    times: Times,
+    losses: Vec<Loss>,
+    /// Number of its security descriptor.
+    security: u64,
+    /// Of `$Secure`: where descriptors are.
+    descriptors: Vec<Run>,
 }
 
 pub(super) fn read(
@@ -55,12 +66,16 @@ pub(super) fn read(
 ) -> Result<Volume, VolumeError> {
     let geometry = geometry(start, bytes, sector)?;
     let (drafts, label) = records(image, &geometry)?;
+    let usual = match drafts.get(&SECURE) {
+        Some(secure) => usual_descriptors(image, &geometry, &secure.descriptors)?,
+        None => Vec::new(),
+    };
     Ok(Volume {
         kind: Kind::Ntfs,
         label,
         serial: uint(sector, 0x48, 8),
         cluster_bytes: geometry.cluster,
-        nodes: nodes(drafts, &geometry)?,
+        nodes: nodes(drafts, &usual, &geometry)?,
     })
 }
 
@@ -109,6 +124,44 @@ fn geometry(start: u64, bytes: u64, boot: &[u8]) -> Result<Geometry, VolumeError
         record,
         mft,
     })
+}
+
+/// Numbers of the descriptors that are what our own volumes give.
+fn usual_descriptors(
+    image: &File,
+    geometry: &Geometry,
+    runs: &[Run],
+) -> Result<Vec<u64>, VolumeError> {
+    // The first copy is at most a block of 256 KiB, where there is more of them the rest is not
+    // ours to give.
+    let mut bytes = Vec::new();
+    for run in runs {
+        let Some(at) = run
+            .first
+            .and_then(|first| geometry.offset(first, run.count))
+        else {
+            break;
+        };
+        let length = run.count.saturating_mul(geometry.cluster);
+        let length = length.min((DESCRIPTORS - bytes.len()) as u64) as usize;
+        let old = bytes.len();
+        bytes.resize(old + length, 0);
+        read_at(image, at, &mut bytes[old..])?;
+    }
+    let ours = usual_security();
+    let mut usual = Vec::new();
+    let mut at = 0;
+    while let Some(entry) = bytes.get(at..).filter(|entry| entry.len() > 0x14) {
+        let size = uint(entry, 16, 4) as usize;
+        let Some(descriptor) = entry.get(0x14..size) else {
+            break;
+        };
+        if ours.iter().any(|known| known == descriptor) {
+            usual.push(uint(entry, 4, 4));
+        }
+        at += size.next_multiple_of(16);
+    }
+    Ok(usual)
 }
 
 impl Geometry {
@@ -202,10 +255,26 @@ fn place(
 impl Draft {
     fn take(&mut self, attribute: &AttributeView) {
         match (&attribute.value, attribute.kind) {
-            (ValueView::Resident(value), 0x10) => self.flags = uint(value, 0x20, 4),
+            (ValueView::Resident(value), 0x10) => {
+                self.flags = uint(value, 0x20, 4);
+                let time = |at| FileTime(uint(value, at, 8));
+                self.times = Times {
+                    created: time(0x00),
+                    written: time(0x08),
+                    changed: time(0x10),
+                    accessed: time(0x18),
+                };
+                self.security = uint(value, 0x34, 4);
+            }
             (ValueView::Resident(value), 0x30) => self.names.extend(file_name(value)),
             (_, 0xC0) => self.unreadable = Some("it is a reparse point"),
-            (_, 0x80) if !attribute.name.is_empty() => {}
+            (ValueView::Runs { runs, .. }, 0x80) if attribute.name == "$SDS" => {
+                self.descriptors.extend(runs);
+            }
+            (_, 0x80) if !attribute.name.is_empty() => self.lose(Loss::Streams),
+            // A descriptor of its own, as before NTFS 3 and by ntfscp.
+            (_, 0x50) => self.lose(Loss::Access),
+            (_, 0xD0 | 0xE0) => self.lose(Loss::Extended),
             (ValueView::Resident(value), 0x80) => self.resident = Some(value.to_vec()),
             (
                 ValueView::Runs {
@@ -230,6 +299,12 @@ impl Draft {
                 self.parts.insert(*lowest, runs.clone());
             }
             _ => {}
+        }
+    }
+
+    fn lose(&mut self, loss: Loss) {
+        if !self.losses.contains(&loss) {
+            self.losses.push(loss);
         }
     }
 
@@ -294,7 +369,11 @@ fn add(pieces: &mut Vec<Piece>, offset: Option<u64>, length: u64) {
 }
 
 /// Names put together to paths. What leads nowhere is nobody's to see, as for every driver.
-fn nodes(drafts: BTreeMap<u64, Draft>, geometry: &Geometry) -> Result<Vec<Node>, VolumeError> {
+fn nodes(
+    drafts: BTreeMap<u64, Draft>,
+    usual: &[u64],
+    geometry: &Geometry,
+) -> Result<Vec<Node>, VolumeError> {
     let mut paths = Paths {
         known: HashMap::from([(ROOT, Some(String::new()))]),
         left: MAX_PATHS,
@@ -325,7 +404,18 @@ fn nodes(drafts: BTreeMap<u64, Draft>, geometry: &Geometry) -> Result<Vec<Node>,
             read_only: draft.flags & 1 != 0,
             hidden: draft.flags & 2 != 0,
             system: draft.flags & 4 != 0,
+            archived: draft.flags & 0x20 == 0 && !draft.directory,
+            times: draft.times,
         };
+        let mut losses = draft.losses.clone();
+        if names.len() > 1 {
+            losses.push(Loss::Links);
+        }
+        if !usual.contains(&draft.security) && draft.security != 0 {
+            losses.push(Loss::Access);
+        }
+        losses.sort_unstable();
+        losses.dedup();
         let content = match (draft.directory, draft.unreadable) {
             (true, None) => Content::Directory,
             _ => draft.content(number, geometry)?,
@@ -334,6 +424,7 @@ fn nodes(drafts: BTreeMap<u64, Draft>, geometry: &Geometry) -> Result<Vec<Node>,
             path,
             attributes,
             content: content.clone(),
+            losses: losses.clone(),
         }));
         if nodes.len() > MAX_NODES {
             let expected = format!("at most {MAX_NODES} files");

@@ -2,13 +2,15 @@
 //! Changes to what is inside the WIM, in a copy of it.
 
 use std::fs::{self, FileTimes};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::parts::{Part, Parts, PartsError, check_wim};
 use super::wimlib::{self, Addition};
 use crate::image::tool::ToolError;
+use crate::image::wim::WimImage;
+use crate::image::write::{Progress, Step, Watch};
 
 /// What is to be changed inside the WIM's boot image.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +69,9 @@ pub enum ChangeError {
     /// What wimlib made does not boot.
     #[error(transparent)]
     Parts(#[from] PartsError),
+    /// The watcher said so.
+    #[error("interrupted; nothing is left behind")]
+    Interrupted,
 }
 
 const SYSTEM32: &str = "/Windows/System32";
@@ -83,16 +88,37 @@ impl Changes {
     }
 
     /// Changes a copy of the WIM, which then takes its place; the WIM itself stays as it is.
-    pub fn apply(&self, parts: &mut Parts) -> Result<(), ChangeError> {
+    pub fn apply(&self, parts: &mut Parts, watch: &mut Watch) -> Result<(), ChangeError> {
         if self.is_empty() {
             return Ok(());
         }
-        let original = parts.wim.path.clone();
+        let workspace = parts.workspace.path();
+        let (wim, image) = (&parts.wim.path, &parts.image);
+        let changed = self.copy_of(wim, image, workspace, &mut parts.doubts, watch)?;
+        let (says, image) = check_wim(&changed)?;
+        parts.wim = Part {
+            path: changed,
+            origin: format!("{}, changed", parts.wim.origin),
+        };
+        parts.wim_says = says;
+        parts.image = image;
+        Ok(())
+    }
+
+    /// A changed copy of a WIM, in a directory of ours.
+    pub fn copy_of(
+        &self,
+        wim: &Path,
+        image: &WimImage,
+        workspace: &Path,
+        doubts: &mut Vec<String>,
+        watch: &mut Watch,
+    ) -> Result<PathBuf, ChangeError> {
         let copy = |path: &Path| {
             let path = path.to_owned();
             move |source| ChangeError::Copy { path, source }
         };
-        let stage = parts.workspace.path().join("changes");
+        let stage = workspace.join("changes");
         fs::create_dir_all(&stage).map_err(copy(&stage))?;
         let mut additions = Vec::new();
         for (number, folder) in self.inject.iter().enumerate() {
@@ -120,7 +146,7 @@ impl Changes {
                 target: DRIVERS.to_owned(),
             });
         }
-        if let Some(text) = self.startnet(parts)? {
+        if let Some(text) = self.startnet(wim, image.index, workspace, doubts)? {
             let staged = stage.join("startnet.cmd");
             fs::write(&staged, text)
                 .and_then(|()| fix_times(&staged))
@@ -131,42 +157,39 @@ impl Changes {
             });
         }
 
-        let changed = parts.workspace.path().join("changed.wim");
-        fs::copy(&original, &changed).map_err(copy(&changed))?;
-        let index = parts.image.index;
-        let modified = parts.image.modified.clone();
-        wimlib::update(&changed, index, &additions, modified).map_err(|source| {
+        let changed = workspace.join("changed.wim");
+        copy_watched(wim, &changed, watch)?;
+        let modified = image.modified.clone();
+        wimlib::update(&changed, image.index, &additions, modified, watch).map_err(|source| {
             ChangeError::Tool {
-                wim: original,
+                wim: wim.to_owned(),
                 source,
             }
         })?;
-        let (says, image) = check_wim(&changed)?;
-        parts.wim = Part {
-            path: changed,
-            origin: format!("{}, changed", parts.wim.origin),
-        };
-        parts.wim_says = says;
-        parts.image = image;
-        Ok(())
+        Ok(changed)
     }
 
     /// What WinPE runs first, where that changes: the drivers, then what it ran before.
-    fn startnet(&self, parts: &mut Parts) -> Result<Option<Vec<u8>>, ChangeError> {
+    fn startnet(
+        &self,
+        wim: &Path,
+        index: u32,
+        workspace: &Path,
+        doubts: &mut Vec<String>,
+    ) -> Result<Option<Vec<u8>>, ChangeError> {
         let own = match &self.startnet {
             Some(path) => Some(read_file(path)?),
             None if self.drivers.is_empty() => return Ok(None),
             None => None,
         };
         let tool = |source| ChangeError::Tool {
-            wim: parts.wim.path.clone(),
+            wim: wim.to_owned(),
             source,
         };
-        let (wim, index) = (&parts.wim.path, parts.image.index);
         let listed = wimlib::list(wim, index).map_err(tool)?;
         let has = |path: &str| listed.iter().find(|file| file.eq_ignore_ascii_case(path));
         if let Some(shell) = has(&format!("{SYSTEM32}/winpeshl.ini")) {
-            parts.doubts.push(format!(
+            doubts.push(format!(
                 "{}: it has {}, which WinPE follows instead of startnet.cmd",
                 wim.display(),
                 shell.replace('/', "\\")
@@ -176,8 +199,7 @@ impl Changes {
             Some(own) => own,
             None => match has(STARTNET) {
                 Some(path) => {
-                    let into = parts.workspace.path();
-                    let found = wimlib::extract(wim, index, &[path], into).map_err(tool)?;
+                    let found = wimlib::extract(wim, index, &[path], workspace).map_err(tool)?;
                     read_file(&found[0])?
                 }
                 None => DEFAULT_STARTNET.into(),
@@ -194,6 +216,39 @@ impl Changes {
         }
         text.extend(before);
         Ok(Some(text))
+    }
+}
+
+/// Copies a file, which may be large.
+fn copy_watched(from: &Path, to: &Path, watch: &mut Watch) -> Result<(), ChangeError> {
+    const PART: u64 = 16 << 20;
+    let read = |source| ChangeError::Read {
+        path: from.to_owned(),
+        source,
+    };
+    let copy = |source| ChangeError::Copy {
+        path: to.to_owned(),
+        source,
+    };
+    let input = fs::File::open(from).map_err(read)?;
+    let total = input.metadata().map_err(read)?.len();
+    let mut output = fs::File::create_new(to).map_err(copy)?;
+    let mut done = 0;
+    loop {
+        // The kernel copies from file to file.
+        let part = io::copy(&mut (&input).take(PART), &mut output).map_err(copy)?;
+        done += part;
+        let progress = Progress {
+            step: Step::Copy,
+            done,
+            total: total.max(done),
+        };
+        if watch(progress).is_break() {
+            return Err(ChangeError::Interrupted);
+        }
+        if part == 0 {
+            return Ok(());
+        }
     }
 }
 

@@ -181,6 +181,8 @@ struct Kind {
     media: &'static [&'static str],
     /// In a WIM.
     inside: &'static [&'static str],
+    /// Its name, where it is anywhere else in a WIM (`\Windows\WinSxS` has all parts once more).
+    leaf: &'static str,
     remedy: &'static str,
 }
 
@@ -189,6 +191,7 @@ const WIM: Kind = Kind {
     option: "--wim",
     media: &["sources/boot.wim", "winpe.wim", "boot.wim"],
     inside: &[],
+    leaf: "",
     remedy: "",
 };
 const BOOTMGR: Kind = Kind {
@@ -199,7 +202,9 @@ const BOOTMGR: Kind = Kind {
     inside: &[
         "/Windows/Boot/PCAT/bootmgr",
         "/Windows/Boot/DVD/PCAT/bootmgr",
+        "/bootmgr",
     ],
+    leaf: "bootmgr",
     remedy: " (Windows media have it as \\bootmgr; bootmgr.exe is only its second half)",
 };
 const SDI: Kind = Kind {
@@ -209,7 +214,9 @@ const SDI: Kind = Kind {
     inside: &[
         "/Windows/Boot/DVD/PCAT/boot.sdi",
         "/Windows/Boot/DVD/EFI/boot.sdi",
+        "/boot/boot.sdi",
     ],
+    leaf: "boot.sdi",
     remedy: " (Windows media have it as \\boot\\boot.sdi)",
 };
 const EFI: Kind = Kind {
@@ -221,7 +228,12 @@ const EFI: Kind = Kind {
         "efi/boot/bootaa64.efi",
         "bootmgr.efi",
     ],
-    inside: &["/Windows/Boot/EFI/bootmgfw.efi"],
+    // Media of 2024 and later have one of a newer signature, too.
+    inside: &[
+        "/Windows/Boot/EFI/bootmgfw.efi",
+        "/Windows/Boot/EFI_EX/bootmgfw_EX.efi",
+    ],
+    leaf: "bootmgfw.efi",
     remedy: " (Windows media have it as \\efi\\boot\\bootx64.efi)",
 };
 /// Directories of fonts, on media and in a WIM.
@@ -268,7 +280,15 @@ impl Search {
             };
             let files = self.inside().map_err(failed)?;
             let same = |path: &str| files.iter().find(|file| file.eq_ignore_ascii_case(path));
-            if let Some(file) = kind.inside.iter().find_map(|path| same(path)).cloned() {
+            let elsewhere = || {
+                let leaf = |file: &&String| {
+                    let name = file.rsplit('/').next().unwrap_or_default();
+                    name.eq_ignore_ascii_case(kind.leaf)
+                };
+                files.iter().find(leaf)
+            };
+            let usual = kind.inside.iter().find_map(|path| same(path));
+            if let Some(file) = usual.or_else(elsewhere).cloned() {
                 let into = self.workspace.path();
                 let mut paths = wimlib::extract(&wim, image, &[&file], into).map_err(failed)?;
                 return Ok(Part {
@@ -277,7 +297,7 @@ impl Search {
                 });
             }
             let places = kind.inside.join(", ").replace('/', "\\");
-            looked.push(format!("{places} in the WIM"));
+            looked.push(format!("{places} or another \"{}\" in the WIM", kind.leaf));
         }
         if looked.is_empty() {
             looked.push("a path that you give".to_owned());
@@ -356,13 +376,7 @@ impl Search {
 /// Finds and checks all parts. What must be extracted goes to a directory of its own in `beside`.
 pub fn gather(places: &Where, beside: &Path) -> Result<Parts, PartsError> {
     let media = places.media.as_deref().map(Media::open).transpose()?;
-    let workspace = tempfile::Builder::new()
-        .prefix(".slamboot-winpe.")
-        .tempdir_in(beside)
-        .map_err(|source| PartsError::Workspace {
-            path: beside.to_owned(),
-            source: source.kind().into(),
-        })?;
+    let workspace = workspace(beside)?;
     let mut search = Search {
         media,
         workspace,
@@ -421,6 +435,17 @@ pub fn gather(places: &Where, beside: &Path) -> Result<Parts, PartsError> {
         doubts,
         workspace: search.workspace,
     })
+}
+
+/// A directory in `beside` for what is taken out or changed; gone when dropped.
+pub fn workspace(beside: &Path) -> Result<TempDir, PartsError> {
+    tempfile::Builder::new()
+        .prefix(".slamboot-winpe.")
+        .tempdir_in(beside)
+        .map_err(|source| PartsError::Workspace {
+            path: beside.to_owned(),
+            source: source.kind().into(),
+        })
 }
 
 fn open(path: &Path) -> Result<File, PartsError> {

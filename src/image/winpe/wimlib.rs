@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::image::tool::{ToolError, WIMLIB};
+use crate::image::tool::{ToolError, WIMLIB, Work};
+use crate::image::write::{Step, Watch};
 
 /// Every file and directory of an image, such as `/Windows/Boot/PCAT/bootmgr`.
 pub(super) fn list(wim: &Path, image: u32) -> Result<Vec<String>, ToolError> {
@@ -54,6 +55,7 @@ pub(super) fn update(
     image: u32,
     additions: &[Addition],
     modified: [String; 2],
+    watch: &mut Watch,
 ) -> Result<(), ToolError> {
     let mut commands = String::new();
     for Addition { source, target } in additions {
@@ -64,11 +66,14 @@ pub(super) fn update(
     let image = image.to_string();
     let wim = wim.as_os_str();
     let what = "changing a WIM";
-    WIMLIB.run(
+    let work = Work {
         what,
-        ["update".as_ref(), wim, image.as_ref(), "--rebuild".as_ref()],
-        commands.as_bytes(),
-    )?;
+        step: Step::Change,
+        // It is rebuilt, so all of it is copied.
+        total: std::fs::metadata(wim).map_or(0, |file| file.len()),
+    };
+    let arguments = ["update".as_ref(), wim, image.as_ref(), "--rebuild".as_ref()];
+    WIMLIB.run_watched(work, arguments, commands.as_bytes(), watch)?;
     let [high, low] = modified;
     let high = format!("LASTMODIFICATIONTIME/HIGHPART={high}");
     let low = format!("LASTMODIFICATIONTIME/LOWPART={low}");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
 use xtask::cmd::Cmd;
@@ -365,7 +366,7 @@ fn ended(server: &OwnedFd, clients: &[Held]) -> Result<Ended> {
         .collect();
     // The server apart: udpcast's ends by itself, and would end every wait.
     let mut fds = [PollFd::new(server, PollFlags::IN)];
-    let server = poll(&mut fds, Some(&Timespec::default()))? > 0;
+    let server = retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))? > 0;
     Ok(Ended { server, clients })
 }
 

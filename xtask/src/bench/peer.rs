@@ -251,6 +251,14 @@ impl Contestant {
     }
 }
 
+/// An Ethernet that passes what the room's uplink passes, in kbit/s: tbf counts a packet and its
+/// Ethernet header, slamboot what that takes on a cable, with preamble, check sequence and gap.
+fn on_a_wire(mbit_per_s: u64) -> u64 {
+    const COUNTED: u64 = 14 + 1500;
+    const ON_A_WIRE: u64 = 8 + COUNTED + 4 + 12;
+    mbit_per_s * 1000 * ON_A_WIRE / COUNTED
+}
+
 impl System {
     pub(super) fn name(&self) -> &str {
         match self {
@@ -286,7 +294,7 @@ impl System {
                 .arg("serve")
                 .arg(place.file)
                 .args(["--interface", INTERFACE, "--no-http", "--max-rate"])
-                .arg(format!("{rate} Mbit/s"))
+                .arg(format!("{} kbit/s", on_a_wire(rate)))
                 .args(if row.gathers {
                     vec!["--min-clients".to_owned(), row.clients.to_string()]
                 } else {
@@ -397,7 +405,7 @@ mod tests {
             format!("/w/target/release/examples/bench-client {kind} x-slam://10.77.0.1 /r/run/out0")
         };
         let slamboot = "/w/target/release/slamboot serve /r/file --interface eth0 --no-http \
-                        --max-rate '1000 Mbit/s'";
+                        --max-rate '1015852 kbit/s'";
         let expected = [
             slamboot,
             &client("ours"),
