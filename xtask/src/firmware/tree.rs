@@ -19,10 +19,14 @@ use super::archive;
 /// Stands in a BIN directory while make works in it.
 const UNFINISHED: &str = ".slamboot-unfinished";
 
-/// Where make keeps the name of the configuration that a BIN directory was built with.
-const CONFIGURATION: &str = ".config.list";
-/// What make touches when that is new, relative to `src/`.
-const NAMED_H: &str = "config/named.h";
+/// Where make keeps a value that a BIN directory was built with (`CONFIG`, `ASSERT`, `PROFILE`, `FNREC`; we
+/// give none of them), and the header, relative to `src/`, that it touches when that is new.
+const NOTES: [(&str, &str); 4] = [
+    (".config.list", "config/named.h"),
+    (".assert.list", "include/assert.h"),
+    (".profile.list", "include/ipxe/profile.h"),
+    (".fnrec.list", "include/compiler.h"),
+];
 
 /// A tree that is ready for make.
 #[derive(Clone, Debug)]
@@ -57,26 +61,27 @@ impl BuildTree {
         }
         // v1.20.1 does not make it by itself.
         fs::create_dir_all(&bin).with_context(context)?;
-        self.settle_configuration(&bin).with_context(context)?;
+        self.settle_notes(&bin).with_context(context)?;
         fs::write(&marker, "").with_context(context)
     }
 
-    /// Where a BIN directory's note of its named configuration is new, make touches config/named.h,
-    /// which every object in every other BIN directory depends on: the first build for one machine
-    /// would put those for all others out of date. We never name one: the note is laid there, no newer
-    /// than the header and no older than the makefiles.
-    fn settle_configuration(&self, bin: &Path) -> std::io::Result<()> {
-        let note = bin.join(CONFIGURATION);
-        let header = self.src().join(NAMED_H);
-        if note.exists() || !header.exists() {
-            return Ok(());
+    /// Where a BIN directory's note is new, make touches its header, which every object in every other
+    /// BIN directory depends on: the first build for one machine would put those for all others out of
+    /// date. The notes are laid there, no newer than the headers and no older than the makefiles.
+    fn settle_notes(&self, bin: &Path) -> std::io::Result<()> {
+        for (note, header) in NOTES {
+            let (note, header) = (bin.join(note), self.src().join(header));
+            if note.exists() || !header.exists() {
+                continue;
+            }
+            fs::write(&note, "\n")?;
+            let time = fs::metadata(&header)?.modified()?;
+            fs::File::options()
+                .write(true)
+                .open(&note)?
+                .set_modified(time)?;
         }
-        fs::write(&note, "\n")?;
-        let time = fs::metadata(&header)?.modified()?;
-        fs::File::options()
-            .write(true)
-            .open(&note)?
-            .set_modified(time)
+        Ok(())
     }
 
     /// Says that make has ended, well or with an error of its own.
@@ -98,10 +103,13 @@ pub fn prepare(source: Tree, recipe: &Recipe, build: &Path) -> Result<BuildTree>
     if !reused {
         let tree = laid_over(source, recipe)?;
         archive::write_dir(&tree, &root)?;
-        // Written once more, so that it is not older than the makefiles: see `settle_configuration`.
-        let named = root.join("src").join(NAMED_H);
-        if let Ok(text) = fs::read(&named) {
-            fs::write(&named, text).with_context(|| format!("cannot write {}", named.display()))?;
+        // Written once more, so that they are not older than the makefiles: see `settle_notes`.
+        for (_, header) in NOTES {
+            let header = root.join("src").join(header);
+            if let Ok(text) = fs::read(&header) {
+                fs::write(&header, text)
+                    .with_context(|| format!("cannot write {}", header.display()))?;
+            }
         }
     }
     let path = root.join("src").join(SCRIPT);
@@ -184,6 +192,9 @@ mod tests {
                 "src/config/general.h",
                 "src/config/named.h",
                 "src/config/usb.h",
+                "src/include/assert.h",
+                "src/include/ipxe/profile.h",
+                "src/include/compiler.h",
             ] {
                 source
                     .insert(path, File::Plain(b"upstream".to_vec()))
@@ -239,12 +250,14 @@ mod tests {
         // This time nobody says that it ended.
         tree.begin(Platform::Bios).unwrap();
         assert!(!object.exists());
-        // make finds the configuration that it will be asked for, and leaves its header alone.
-        let note = tree.src().join("bin/.config.list");
-        assert_eq!(fs::read_to_string(&note).unwrap(), "\n");
+        // make finds what it will be asked for, and leaves the headers alone.
         let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
-        assert_eq!(time(&note), time(&tree.src().join(NAMED_H)));
-        assert!(time(&note) >= time(&tree.src().join("Makefile")));
+        for (note, header) in NOTES {
+            let note = tree.src().join("bin").join(note);
+            assert_eq!(fs::read_to_string(&note).unwrap(), "\n");
+            assert_eq!(time(&note), time(&tree.src().join(header)));
+            assert!(time(&note) >= time(&tree.src().join("Makefile")));
+        }
     }
 
     /// What make would take for the same: a root at the same path.
