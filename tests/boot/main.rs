@@ -135,13 +135,10 @@ fn say(line: String) {
     REPORTS.lock().expect("no test panics here").push(line);
 }
 
-/// The server, built as users have it.
+/// The server.
 fn slamboot() -> anyhow::Result<PathBuf> {
-    Cmd::new("cargo")
-        .dir(&paths().root)
-        .args(["build", "--quiet", "--release", "--package", "slamboot"])
-        .read()?;
-    Ok(paths().target.join("release/slamboot"))
+    let [slamboot] = xtask::programs::build(paths(), ["slamboot"])?;
+    Ok(slamboot)
 }
 
 /// What each boot printed.

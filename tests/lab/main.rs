@@ -113,22 +113,18 @@ fn main() -> ExitCode {
     support::run(trials.into(), 2)
 }
 
-/// A program of this workspace, built as users have it.
+/// A program of this workspace.
 fn program(name: &str) -> anyhow::Result<PathBuf> {
-    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    static BUILT: OnceLock<Result<[PathBuf; 2], String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        Cmd::new("cargo")
-            .dir(&paths().root)
-            .args(["build", "--quiet", "--release"])
-            .args(["--package", "slamboot", "--package", "slam-client"])
-            .read()
-            .map(drop)
+        xtask::programs::build(paths(), ["slamboot", "slam-client"])
             .map_err(|error| error.to_string())
     });
-    match built {
-        Ok(()) => Ok(paths().target.join("release").join(name)),
-        Err(error) => anyhow::bail!("{error}"),
-    }
+    let built = built.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let program = built.iter().find(|path| path.ends_with(name));
+    program
+        .cloned()
+        .with_context(|| format!("no {name} is built"))
 }
 
 /// A lab with a server's place, and a directory for its files.

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use xtask::capture::Capture;
-use xtask::cmd::{Cmd, Running};
+use xtask::cmd::Running;
 use xtask::console::{Console, Deadline, WaitError};
 use xtask::host::{self, Need};
 use xtask::netlab::{self, Dhcp, Netlab};
 use xtask::paths::Paths;
+use xtask::programs;
 use xtask::qemu::{Machine, Nic, Spec};
 
 use self::guest::Guest;
@@ -181,12 +182,8 @@ impl RunDir {
 
 /// The server, as it is now: cargo builds it if it is not.
 fn server_binary(paths: &Paths) -> Result<PathBuf> {
-    Cmd::new("cargo")
-        .dir(&paths.root)
-        .args(["build", "--quiet", "--release", "--package", "slamboot"])
-        .run()
-        .context("building the server")?;
-    Ok(paths.target.join("release/slamboot"))
+    let [slamboot] = programs::build(paths, ["slamboot"]).context("building the server")?;
+    Ok(slamboot)
 }
 
 /// A network with a server in it, for machines to boot in.

@@ -12,11 +12,14 @@ use xtask::cmd::Cmd;
 use xtask::firmware::{self as build, source::SourceError};
 use xtask::host::{self, Need};
 use xtask::paths::Paths;
+use xtask::programs;
 use xtask::table::Table;
 
 use self::place::Placed;
 
 /// What a site starts from.
+/// What is built and put into `bin/`.
+const PROGRAMS: [&str; 2] = ["slamboot", "slam-client"];
 const EXAMPLE_CONFIG: &str = include_str!("dist/slamboot.toml");
 const NO_MULTICAST: &str = "NO MULTICAST in this set: iPXE's source is not at hand, so the firmware is the \
      distribution's own, which boots over HTTP; this adds it: cargo xtask dist --source DIR|URL|FILE";
@@ -93,9 +96,9 @@ pub fn make(arguments: &Arguments, paths: &Paths) -> Result<bool> {
             prebuilt::package(paths, NO_MULTICAST)?;
         }
     }
-    build_programs(paths)?;
+    let programs = programs::build(paths, PROGRAMS).context("building server and client")?;
     let mut manifest = Manifest::read(&paths.manifest())?;
-    for placed in rest(paths)? {
+    for placed in rest(paths, &programs)? {
         manifest.put(placed.artefact());
     }
     // What somebody deleted is not there to be described.
@@ -105,22 +108,12 @@ pub fn make(arguments: &Arguments, paths: &Paths) -> Result<bool> {
     Ok(manifest.multicast)
 }
 
-fn build_programs(paths: &Paths) -> Result<()> {
-    Cmd::new("cargo")
-        .dir(&paths.root)
-        .args(["build", "--quiet", "--release"])
-        .args(["--package", "slamboot", "--package", "slam-client"])
-        .run()
-        .context("building server and client")
-}
-
 /// Everything but firmware, put into its place.
-fn rest(paths: &Paths) -> Result<Vec<Placed>> {
+fn rest(paths: &Paths, programs: &[PathBuf]) -> Result<Vec<Placed>> {
     let mut placed = Vec::new();
-    for program in ["slamboot", "slam-client"] {
-        let from = paths.target.join("release").join(program);
+    for (program, from) in PROGRAMS.iter().zip(programs) {
         let path = format!("bin/{program}");
-        let file = place::copy(&from, &paths.dist.join(&path))?;
+        let file = place::copy(from, &paths.dist.join(&path))?;
         let version = Cmd::new(&file)
             .arg("--version")
             .read()

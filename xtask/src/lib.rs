@@ -10,6 +10,7 @@ pub mod firmware;
 pub mod host;
 pub mod netlab;
 pub mod paths;
+pub mod programs;
 pub mod qemu;
 pub mod table;
 pub mod trust;

@@ -6,8 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use xtask::cmd::Cmd;
 use xtask::paths::Paths;
+use xtask::programs;
 
 /// Arguments that are not ours to read.
 #[derive(Debug, clap::Args)]
@@ -20,12 +20,7 @@ pub struct Arguments {
 
 /// Builds `slamboot` and becomes `slamboot VERB ARGUMENTS`: signals and the exit code are its own.
 pub fn run(verb: &str, arguments: &Arguments, paths: &Paths) -> Result<()> {
-    Cmd::new("cargo")
-        .dir(&paths.root)
-        .args(["build", "--quiet", "--release", "--package", "slamboot"])
-        .read()
-        .context("building slamboot")?;
-    let slamboot = paths.target.join("release/slamboot");
+    let [slamboot] = programs::build(paths, ["slamboot"]).context("building slamboot")?;
     let error = Command::new(&slamboot)
         .arg(verb)
         .args(&arguments.arguments)

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::programs::Profile;
+
 /// Where things lie.
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -27,6 +29,8 @@ pub struct Paths {
     pub dist: PathBuf,
     /// Sources that survive `cargo clean` and serve every work tree.
     pub cache: PathBuf,
+    /// How programs are built.
+    pub profile: Profile,
 }
 
 impl Paths {
@@ -57,6 +61,7 @@ impl Paths {
             target: under_root(target),
             dist: under_root(dist),
             cache: under_root(cache),
+            profile: Profile::from_env(),
             root,
         })
     }

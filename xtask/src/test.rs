@@ -12,6 +12,7 @@ use xtask::firmware as build;
 use xtask::host::{self, Need};
 use xtask::netlab;
 use xtask::paths::Paths;
+use xtask::programs::Profile;
 
 use self::tally::Tally;
 use crate::dist;
@@ -66,6 +67,11 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
 fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()> {
     let paths = Paths {
         dist: paths.target.join("test/dist"),
+        profile: if arguments.thorough {
+            Profile::Release
+        } else {
+            Profile::Dev
+        },
         ..paths.clone()
     };
     for needs in [
@@ -98,12 +104,16 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
     let dist = paths.dist.clone();
     if !thorough {
         println!(
-            "\nNOT RUN: the other releases of iPXE, built and booted, and the slowest UEFI boots; `cargo xtask test --thorough` does"
+            "\nNOT RUN: the other releases of iPXE, built and booted, the slowest UEFI boots, and programs \
+             without the checks of debug builds; `cargo xtask test --thorough` does"
         );
     }
     for name in ["lab", "boot", "tap", "services", "face"] {
         println!("\n== {name} ==");
-        let mut env = vec![("SLAMBOOT_DIST", dist.clone().into_os_string())];
+        let mut env = vec![
+            ("SLAMBOOT_DIST", dist.clone().into_os_string()),
+            (Profile::VARIABLE, paths.profile.name().into()),
+        ];
         if thorough {
             env.push(("SLAMBOOT_THOROUGH", "1".into()));
         }

@@ -91,6 +91,7 @@ mod tests {
             target: root.join("target"),
             dist: root.join("dist"),
             cache: root.join("cache"),
+            profile: crate::programs::Profile::Release,
         };
         let line = Line::parse_from([&["trust"], words].concat());
         match &line.arguments.step {

@@ -382,6 +382,7 @@ mod tests {
             target: "/w/target".into(),
             dist: "/w/dist".into(),
             cache: "/c".into(),
+            profile: xtask::programs::Profile::Release,
         };
         let place = Place {
             file: Path::new("/r/file"),

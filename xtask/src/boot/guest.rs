@@ -149,6 +149,8 @@ impl Guest {
         let mut server = Table::new();
         server.insert("interface".into(), text(netlab::INTERFACE));
         server.insert("address".into(), text(&netlab::SERVER.to_string()));
+        // Beside the configuration, not among what this machine's own server keeps.
+        server.insert("state".into(), text("state"));
         if let Some(memdisk) = xtask::host::memdisk() {
             server.insert("memdisk".into(), file(&memdisk));
         }

@@ -102,6 +102,7 @@ pub(super) mod tests {
             target: root.join("target"),
             dist: root.join("dist"),
             cache: root.join("cache"),
+            profile: crate::programs::Profile::Release,
         }
     }
 

@@ -453,6 +453,7 @@ mod tests {
                 target: under("target"),
                 dist: under("dist"),
                 cache: under("cache"),
+                profile: crate::programs::Profile::Release,
             };
             Fixture {
                 dir,
