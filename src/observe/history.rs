@@ -56,7 +56,19 @@ pub struct History {
     lines: usize,
     damage: Option<String>,
     /// Held while it is ours.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// A locked file.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that was forked meanwhile, and is not what it is to be yet,
+        // has the file open, too (flock(2)).
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 impl History {
@@ -85,6 +97,7 @@ impl History {
             },
             error => fail("lock")(error.into()),
         })?;
+        let lock = Lock(lock);
         let text = match File::open(path) {
             Ok(mut file) => {
                 let bytes = file.metadata().map_err(fail("read"))?.len();

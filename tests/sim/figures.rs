@@ -13,7 +13,7 @@ use super::world::{Guest, Kind, World};
 use super::{MIB, figures, room};
 
 /// File size over link size of a datagram.
-const FRAMING: f64 = 1507.0 / 1454.0;
+const FRAMING: f64 = 1504.0 / 1451.0;
 
 fn slow_link(seed: u64, bytes: u64, guests: Vec<Guest>) -> World {
     World {

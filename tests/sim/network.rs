@@ -27,7 +27,7 @@ use super::world::{Content, Forged, Guest, Kind, Loss, World};
 
 /// What a datagram costs on the link beside its UDP payload, as `tbf` counts: Ethernet, IPv4, UDP.
 const FRAME_OVERHEAD: u64 = 14 + 20 + 8;
-pub const BLOCK: u16 = 1454;
+pub const BLOCK: u16 = 1451;
 const CLIENT_PORT: u16 = 1000;
 /// Bytes that a session may take beside 8 per block and 2,000 per client.
 const SESSION_MEMORY: usize = 2 << 20;
