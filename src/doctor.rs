@@ -102,6 +102,14 @@ impl fmt::Display for Finding {
     }
 }
 
+/// From an error's text: what is wrong, and what follows `help:`.
+pub fn split(text: &str) -> (String, String) {
+    match text.split_once("help: ") {
+        Some((what, help)) => (what.trim_end().to_owned(), help.to_owned()),
+        None => (text.to_owned(), "see docs/serving.md".to_owned()),
+    }
+}
+
 /// Everything that was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Diagnosis {

@@ -124,6 +124,9 @@ fn help_is_enough_to_start() {
         "--group-port",
         "--http-port",
         "--no-http",
+        "--certificate",
+        "--key",
+        "--https-port",
         "--max-rate",
         "--total-rate",
         "--allowed",
@@ -484,6 +487,195 @@ fn sighup_reads_the_configuration_again() {
     let (rest, code) = server.stop("-TERM");
     assert!(rest.contains("\"stopped\""), "{rest}");
     assert_eq!(code, Some(0));
+}
+
+/// A self-signed certificate and its key, over those that are there.
+fn make_certificate(folder: &Path, name: &str) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-newkey", "ec"])
+        .args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj"])
+        .arg(format!("/CN={name}"))
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-keyout", "room.key", "-out", "room.crt"])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+/// What curl gets that believes `root`, or its exit code.
+fn get_secured(folder: &Path, root: &str, port: &str, path: &str) -> Result<String, Option<i32>> {
+    let output = Command::new("curl")
+        .args(["--silent", "--max-time", "30", "--cacert", root])
+        .arg(format!("https://127.0.0.1:{port}{path}"))
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    match output.status.code() {
+        Some(0) => Ok(String::from_utf8(output.stdout).unwrap()),
+        code => Err(code),
+    }
+}
+
+fn is_there(program: &str, test: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok();
+    if !there {
+        eprintln!("skipped: {test}: no {program} here");
+    }
+    there
+}
+
+#[test]
+fn https_takes_a_renewed_certificate_at_sighup() {
+    let name = "https_takes_a_renewed_certificate_at_sighup";
+    if !is_there("openssl", name) || !is_there("curl", name) {
+        return;
+    }
+    let folder = room();
+    let at = |name: &str| folder.path().join(name);
+    let (tcp, udp) = free_ports();
+    let (tls, _) = free_ports();
+    let certified = |port: &str| {
+        let keys = format!("certificate = \"room.crt\"\nkey = \"room.key\"\nhttps_port = {port}\n");
+        config(&tcp, &udp, &["demo"]).replace("[slam]\n", &format!("{keys}[slam]\n"))
+    };
+    fs::write(at("slamboot.toml"), certified(&tls)).unwrap();
+    let missing = error(folder.path(), &["serve"]);
+    assert!(
+        missing.starts_with("error: [server] certificate: cannot read room.crt: No such file"),
+        "{missing}"
+    );
+    make_certificate(folder.path(), "first");
+    fs::copy(at("room.crt"), at("first.crt")).unwrap();
+    let mut server = Running::start(folder.path(), &["serve", "--json"]);
+    let serving = server.event("serving");
+    assert_eq!(
+        serving["interfaces"][0]["https"],
+        format!("https://127.0.0.1:{tls}")
+    );
+    let image = |root: &str| get_secured(folder.path(), root, &tls, "/images/demo");
+    assert_eq!(image("first.crt"), Ok("not much of a disk".to_owned()));
+    // The page, too: people are told of it there, since the token goes over it.
+    assert_eq!(
+        serving["status"]["page"],
+        format!("https://127.0.0.1:{tls}/status")
+    );
+    let health = get_secured(folder.path(), "first.crt", &tls, "/healthz");
+    assert!(health.is_ok(), "{health:?}");
+
+    make_certificate(folder.path(), "second");
+    assert_eq!(image("room.crt"), Err(Some(60)), "before it was read");
+    server.hang_up();
+    assert_eq!(server.event("reloaded")["later"], serde_json::json!([]));
+    assert_eq!(image("room.crt"), Ok("not much of a disk".to_owned()));
+    assert_eq!(image("first.crt"), Err(Some(60)));
+
+    // Half of a renewal changes nothing.
+    fs::copy(at("first.crt"), at("room.crt")).unwrap();
+    server.hang_up();
+    let failed = server.event("reload_failed");
+    let what = failed["what"].as_str().unwrap();
+    assert!(
+        what.contains("room.key is not the key of room.crt"),
+        "{what}"
+    );
+    assert_eq!(image("first.crt"), Err(Some(60)));
+
+    make_certificate(folder.path(), "third");
+    fs::write(at("slamboot.toml"), certified("1")).unwrap();
+    server.hang_up();
+    assert_eq!(
+        server.event("reloaded")["later"],
+        serde_json::json!(["[server] https_port"])
+    );
+    assert_eq!(image("room.crt"), Ok("not much of a disk".to_owned()));
+    let (_, code) = server.stop("-TERM");
+    assert_eq!(code, Some(0));
+}
+
+/// systemd's own tool opens the socket, and starts the server when the first client comes.
+#[test]
+fn serves_at_a_socket_that_systemd_hands_over() {
+    let name = "serves_at_a_socket_that_systemd_hands_over";
+    if !is_there("systemd-socket-activate", name) {
+        return;
+    }
+    let folder = room();
+    let (tcp, udp) = free_ports();
+    fs::write(folder.path().join("memdisk"), "memdisk").unwrap();
+    let activated = |listen: &str| {
+        let text =
+            config(&tcp, &udp, &["demo"]).replace("[slam]\n", "memdisk = \"memdisk\"\n[slam]\n");
+        fs::write(folder.path().join("slamboot.toml"), text).unwrap();
+        Command::new("systemd-socket-activate")
+            .args(["--listen", listen, "-E"])
+            .arg(format!(
+                "STATE_DIRECTORY={}",
+                folder.path().join("state").display()
+            ))
+            .arg(env!("CARGO_BIN_EXE_slamboot"))
+            .args(["serve", "--json"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    // It listens as soon as it runs; until then nobody is there.
+    let connect = || {
+        for _ in 0..400 {
+            if let Ok(stream) = TcpStream::connect(format!("127.0.0.1:{tcp}")) {
+                return stream;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("nobody listens");
+    };
+    // At one address, and at all of both families, as ListenStream=PORT does.
+    for listen in [format!("127.0.0.1:{tcp}"), tcp.clone()] {
+        let mut child = activated(&listen);
+        let mut first = connect();
+        first
+            .set_read_timeout(Some(Duration::from_secs(40)))
+            .unwrap();
+        first
+            .write_all(b"GET /memdisk HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        first.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("memdisk"), "{listen}: {answer}");
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut server = Running { child, stdout };
+        let serving = server.event("serving");
+        assert_eq!(serving["http"]["base"], format!("http://127.0.0.1:{tcp}"));
+        // Clients are known by their IPv4 addresses, whatever the socket is.
+        get(&tcp, "/boot.ipxe");
+        let event = server.event("script_served");
+        assert_eq!(event["client"], "127.0.0.1", "{event}");
+        let (_, code) = server.stop("-TERM");
+        assert_eq!(code, Some(0));
+    }
+
+    // A socket that is nobody's is told of.
+    let (other, _) = free_ports();
+    let child = activated(&other);
+    for _ in 0..400 {
+        if TcpStream::connect(format!("127.0.0.1:{other}")).is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in [
+        format!(":{other}, where nothing is to be served"),
+        format!("expected: 127.0.0.1:{tcp}"),
+        "ListenStream=ADDRESS:PORT".to_owned(),
+    ] {
+        assert!(text.contains(&part), "{part:?} not in:\n{text}");
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ const LAST_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 255);
 pub enum Key {
     /// `[server] address`
     Address,
+    /// `[server] https_port`
+    HttpsPort,
     /// `[slam] port`
     Port,
     /// `[slam] group`
@@ -61,6 +63,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Key::Address => f.write_str("[server] address"),
+            Key::HttpsPort => f.write_str("[server] https_port"),
             Key::Port => f.write_str("[slam] port"),
             Key::Group => f.write_str("[slam] group"),
             Key::SlowGroup => f.write_str("[slam] slow_group"),
@@ -93,6 +96,7 @@ impl Site {
         self.check_names_unique()?;
         self.check_address()?;
         self.check_ports()?;
+        self.check_https()?;
         self.check_groups()?;
         if self.slam.ttl == 0 {
             return Err(Conflict {
@@ -169,6 +173,36 @@ impl Site {
                 })
             }
             _ => Ok(()),
+        }
+    }
+
+    fn check_https(&self) -> Result<(), Conflict> {
+        let (Some(https), http) = (&self.server.https, self.server.http_port) else {
+            return Ok(());
+        };
+        let conflict = |what: &str, expected: &str, found: String, help: &str| {
+            Err(Conflict {
+                key: Key::HttpsPort,
+                what: what.to_owned(),
+                expected: expected.to_owned(),
+                found,
+                help: help.to_owned(),
+            })
+        };
+        match http {
+            None => conflict(
+                "HTTPS is served beside HTTP, from which machines boot",
+                "a port for HTTP, too",
+                "http_port = 0".to_owned(),
+                "give http_port a port, or switch HTTPS off, too: https_port = 0",
+            ),
+            Some(port) if port == https.port => conflict(
+                "one port for HTTP and HTTPS",
+                "a port of its own for each",
+                format!("{port} for both"),
+                "leave http_port out for 8080, https_port for 8443",
+            ),
+            Some(_) => Ok(()),
         }
     }
 

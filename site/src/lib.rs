@@ -30,8 +30,9 @@ pub use knobs::{Commands, Console, Knobs, Protocol};
 pub use mac::{Mac, MacPattern, NotMac};
 pub use rate::{BitRate, BitRateError};
 pub use site::{
-    Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_SLAM_PORT,
-    EmbeddedScript, Firmware, Image, ImageKind, Priority, Server, Site, Slam, Trust,
+    Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_HTTPS_PORT,
+    DEFAULT_SLAM_PORT, EmbeddedScript, Firmware, Https, Image, ImageKind, Priority, Server, Site,
+    Slam, Trust,
 };
 pub use slow::{SlowClients, SlowClientsError, SpeedGroups};
 pub use transfer::{Transfer, TransferPart, signature_of};

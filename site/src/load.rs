@@ -18,7 +18,8 @@ use crate::load_boot;
 use crate::rate::BitRate;
 use crate::raw::{KEYS, Names, RawFirmware, RawImage, RawScript, RawServer, RawSite, RawSlam};
 use crate::site::{
-    Client, EmbeddedScript, Firmware, Image, ImageKind, Priority, Server, Site, Slam, Trust,
+    Client, DEFAULT_HTTPS_PORT, EmbeddedScript, Firmware, Https, Image, ImageKind, Priority,
+    Server, Site, Slam, Trust,
 };
 use crate::slow::POLICIES;
 
@@ -135,7 +136,13 @@ fn server(
 ) -> Result<Server, Located> {
     places.note(Key::Address, raw.address.as_ref());
     let http_port = number("[server] http_port", raw.http_port, 0..=u16::MAX, "")?;
+    let certificate = raw.certificate.as_ref().map(Spanned::span);
+    if let Some(span) = (raw.https_port.as_ref().map(Spanned::span)).or(certificate) {
+        places.keys.insert(Key::HttpsPort, span);
+    }
+    let https = https(raw.https_port, raw.certificate, raw.key, folder)?;
     Ok(Server {
+        https,
         interfaces: interfaces(raw.interface)?,
         address: raw
             .address
@@ -166,6 +173,45 @@ fn server(
             .user
             .map(|text| filled("[server] user", text))
             .transpose()?,
+    })
+}
+
+/// With a certificate, and not otherwise.
+fn https(
+    port: Option<Spanned<i64>>,
+    certificate: Option<Spanned<String>>,
+    key: Option<Spanned<String>>,
+    folder: &Path,
+) -> Result<Option<Https>, Located> {
+    let needs = |name: &str, span: Span| {
+        let complaint = Complaint::new(format!("[server] {name}: HTTPS needs a certificate"))
+            .expected("certificate = \"FILE\" beside it, in PEM")
+            .help(format!("name one, or take `{name}` out"));
+        Err((complaint, span))
+    };
+    let spans = [
+        ("https_port", port.as_ref().map(Spanned::span)),
+        ("key", key.as_ref().map(Spanned::span)),
+    ];
+    let port = number("[server] https_port", port, 0..=u16::MAX, "")?;
+    let Some(certificate) = file("[server] certificate", certificate, folder)? else {
+        let said = spans
+            .into_iter()
+            .find_map(|(name, span)| Some((name, span?)));
+        return match said {
+            None => Ok(None),
+            Some(("https_port", _)) if port == Some(0) => Ok(None),
+            Some((name, span)) => needs(name, span),
+        };
+    };
+    let key = file("[server] key", key, folder)?;
+    Ok(match port {
+        Some(0) => None,
+        port => Some(Https {
+            port: port.unwrap_or(DEFAULT_HTTPS_PORT),
+            key: key.unwrap_or_else(|| certificate.clone()),
+            certificate,
+        }),
     })
 }
 

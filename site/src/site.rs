@@ -21,6 +21,8 @@ pub const DEFAULT_SLAM_PORT: u16 = 10000;
 pub const DEFAULT_GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 1, 1);
 /// HTTP port for memdisk, scripts and the fallback.
 pub const DEFAULT_HTTP_PORT: u16 = 8080;
+/// HTTPS, where there is a certificate.
+pub const DEFAULT_HTTPS_PORT: u16 = 8443;
 /// Bytes in a block: the most that no datagram is fragmented for.
 pub const DEFAULT_BLOCK_SIZE: u16 = MAX_BLOCK_SIZE;
 
@@ -67,6 +69,8 @@ pub struct Server {
     pub address6: Option<Ipv6Addr>,
     /// HTTP port; `None` switches HTTP off.
     pub http_port: Option<u16>,
+    /// The same over TLS, beside HTTP; `None`: no certificate, or switched off.
+    pub https: Option<Https>,
     /// Where memdisk lies on this host (Debian: package syslinux-common).
     pub memdisk: PathBuf,
     /// Directory of the ROMs that vendor firmware boots; `None`: where `cargo xtask dist` and
@@ -120,6 +124,17 @@ pub enum Client {
     Slamboot,
     /// Upstream's own, with slamboot's fix for explicit groups.
     Stock,
+}
+
+/// `https_port`, `certificate` and `key` under `[server]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Https {
+    /// TCP port.
+    pub port: u16,
+    /// The certificate and those between it and its root (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM); the certificate's own file where none is named.
+    pub key: PathBuf,
 }
 
 /// `[firmware]`
@@ -246,6 +261,7 @@ impl Default for Site {
                 address: None,
                 address6: None,
                 http_port: Some(DEFAULT_HTTP_PORT),
+                https: None,
                 memdisk: PathBuf::from("/usr/lib/syslinux/memdisk"),
                 firmware: None,
                 state: None,

@@ -18,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use super::secured::{Carrier, Shown};
+
 /// A connection ends when so long nothing could be written to it: neither a request that never
 /// becomes whole nor a client that takes nothing holds it for longer.
 const IDLE: Duration = Duration::from_secs(30);
@@ -27,15 +29,18 @@ const PER_ADDRESS: usize = 256;
 /// Accepts within bounds.
 pub(super) struct Guarded {
     listener: TcpListener,
+    shown: Option<Shown>,
     slots: Arc<Semaphore>,
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Guarded {
-    /// At most `most` connections at a time; further ones wait in the system's queue.
-    pub(super) fn new(listener: TcpListener, most: usize) -> Guarded {
+    /// At most `most` connections at a time; further ones wait in the system's queue. With TLS where
+    /// there is something to show.
+    pub(super) fn new(listener: TcpListener, shown: Option<Shown>, most: usize) -> Guarded {
         Guarded {
             listener,
+            shown,
             slots: Arc::new(Semaphore::new(most)),
             counts: Arc::default(),
         }
@@ -43,10 +48,10 @@ impl Guarded {
 }
 
 impl Listener for Guarded {
-    type Io = Connection;
+    type Io = Carrier;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Carrier, SocketAddr) {
         loop {
             let slots = Arc::clone(&self.slots);
             let slot = slots.acquire_owned().await;
@@ -58,6 +63,8 @@ impl Listener for Guarded {
             // axum's own listener waits after an error that is not one connection's, such as no
             // descriptors.
             let (stream, from) = Listener::accept(&mut self.listener).await;
+            // A socket that was handed over may be IPv6's, for both.
+            let from = SocketAddr::new(from.ip().to_canonical(), from.port());
             let Some(seat) = Seat::take(&self.counts, from.ip()) else {
                 continue;
             };
@@ -69,7 +76,7 @@ impl Listener for Guarded {
                 _slot: slot,
                 _seat: seat,
             };
-            return (connection, from);
+            return (Carrier::new(connection, self.shown.as_ref()), from);
         }
     }
 

@@ -27,10 +27,13 @@ use tower_http::services::ServeFile;
 use super::assign::Assignments;
 use super::body::ContentBody;
 use super::guarded::{Guarded, Peer};
+use super::handed::{Handed, HandedError};
+use super::identity::Identity;
 use super::report::{ReportQuery, Reports, Tell};
 use super::roms::RomShelf;
 use super::script::{Asks, ScriptRefusal, Scripts};
 pub use super::script::{BootScript, Loader};
+use super::secured;
 use crate::net::{Content, Shelf};
 
 /// How long downloads that run may go on after [`HttpServer::stop`].
@@ -40,27 +43,61 @@ const SIGNATURE_LIMIT: u64 = 64 << 10;
 /// Seconds after which a client asks again for what is not ready.
 const RETRY: u32 = 5;
 
+/// What is spoken at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP as it is.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    fn option(self) -> &'static str {
+        match self {
+            Scheme::Http => "--http-port N (http_port under [server])",
+            Scheme::Https => "--https-port N (https_port under [server])",
+        }
+    }
+
+    fn without(self) -> &'static str {
+        match self {
+            Scheme::Http => "--no-http",
+            Scheme::Https => "https_port = 0",
+        }
+    }
+}
+
 /// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// Somebody listens there.
     #[error(
-        "TCP port {port} of {address} is taken\n  help: `ss -ltnp 'sport = :{port}'` names the holder; stop it, or choose another port with --http-port N (http_port under [server]), or do without with --no-http"
+        "TCP port {port} of {address} is taken\n  help: `ss -ltnp 'sport = :{port}'` names the holder; stop it, or choose another port with {}, or do without with {}",
+        scheme.option(), scheme.without()
     )]
     PortTaken {
         /// Where.
         address: Ipv4Addr,
         /// Which.
         port: u16,
+        /// For what.
+        scheme: Scheme,
     },
     /// A port that only root may bind.
     #[error(
-        "no permission for TCP port {port}\n  help: run as root, or choose a port above 1023 with --http-port N (http_port under [server])"
+        "no permission for TCP port {port}\n  help: run as root, or choose a port above 1023 with {}",
+        scheme.option()
     )]
     NotPermitted {
         /// Which.
         port: u16,
+        /// For what.
+        scheme: Scheme,
     },
+    /// Of systemd's sockets.
+    #[error(transparent)]
+    Handed(#[from] HandedError),
     /// Anything else.
     #[error("cannot {step} for HTTP at {address}: {source}")]
     System {
@@ -89,12 +126,18 @@ pub struct Beside {
     pub tell: Option<Tell>,
     /// Pages under paths of their own.
     pub pages: Option<Router>,
+    /// The same over TLS: at which port, and as whom.
+    pub secure: Option<(u16, Identity)>,
+    /// Sockets that are there already.
+    pub handed: Handed,
 }
 
 /// A running HTTP server; it ends with [`HttpServer::stop`] or when it is dropped.
 #[derive(Debug)]
 pub struct HttpServer {
     addresses: Vec<SocketAddr>,
+    secure_addresses: Vec<SocketAddr>,
+    shown: Option<secured::Shown>,
     sites: Vec<Arc<RwLock<Arc<Site>>>>,
     scripts: Vec<Arc<Scripts>>,
     stop: Option<oneshot::Sender<()>>,
@@ -116,13 +159,14 @@ impl HttpServer {
     ) -> Result<HttpServer, HttpError> {
         let (mut addresses, mut sites, mut listening) = (Vec::new(), Vec::new(), Vec::new());
         let mut scripts_of = Vec::new();
+        let (mut secure_addresses, handed) = (Vec::new(), &beside.handed);
+        let secure_shown = beside
+            .secure
+            .as_ref()
+            .map(|(_, identity)| secured::Shown::new(identity));
         for stand in stands {
-            let listener = listen(stand.address)?;
-            let local = listener.local_addr().map_err(|source| HttpError::System {
-                address: stand.address,
-                step: "read the socket's address",
-                source,
-            })?;
+            let alone = stands.len() == 1;
+            let (listener, local) = listen(stand.address, Scheme::Http, handed, alone)?;
             let site = Arc::new(RwLock::new(Arc::new(stand.site.clone())));
             let scripts = Scripts {
                 site: Arc::clone(&site),
@@ -144,10 +188,29 @@ impl HttpServer {
             if let Some(pages) = &beside.pages {
                 routes = routes.merge(pages.clone());
             }
-            listening.push((listener, most, routes));
+            if let Some((port, _)) = &beside.secure {
+                let address = SocketAddrV4::new(*stand.address.ip(), *port);
+                let (listener, local) = listen(address, Scheme::Https, handed, alone)?;
+                let door = Door {
+                    listener,
+                    shown: secure_shown.clone(),
+                    most,
+                    routes: routes.clone(),
+                };
+                listening.push(door);
+                secure_addresses.push(local);
+            }
+            listening.push(Door {
+                listener,
+                shown: None,
+                most,
+                routes,
+            });
             addresses.push(local);
             sites.push(site);
         }
+        let all: Vec<SocketAddr> = addresses.iter().chain(&secure_addresses).copied().collect();
+        handed.check_all_taken(&all)?;
         let system = |step| {
             move |source| HttpError::System {
                 address: stands
@@ -174,6 +237,8 @@ impl HttpServer {
             .map_err(system("start a thread"))?;
         Ok(HttpServer {
             addresses,
+            secure_addresses,
+            shown: secure_shown,
             sites,
             scripts: scripts_of,
             stop: Some(stop),
@@ -184,6 +249,18 @@ impl HttpServer {
     /// Where it listens, in the order of the stands.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it speaks TLS, in the order of the stands; nowhere without a certificate.
+    pub fn secure_addresses(&self) -> &[SocketAddr] {
+        &self.secure_addresses
+    }
+
+    /// Answers handshakes that begin from now on as another one, where TLS is spoken.
+    pub fn renew(&self, identity: &Identity) {
+        if let Some(shown) = &self.shown {
+            shown.renew(identity);
+        }
     }
 
     /// The scripts, in the order of the stands, for whoever hands them out another way.
@@ -218,7 +295,22 @@ impl Drop for HttpServer {
     }
 }
 
-fn listen(address: SocketAddrV4) -> Result<TcpListener, HttpError> {
+/// Where HTTP's connections come in.
+struct Door {
+    listener: TcpListener,
+    /// With TLS, if there is something to show.
+    shown: Option<secured::Shown>,
+    most: u32,
+    routes: Router,
+}
+
+/// Listens at `address`, with a socket that was handed over if one is there.
+fn listen(
+    address: SocketAddrV4,
+    scheme: Scheme,
+    handed: &Handed,
+    alone: bool,
+) -> Result<(TcpListener, SocketAddr), HttpError> {
     let system = |step| {
         move |source| HttpError::System {
             address,
@@ -226,36 +318,45 @@ fn listen(address: SocketAddrV4) -> Result<TcpListener, HttpError> {
             source,
         }
     };
-    let listener = TcpListener::bind(address).map_err(|source| match source.kind() {
+    let bind = || TcpListener::bind(address);
+    let listener = handed.take(address, alone).map_or_else(bind, Ok);
+    let listener = listener.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => HttpError::PortTaken {
             address: *address.ip(),
             port: address.port(),
+            scheme,
         },
         io::ErrorKind::PermissionDenied => HttpError::NotPermitted {
             port: address.port(),
+            scheme,
         },
         _ => system("listen")(source),
     })?;
     listener
         .set_nonblocking(true)
         .map_err(system("prepare the socket"))?;
-    Ok(listener)
+    let local = listener
+        .local_addr()
+        .map_err(system("read the socket's address"))?;
+    // One that was handed over may listen at every address: clients are told the interface's.
+    let told = SocketAddr::V4(SocketAddrV4::new(*address.ip(), local.port()));
+    Ok((listener, told))
 }
 
 /// Answers until the other end of `stopped` is dropped.
-async fn answer(listening: Vec<(TcpListener, u32, Router)>, stopped: oneshot::Receiver<()>) {
+async fn answer(listening: Vec<Door>, stopped: oneshot::Receiver<()>) {
     let (drain, drained) = watch::channel(());
     let mut servers = JoinSet::new();
-    for (listener, most, router) in listening {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => Guarded::new(listener, most as usize),
+    for door in listening {
+        let listener = match tokio::net::TcpListener::from_std(door.listener) {
+            Ok(listener) => Guarded::new(listener, door.shown, door.most as usize),
             Err(error) => {
                 eprintln!("error: HTTP: {error}");
                 continue;
             }
         };
         let mut drained = drained.clone();
-        let service = router.into_make_service_with_connect_info::<Peer>();
+        let service = door.routes.into_make_service_with_connect_info::<Peer>();
         let server = axum::serve(listener, service).with_graceful_shutdown(async move {
             // Ends with an error, as soon as the other end is dropped.
             let _ = drained.changed().await;

@@ -9,7 +9,7 @@ use site::{DhcpMode, Site};
 
 use super::serve::{ServeArgs, beside, resolve_site};
 use crate::doctor::firewall::{self, Packet};
-use crate::doctor::{Diagnosis, Finding, files, multicast, offers, ports};
+use crate::doctor::{Diagnosis, Finding, files, multicast, offers, ports, split};
 use crate::net::interface::{self, Chosen, Link};
 
 /// Look for what keeps machines from booting: on this host and on the wire.
@@ -82,14 +82,6 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<bool> {
 #[expect(clippy::disallowed_methods, reason = "the edge: is the clock right?")]
 fn now() -> SystemTime {
     SystemTime::now()
-}
-
-/// What is wrong, and what follows `help:`.
-fn split(text: &str) -> (String, String) {
-    match text.split_once("help: ") {
-        Some((what, help)) => (what.trim_end().to_owned(), help.to_owned()),
-        None => (text.to_owned(), "see docs/serving.md".to_owned()),
-    }
 }
 
 fn interfaces(site: &Site, findings: &mut Vec<Finding>) -> Vec<Chosen> {

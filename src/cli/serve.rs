@@ -14,10 +14,11 @@ mod user;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use site::Site;
 
 use self::boot::Bound;
 use self::face::Watching;
@@ -25,7 +26,9 @@ use self::print::{DigestProgress, Output};
 use self::reload::Reloader;
 use self::stands::{boot_script, check_scripts, choose_interfaces, site_at};
 use self::summary::summarise;
+use crate::boot::handed::Handed;
 use crate::boot::http::{Beside, HttpServer, HttpStand};
+use crate::boot::identity::{Identity, IdentityError};
 use crate::net::interface::Chosen;
 use crate::net::{Driver, Plan, Shelf, Stand, Watch};
 use crate::observe::{Note, Tally};
@@ -44,7 +47,9 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     } else {
         Output::People
     };
+    let handed = Handed::from_environment()?;
     let site = resolve_site(&args)?;
+    let identity = read_identity(&site)?;
     let (chosen, stands): (Vec<Chosen>, Vec<Stand>) = choose_interfaces(&site)?.into_iter().unzip();
     // A taken port, too, is told before gigabytes are digested.
     check_scripts(&site, &stands)?;
@@ -54,6 +59,8 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let with_http = Beside {
         tell: Some(watching.tell()),
         pages: watching.pages(),
+        secure: (site.server.https.as_ref().map(|https| https.port)).zip(identity),
+        handed: handed.clone(),
     };
     let http = site
         .server
@@ -74,6 +81,9 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
             )
         })
         .transpose()?;
+    if http.is_none() {
+        handed.check_all_taken(&[])?;
+    }
     // A SIGHUP that comes while files are digested is not the end.
     let asked = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))
@@ -134,6 +144,18 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     tally.ends_after(start.elapsed());
     output.line(&tally);
     Ok(())
+}
+
+/// The certificate and its key, where HTTPS is served.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: certificates are valid by the clock"
+)]
+fn read_identity(site: &Site) -> Result<Option<Identity>, IdentityError> {
+    let https = site.server.https.as_ref();
+    https
+        .map(|https| Identity::read(https, SystemTime::now()))
+        .transpose()
 }
 
 /// Each session has a socket and each image a file: take as many as this process may. Best effort:

@@ -3,13 +3,17 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use site::{Image, ImageKind, Site};
+use site::{Https, Image, ImageKind, Site};
 
-use super::Finding;
+use super::{Finding, split};
+use crate::boot::identity::Identity;
 use crate::boot::roms::RomShelf;
 use crate::observe::Bytes;
+
+/// A certificate that ends within it is to be renewed.
+const RENEWAL: Duration = Duration::from_hours(14 * 24);
 
 /// Looks at images, memdisk, boot programs and the clock.
 pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
@@ -53,6 +57,12 @@ pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
             ),
         });
     }
+    findings.extend(
+        site.server
+            .https
+            .as_ref()
+            .map(|https| certificate(https, now)),
+    );
     roms(site, beside, &mut findings);
     // A clock that is behind what was written cannot be right; certificates and leases go by it.
     match newest {
@@ -64,6 +74,29 @@ pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
         _ => findings.push(Finding::ok("clock", "not behind any image")),
     }
     findings
+}
+
+/// Whether it can be served with, and for how long.
+fn certificate(https: &Https, now: SystemTime) -> Finding {
+    const CHECK: &str = "HTTPS";
+    let path = https.certificate.display();
+    match Identity::read(https, now) {
+        Ok(identity) => {
+            let ends = identity.ends();
+            if Identity::read(https, now + RENEWAL).is_err() {
+                return Finding::warning(
+                    CHECK,
+                    format!("{path} ends soon: {ends}"),
+                    "renew it, and systemctl reload slamboot (SIGHUP)",
+                );
+            }
+            Finding::ok(CHECK, format!("{path}, until {ends}"))
+        }
+        Err(error) => {
+            let (what, remedy) = split(&error.to_string());
+            Finding::problem(CHECK, what, remedy)
+        }
+    }
 }
 
 fn paths(image: &Image) -> Vec<&Path> {

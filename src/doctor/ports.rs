@@ -58,6 +58,10 @@ pub fn look(site: &Site, chosen: &Chosen) -> Vec<Finding> {
         let bound = TcpListener::bind(at(port)).map(drop);
         tell(bound, "TCP", port, "choose another: --http-port N");
     }
+    if let Some(https) = &site.server.https {
+        let bound = TcpListener::bind(at(https.port)).map(drop);
+        tell(bound, "TCP", https.port, "choose another: --https-port N");
+    }
     for transfer in site.transfers() {
         let bound = UdpSocket::bind(at(transfer.port)).map(drop);
         tell(bound, "UDP", transfer.port, "choose another: --port N");

@@ -46,6 +46,8 @@ pub struct SummaryInterface {
     pub address: Ipv4Addr,
     /// `http://ADDRESS:PORT`, unless HTTP is off.
     pub http: Option<String>,
+    /// `https://ADDRESS:PORT`, with a certificate.
+    pub https: Option<String>,
     /// Networks whose clients are heard there; null: everybody.
     pub allowed: Option<Vec<String>>,
 }
@@ -294,6 +296,9 @@ impl fmt::Display for Summary {
                         http.default_image
                     )?;
                 }
+                for base in self.interfaces.iter().filter_map(|i| i.https.as_ref()) {
+                    writeln!(f, "  HTTPS    {base}")?;
+                }
                 match &http.memdisk {
                     Memdisk::Found { path, bytes } => {
                         writeln!(f, "  memdisk  {}, {}", path.display(), Bytes(*bytes))?;
@@ -355,6 +360,7 @@ mod tests {
                 interface: "eth0".to_owned(),
                 address: Ipv4Addr::new(192, 0, 2, 2),
                 http: Some("http://192.0.2.2:8080".to_owned()),
+                https: None,
                 allowed: Some(vec!["192.0.2.0/24".to_owned()]),
             }],
             interface: "eth0".to_owned(),
@@ -418,6 +424,7 @@ Waiting for clients; Ctrl-C stops.";
             interface: "eth0.20".to_owned(),
             address: Ipv4Addr::new(198, 51, 100, 2),
             http: Some("http://198.51.100.2:8080".to_owned()),
+            https: Some("https://198.51.100.2:8443".to_owned()),
             allowed: None,
         });
         let mut transfer = summary.transfers[0].clone();
@@ -434,6 +441,7 @@ Waiting for clients; Ctrl-C stops.";
             "  clients  from everywhere on eth0.20",
             "  script   http://192.0.2.2:8080/boot.ipxe (boots demo)",
             "  script   http://198.51.100.2:8080/boot.ipxe (boots demo)",
+            "  HTTPS    https://198.51.100.2:8443",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }

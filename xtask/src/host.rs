@@ -185,6 +185,9 @@ const TOOLS: &[Tool] = tools![
     Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
     Test: "hivexregedit" Probe::Program, "libwin-hivex-perl" "perl-hivex" "hivex";
     Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
+    Test: "openssl" Probe::Program, "openssl" "openssl" "openssl";
+    Test: "curl" Probe::Program, "curl" "curl" "curl";
+    Test: "systemd-socket-activate" Probe::Program, "systemd" "systemd" "systemd";
     Guest: "OVMF_CODE.fd" Probe::File(&["/usr/share/OVMF/OVMF_CODE.fd"]), "ovmf" "edk2-ovmf" "edk2-ovmf";
     Guest: "netboot initrd" Probe::File(&[NETBOOT]), "debian-installer-12-netboot-amd64" "-" "-";
     Browser: "chromium" Probe::Program, "chromium" "chromium" "chromium";

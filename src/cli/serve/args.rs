@@ -51,9 +51,31 @@ pub(in crate::cli) struct ServeArgs {
     )]
     pub(super) http_port: Option<u16>,
 
-    /// Serve no HTTP
-    #[arg(long, conflicts_with = "http_port", help_heading = "Network")]
+    /// Serve no HTTP, nor HTTPS
+    #[arg(long, conflicts_with_all = ["http_port", "https_port", "certificate"], help_heading = "Network")]
     pub(super) no_http: bool,
+
+    /// Serve HTTPS, too, with this certificate (PEM: the server's, then its issuers')
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    pub(super) certificate: Option<PathBuf>,
+
+    /// Private key of --certificate (PEM) [default: in the same file]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "certificate",
+        help_heading = "Network"
+    )]
+    pub(super) key: Option<PathBuf>,
+
+    /// TCP port of HTTPS [default: 8443]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Network"
+    )]
+    pub(super) https_port: Option<u16>,
 
     /// What clients learn by DHCP: "proxy" beside another DHCP server, "pool" instead of one, "off",
     /// or "auto", proxy where that is possible [default: auto]

@@ -105,7 +105,9 @@ impl Watching {
 
     /// Says where the page is.
     pub(super) fn summarise(&self, summary: &mut Summary) {
-        let base = summary.http.as_ref().map(|http| http.base.clone());
+        // The token goes there: over TLS, where that is spoken.
+        let secure = summary.interfaces.first().and_then(|i| i.https.clone());
+        let base = secure.or(summary.http.as_ref().map(|http| http.base.clone()));
         summary.status = base.filter(|_| self.dashboard.is_some()).map(|base| {
             let place = self.token.place();
             SummaryStatus {

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::args::ServeArgs;
 use super::boot::Running;
 use super::face::Watching;
+use super::read_identity;
 use super::resolve::resolve_site;
 use super::stands::{check_scripts, site_at};
 use crate::boot::http::HttpServer;
+use crate::boot::identity::Identity;
 use crate::net::interface::Chosen;
 use crate::net::{Plan, Reload, Stand};
-use site::Site;
+use site::{Https, Site};
 
 /// Reads the configuration again whenever SIGHUP came.
 pub(super) struct Reloader {
@@ -34,8 +36,11 @@ impl Reloader {
         if !self.asked.swap(false, Ordering::Relaxed) {
             return None;
         }
-        Some(self.read().map(|(plan, later)| {
+        Some(self.read().map(|(plan, later, identity)| {
             if let Some(http) = http {
+                if let Some(identity) = &identity {
+                    http.renew(identity);
+                }
                 http.show(self.stands.iter().map(|stand| site_at(&self.site, stand)));
             }
             boot.show(&self.site);
@@ -44,7 +49,7 @@ impl Reloader {
         }))
     }
 
-    fn read(&mut self) -> Result<(Plan, Vec<String>), String> {
+    fn read(&mut self) -> Result<(Plan, Vec<String>, Option<Identity>), String> {
         let told = |error: anyhow::Error| format!("{error:#}");
         let mut site = resolve_site(&self.args).map_err(told)?;
         // What is bound at the start stays as it was.
@@ -59,6 +64,18 @@ impl Reloader {
         if old.http_port != new.http_port {
             later.push("[server] http_port".to_owned());
         }
+        let port = |server: &site::Server| server.https.as_ref().map(|https| https.port);
+        if port(old) != port(new) {
+            later.push("[server] https_port".to_owned());
+        }
+        // A renewed certificate may be in another file.
+        let https = match (old.https.clone(), new.https.take()) {
+            (Some(old), Some(new)) => Some(Https {
+                port: old.port,
+                ..new
+            }),
+            (old, _) => old,
+        };
         if old.memdisk != new.memdisk {
             later.push("[server] memdisk".to_owned());
         }
@@ -83,6 +100,8 @@ impl Reloader {
             later.push((*what).to_owned());
         }
         *new = old.clone();
+        new.https = https;
+        let identity = read_identity(&site).map_err(|error| error.to_string())?;
         check_scripts(&site, &self.stands).map_err(told)?;
         let mut stands = self.stands.clone();
         for (stand, chosen) in stands.iter_mut().zip(&self.chosen) {
@@ -108,6 +127,6 @@ impl Reloader {
         let plan = Plan::new(&site, &stands);
         self.site = site;
         self.stands = stands;
-        Ok((plan, later))
+        Ok((plan, later, identity))
     }
 }

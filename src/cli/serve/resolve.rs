@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use site::{Boot, DhcpMode, Image, ImageKind, IpNet, Key, Priority, Site};
+use site::{
+    Boot, DEFAULT_HTTPS_PORT, DhcpMode, Https, Image, ImageKind, IpNet, Key, Priority, Site,
+};
 
 use super::args::ServeArgs;
 
@@ -88,6 +90,7 @@ pub(in crate::cli) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
     } else {
         args.http_port.or(server.http_port)
     };
+    server.https = https(args, server.https.take())?;
     if let Some(mode) = args.dhcp {
         site.dhcp.mode = mode;
         if mode != DhcpMode::Pool {
@@ -116,6 +119,7 @@ pub(in crate::cli) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
     site.check().map_err(|conflict| {
         let option = match conflict.key {
             Key::Address => "--address",
+            Key::HttpsPort => "--https-port",
             Key::Port => "--port",
             Key::Group => "--group",
             Key::GroupPort => "--group-port",
@@ -133,6 +137,32 @@ pub(in crate::cli) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
         )
     })?;
     Ok(site)
+}
+
+/// A certificate that is given here comes with its key; the port may stay as it was.
+fn https(args: &ServeArgs, configured: Option<Https>) -> anyhow::Result<Option<Https>> {
+    if args.no_http {
+        return Ok(None);
+    }
+    let port = args
+        .https_port
+        .or(configured.as_ref().map(|https| https.port));
+    match (&args.certificate, configured) {
+        (Some(certificate), _) => Ok(Some(Https {
+            port: port.unwrap_or(DEFAULT_HTTPS_PORT),
+            certificate: certificate.clone(),
+            key: args.key.clone().unwrap_or_else(|| certificate.clone()),
+        })),
+        (None, Some(https)) => Ok(Some(Https {
+            port: port.unwrap_or(https.port),
+            ..https
+        })),
+        (None, None) if args.https_port.is_some() => bail!(
+            "--https-port: HTTPS needs a certificate\n  help: --certificate FILE --key FILE, or \
+             certificate and key under [server]"
+        ),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Files without a configuration are disk images, named by their stems.

@@ -22,6 +22,7 @@ pub(super) fn summarise(
     boot: SummaryBoot,
 ) -> Summary {
     let addresses = http.map(HttpServer::addresses).unwrap_or_default();
+    let secure = http.map(HttpServer::secure_addresses).unwrap_or_default();
     let interfaces: Vec<SummaryInterface> = stands
         .iter()
         .enumerate()
@@ -31,6 +32,9 @@ pub(super) fn summarise(
             http: addresses
                 .get(number)
                 .map(|address| format!("http://{address}")),
+            https: secure
+                .get(number)
+                .map(|address| format!("https://{address}")),
             allowed: stand
                 .allowed(site)
                 .map(|networks| networks.iter().map(ToString::to_string).collect()),
