@@ -95,10 +95,10 @@ fn entry(
         for shown in &shows {
             shown.write(text, true);
         }
-        return match shows.is_empty() {
-            true => Err(ReferenceError::Undescribed { section, key }),
-            false => Ok(()),
-        };
+        if shows.is_empty() {
+            return Err(ReferenceError::Undescribed { section, key });
+        }
+        return Ok(());
     }
     let line = example.line(section, key);
     let line = line.ok_or(ReferenceError::Undescribed { section, key })?;
@@ -171,11 +171,10 @@ impl Kind {
         };
         let expected = refused(section, key, value)?.expected?;
         // The probe's own image.
-        let one_image = expected == format!("{PROBE:?}");
-        Some(match one_image {
-            true => "the name of an [[image]]".to_owned(),
-            false => expected,
-        })
+        if expected == format!("{PROBE:?}") {
+            return Some("the name of an [[image]]".to_owned());
+        }
+        Some(expected)
     }
 }
 
