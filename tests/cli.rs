@@ -768,3 +768,26 @@ fn hundreds_of_images_take_little_memory() {
     eprintln!("{kib} KiB resident");
     assert!(kib < 32 << 10, "{kib} KiB resident with 300 images");
 }
+
+/// What systemd thinks of the unit: 10 is the worst.
+#[test]
+fn the_unit_is_closed() {
+    const WORST: &str = "30"; // In tenths.
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/slamboot.service");
+    let judged = Command::new("systemd-analyze")
+        .args(["security", "--no-pager", "--offline=true"])
+        .args([&format!("--threshold={WORST}"), unit])
+        .output();
+    match judged {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let verdict = said.lines().find(|line| line.contains("exposure level"));
+            assert!(
+                output.status.success() && verdict.is_some(),
+                "{said}{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Err(error) => println!("skipped: the_unit_is_closed: systemd-analyze: {error}"),
+    }
+}

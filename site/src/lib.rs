@@ -13,6 +13,7 @@ mod load_boot;
 mod mac;
 mod rate;
 mod raw;
+mod reference;
 mod site;
 mod slow;
 mod transfer;
@@ -29,6 +30,7 @@ pub use groups::{Groups, GroupsError};
 pub use knobs::{Commands, Console, Knobs, Protocol};
 pub use mac::{Mac, MacPattern, NotMac};
 pub use rate::{BitRate, BitRateError};
+pub use reference::{ReferenceError, reference};
 pub use site::{
     Client, DEFAULT_BLOCK_SIZE, DEFAULT_GROUP, DEFAULT_HTTP_PORT, DEFAULT_HTTPS_PORT,
     DEFAULT_SLAM_PORT, EmbeddedScript, Firmware, Https, Image, ImageKind, Priority, Server, Site,

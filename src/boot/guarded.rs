@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! TCP connections, bounded: how many there are, how many of one address, and how long one may
-//! stay that gets nothing.
+//! TCP connections, bounded: how many there are, how many of one address, how long one may stay that
+//! gets nothing, and how much it may say.
 
-use std::collections::HashMap;
 use std::future::Future as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,23 +14,28 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, Sleep, timeout};
+
+use super::crowd::{Crowd, Room};
 
 use super::secured::{Carrier, Shown};
 
 /// A connection ends when so long nothing could be written to it: neither a request that never
 /// becomes whole nor a client that takes nothing holds it for longer.
 const IDLE: Duration = Duration::from_secs(30);
-/// Connections of one address: a room behind one router comes with many.
-const PER_ADDRESS: usize = 256;
+/// Who waits for room looks for it again after this time.
+const AGAIN: Duration = Duration::from_millis(100);
+/// Bytes that a client may say before anything is written to it: more than any request of firmware
+/// or of a browser has.
+const REQUEST: usize = 64 << 10;
 
 /// Accepts within bounds.
 pub(super) struct Guarded {
     listener: TcpListener,
     shown: Option<Shown>,
     slots: Arc<Semaphore>,
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Arc<Mutex<Crowd>>,
 }
 
 impl Guarded {
@@ -45,6 +49,24 @@ impl Guarded {
             counts: Arc::default(),
         }
     }
+
+    /// A slot for who sits here, which may mean that another one must go.
+    async fn slot(&self, seat: &Seat) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let slot = Arc::clone(&self.slots);
+            if let Ok(slot) = slot.try_acquire_owned() {
+                return Some(slot);
+            }
+            if seat.make_room() == Room::None {
+                return None;
+            }
+            let slot = Arc::clone(&self.slots).acquire_owned();
+            // The semaphore is never closed.
+            if let Ok(Ok(slot)) = timeout(AGAIN, slot).await {
+                return Some(slot);
+            }
+        }
+    }
 }
 
 impl Listener for Guarded {
@@ -53,13 +75,6 @@ impl Listener for Guarded {
 
     async fn accept(&mut self) -> (Carrier, SocketAddr) {
         loop {
-            let slots = Arc::clone(&self.slots);
-            let slot = slots.acquire_owned().await;
-            let Ok(slot) = slot else {
-                // The semaphore is never closed.
-                std::future::pending::<()>().await;
-                continue;
-            };
             // axum's own listener waits after an error that is not one connection's, such as no
             // descriptors.
             let (stream, from) = Listener::accept(&mut self.listener).await;
@@ -68,13 +83,17 @@ impl Listener for Guarded {
             let Some(seat) = Seat::take(&self.counts, from.ip()) else {
                 continue;
             };
+            let Some(slot) = self.slot(&seat).await else {
+                continue;
+            };
             // iPXE asks for small things one after the other: do not wait to fill a segment.
             let _ = stream.set_nodelay(true);
             let connection = Connection {
                 stream,
                 idle: Box::pin(tokio::time::sleep(IDLE)),
+                unanswered: 0,
                 _slot: slot,
-                _seat: seat,
+                seat,
             };
             return (Carrier::new(connection, self.shown.as_ref()), from);
         }
@@ -97,34 +116,50 @@ impl Connected<IncomingStream<'_, Guarded>> for Peer {
 
 /// One of an address's connections.
 struct Seat {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Arc<Mutex<Crowd>>,
     address: IpAddr,
+    id: u64,
+    /// Says that it must end; `None`: it was said.
+    left: Option<oneshot::Receiver<()>>,
 }
 
 impl Seat {
-    fn take(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr) -> Option<Seat> {
+    fn take(counts: &Arc<Mutex<Crowd>>, address: IpAddr) -> Option<Seat> {
         let mut all = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(address).or_default();
-        if *count >= PER_ADDRESS {
-            return None;
-        }
-        *count += 1;
+        let (id, left) = all.enter(address, Instant::now())?;
         Some(Seat {
             counts: Arc::clone(counts),
             address,
+            id,
+            left: Some(left),
         })
+    }
+
+    fn all(&self) -> MutexGuard<'_, Crowd> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make_room(&self) -> Room {
+        self.all().make_room(self.address, self.id, Instant::now())
+    }
+
+    fn served(&self) {
+        self.all().served(self.address, self.id, Instant::now());
+    }
+
+    /// Whether it must end, to make room for another; else `task` is woken when it must.
+    fn must_end(&mut self, task: &mut Context<'_>) -> bool {
+        let told = |left: &mut oneshot::Receiver<()>| Pin::new(left).poll(task).is_ready();
+        if self.left.as_mut().is_some_and(told) {
+            self.left = None;
+        }
+        self.left.is_none()
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.address);
-            }
-        }
+        self.all().leave(self.address, self.id);
     }
 }
 
@@ -132,12 +167,17 @@ impl Drop for Seat {
 pub(super) struct Connection {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
+    /// Bytes that came since something was written.
+    unanswered: usize,
     _slot: OwnedSemaphorePermit,
-    _seat: Seat,
+    seat: Seat,
 }
 
 impl Connection {
     fn check(&mut self, task: &mut Context<'_>) -> io::Result<()> {
+        if self.seat.must_end(task) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         match self.idle.as_mut().poll(task) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
             Poll::Pending => Ok(()),
@@ -157,6 +197,8 @@ impl Connection {
             },
             ready @ Poll::Ready(_) => {
                 self.idle.as_mut().reset(Instant::now() + IDLE);
+                self.unanswered = 0;
+                self.seat.served();
                 ready
             }
         }
@@ -169,12 +211,19 @@ impl AsyncRead for Connection {
         task: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(task, buffer) {
             Poll::Pending => match self.check(task) {
                 Ok(()) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(error)),
             },
-            ready @ Poll::Ready(_) => ready,
+            ready @ Poll::Ready(_) => {
+                self.unanswered += buffer.filled().len() - before;
+                if self.unanswered > REQUEST {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
+                ready
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod arch;
 pub mod assign;
 mod body;
+mod crowd;
 pub mod dhcp;
 mod guarded;
 pub mod handed;

@@ -321,6 +321,7 @@ fn row(client: &ClientStatus, may: bool) -> Markup {
             th scope="row" {
                 a id=(format!("{id}-a")) href=(format!("/status/client/{}", client.id)) { (label) }
                 small {
+                    @if client.name_is_claimed { "by its own word, " }
                     @match (&client.address, client.port) {
                         (Some(address), _) if address != label => (address),
                         // Several at one host differ by their ports alone.
@@ -429,6 +430,7 @@ fn facts(client: &ClientStatus) -> Markup {
                 }
             }
             dl class="facts" {
+                @if client.name_is_claimed { (fact("Name", Some("by its own word (DHCP); no [[host]] names it"))) }
                 (fact("Address", client.address.as_deref()))
                 (fact("Card", client.mac.as_deref()))
                 (fact("Machine", client.arch.as_deref()))
@@ -566,6 +568,7 @@ mod tests {
         let client = ClientStatus {
             id: 1,
             name: Some(EVIL.to_owned()),
+            name_is_claimed: true,
             program: Some(EVIL.to_owned()),
             detail: EVIL.to_owned(),
             address: Some(EVIL.to_owned()),

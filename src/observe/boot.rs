@@ -80,6 +80,14 @@ pub enum BootEvent {
         /// Which.
         address: Ipv4Addr,
     },
+    /// A client that boots here, or leases, told by DHCP what it calls itself (RFC 2132, section
+    /// 3.14): a claim.
+    ClientNamed {
+        /// Its card.
+        mac: Card,
+        /// Letters, digits, `-`, `_` and `.` only.
+        name: String,
+    },
     /// Every address is leased.
     PoolExhausted {
         /// Who got none.
@@ -233,6 +241,7 @@ impl fmt::Display for BootEvent {
             BootEvent::AddressLeased { mac, address } => {
                 write!(f, "{mac}: leases {address}")
             }
+            BootEvent::ClientNamed { mac, name } => write!(f, "{mac}: calls itself {name}"),
             BootEvent::PoolExhausted { mac } => write!(
                 f,
                 "{mac}: gets no address, all are leased; make [dhcp] pool larger, or lease_time shorter"

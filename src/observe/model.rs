@@ -212,6 +212,9 @@ impl Model {
                 let detail = format!("got the script for {boots}");
                 client.does(Doing::new(ClientState::Loading, detail));
             }
+            BootEvent::ClientNamed { mac, name } => {
+                self.clients.by_mac(mac.0, now).calls_itself = Some(name.clone());
+            }
             BootEvent::AddressLeased { mac, address } => {
                 counters.addresses_leased += 1;
                 self.clients.is_at(mac.0, IpAddr::V4(*address));

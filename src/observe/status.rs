@@ -159,6 +159,8 @@ pub struct ClientStatus {
     pub id: u64,
     /// What it is called: by `[[host]]`, or by itself.
     pub name: Option<String>,
+    /// Whether that is what it calls itself by DHCP, and no `[[host]]` does.
+    pub name_is_claimed: bool,
     /// Its address.
     pub address: Option<String>,
     /// The port that it receives by.

@@ -6,6 +6,9 @@
 //!
 //! The bindings of the firmware's cores (`firmware/src/ffi.rs`) are made by bindgen, in an example
 //! of this crate behind a feature: nothing else needs bindgen, nor libclang.
+//!
+//! The reference of `slamboot.toml` is made of the example and of what the loader says
+//! ([`site::reference`]).
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,7 +29,12 @@ const BINARIES: [&str; 5] = [
     "standin-efi.bin",
 ];
 
-/// Remake what is generated and committed: the boot code's binaries, the bindings of the C cores.
+/// The reference, and what it takes its words and defaults from.
+const REFERENCE: &str = "docs/slamboot-reference.md";
+const EXAMPLE: &str = "docs/slamboot.toml";
+
+/// Remake what is generated and committed: the boot code's binaries, the bindings of the C cores,
+/// the reference of slamboot.toml.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Only compare; fail where a committed file is stale.
@@ -50,7 +58,42 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     // One that is stale must not hide another.
     let boot_code = boot_code(arguments, paths);
     let bindings = bindings(arguments, paths);
-    boot_code.and(bindings)
+    let reference = reference(arguments, paths);
+    boot_code.and(bindings).and(reference)
+}
+
+fn reference(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    let example = paths.root.join(EXAMPLE);
+    let example = fs::read_to_string(&example)
+        .with_context(|| format!("cannot read {}", example.display()))?;
+    let made = site::reference(&example)?;
+    replace("reference", REFERENCE, &made, arguments, paths)
+}
+
+/// Puts what was made in the place of what is committed, or says that they differ.
+fn replace(
+    what: &str,
+    committed: &str,
+    made: &str,
+    arguments: &Arguments,
+    paths: &Paths,
+) -> Result<()> {
+    let path = paths.root.join(committed);
+    if fs::read(&path).is_ok_and(|old| old == made.as_bytes()) {
+        println!("{what}: up to date");
+        return Ok(());
+    }
+    if arguments.check {
+        bail!("stale: {committed}; run `cargo xtask codegen` and commit the result");
+    }
+    // Beside, then renamed: a build may be reading it.
+    let mut beside = path.clone().into_os_string();
+    beside.push(".new");
+    fs::write(&beside, made)
+        .and_then(|()| fs::rename(&beside, &path))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{what}: rewrote {committed}");
+    Ok(())
 }
 
 fn bindings(arguments: &Arguments, paths: &Paths) -> Result<()> {
@@ -70,20 +113,7 @@ fn bindings(arguments: &Arguments, paths: &Paths) -> Result<()> {
         }
         Err(error) => return Err(error).context("the bindings of the C cores were not made"),
     };
-    let committed = paths.root.join(BINDINGS);
-    if fs::read(&committed).is_ok_and(|old| old == made.as_bytes()) {
-        println!("bindings: up to date");
-        return Ok(());
-    }
-    if arguments.check {
-        bail!("stale: {BINDINGS}; run `cargo xtask codegen` and commit the result");
-    }
-    let beside = committed.with_extension("rs.new");
-    fs::write(&beside, made)
-        .and_then(|()| fs::rename(&beside, &committed))
-        .with_context(|| format!("cannot write {}", committed.display()))?;
-    println!("bindings: rewrote {BINDINGS}");
-    Ok(())
+    replace("bindings", BINDINGS, &made, arguments, paths)
 }
 
 fn boot_code(arguments: &Arguments, paths: &Paths) -> Result<()> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! DHCP at the edge: sockets, the clock and the file of leases, on a thread of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_millis(200);
 const TOLD_AGAIN: Duration = Duration::from_secs(20);
 /// Clients of whom is remembered what was told.
 const MOST_TOLD: usize = 4096;
+/// Machines whose names are told.
+const MOST_OURS: usize = 8192;
 /// Datagrams that are read from one socket before the next one's turn.
 const AT_ONCE: usize = 64;
 
@@ -146,6 +148,7 @@ impl DhcpSockets {
                     teller: Teller {
                         tell,
                         told: HashMap::new(),
+                        ours: HashSet::new(),
                     },
                 };
                 while !stopped.load(Ordering::Relaxed) {
@@ -298,6 +301,9 @@ impl Served {
                         Answer::Ignore => {}
                     },
                 }
+                if let Some(name) = request.host_name() {
+                    teller.named(request.mac(), name, now);
+                }
             }
         }
         if let Some((pool, file)) = &mut self.pool {
@@ -353,9 +359,24 @@ fn act(
 struct Teller {
     tell: Tell,
     told: HashMap<String, Now>,
+    /// Who boots here or leases: the names of everybody else are nobody's business.
+    ours: HashSet<Mac>,
 }
 
 impl Teller {
+    fn is_ours(&mut self, mac: Mac) {
+        if self.ours.len() < MOST_OURS {
+            self.ours.insert(mac);
+        }
+    }
+
+    fn named(&mut self, mac: Mac, name: String, now: Now) {
+        if self.ours.contains(&mac) {
+            let mac = Card(mac);
+            self.once(BootEvent::ClientNamed { mac, name }, now);
+        }
+    }
+
     fn once(&mut self, event: BootEvent, now: Now) {
         let key = event.to_string();
         self.told
@@ -368,6 +389,7 @@ impl Teller {
     }
 
     fn boot(&mut self, client: Client, file: BootFile, now: Now) {
+        self.is_ours(client.mac);
         let event = BootEvent::BootOffered {
             mac: Card(client.mac),
             arch: client.arch,
@@ -393,6 +415,7 @@ impl Teller {
             Told::Boot { client, file } => self.boot(client, file, now),
             Told::Silence { client, why } => self.silence(client, why, now),
             Told::Leased { mac, address } => {
+                self.is_ours(mac);
                 let mac = card(mac);
                 (self.tell)(BootEvent::AddressLeased { mac, address });
             }
@@ -431,4 +454,49 @@ pub fn network(dhcp: &Dhcp, server: Ipv4Addr, netmask: Ipv4Addr) -> Option<Netwo
         dns: dhcp.dns.clone(),
         lease_time: dhcp.lease_time,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::boot::arch::{ClientArch, Program};
+
+    /// On a network where everybody asks by DHCP, names are told of those who boot here alone.
+    #[test]
+    fn names_are_told_of_who_boots_here() {
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&told);
+        let mut teller = Teller {
+            tell: Arc::new(move |event| heard.lock().unwrap().push(event.to_string())),
+            told: HashMap::new(),
+            ours: HashSet::new(),
+        };
+        let mac = |number| Mac::new([0x52, 0x54, 0, 0, 0, number]);
+        let now = Now::ZERO;
+        teller.named(mac(1), "stranger".to_owned(), now);
+        let client = Client {
+            mac: mac(2),
+            arch: ClientArch::BIOS,
+            program: Program::recognise(b"PXEClient", b"iPXE", None).unwrap(),
+            relay: None,
+        };
+        let url = String::new();
+        teller.boot(client, BootFile::Script { url }, now);
+        let leased = Told::Leased {
+            mac: mac(3),
+            address: Ipv4Addr::LOCALHOST,
+        };
+        teller.pool(leased, now);
+        told.lock().unwrap().clear();
+        for number in [1, 2, 2, 3] {
+            teller.named(mac(number), format!("pc-{number}"), now);
+        }
+        let expected = [
+            "52:54:00:00:00:02: calls itself pc-2",
+            "52:54:00:00:00:03: calls itself pc-3",
+        ];
+        assert_eq!(*told.lock().unwrap(), expected);
+    }
 }

@@ -53,6 +53,8 @@ pub(super) struct Client {
     address: Option<IpAddr>,
     arch: Option<String>,
     pub(super) program: Option<String>,
+    /// Its own word for itself, which anybody may claim.
+    pub(super) calls_itself: Option<String>,
     doing: Doing,
     pub(super) boots: Option<String>,
     part: Option<Part>,
@@ -83,6 +85,7 @@ impl Client {
             address: None,
             arch: None,
             program: None,
+            calls_itself: None,
             doing: Doing::new(ClientState::Starting, String::new()),
             boots: None,
             part: None,
@@ -422,6 +425,10 @@ impl Clients {
         all.into_iter()
             .map(|(id, client)| {
                 let mut status = client.status(*id, self.name_of(*id), now);
+                if status.name.is_none() {
+                    status.name.clone_from(&client.calls_itself);
+                    status.name_is_claimed = status.name.is_some();
+                }
                 if let (true, Some(part)) = (client.is_taking_part(), &client.part) {
                     let rank = ranks.entry(&part.transfer).or_default();
                     *rank += 1;

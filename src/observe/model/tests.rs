@@ -293,6 +293,30 @@ fn one_machine_is_one_row_from_dhcp_to_the_last_block() {
 }
 
 #[test]
+fn a_name_that_a_machine_gives_itself_is_a_claim() {
+    let mut room = Room::new();
+    let claim = BootEvent::ClientNamed {
+        mac: Card(mac(1)),
+        name: "pc-99".to_owned(),
+    };
+    room.model.boot(&offered(1), room.now);
+    room.model.boot(&claim, room.now);
+    // The script joins the card to an address; the name stays.
+    room.model.boot(&script(1, true), room.now);
+    let status = room.look();
+    let client = &status.clients[0];
+    assert_eq!(client.name.as_deref(), Some("pc-99"));
+    assert!(client.name_is_claimed);
+    // The configuration knows better.
+    let names = HashMap::from([(mac(1), "pc-01".to_owned())]);
+    room.model.set_names(names);
+    let status = room.look();
+    let client = &status.clients[0];
+    assert_eq!(client.name.as_deref(), Some("pc-01"));
+    assert!(!client.name_is_claimed);
+}
+
+#[test]
 fn a_card_that_is_learnt_late_joins_what_was_two() {
     let mut room = Room::new();
     room.model.boot(&offered(1), room.now);
