@@ -206,6 +206,7 @@ fn around(section: &str, key: &str) -> String {
         ("[[image]]", _) => &[("name", "\"a\""), ("kind", "\"disk\""), ("path", "\"a\"")],
         ("[[host]]", _) => &[("mac", "\"52:54:00:12:34:56\"")],
         ("[[group]]", _) => &[("name", "\"a\"")],
+        ("[server]", "key") => &[("certificate", "\"a\"")],
         ("[dhcp]", "pool") => &[("mode", "\"pool\"")],
         ("[firmware]", "trust_root") => &[("trust", "true")],
         _ => &[],
