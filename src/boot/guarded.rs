@@ -18,7 +18,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, Sleep, timeout};
 
 use super::crowd::{Crowd, Room};
-
 use super::secured::{Carrier, Shown};
 
 /// A connection ends when so long nothing could be written to it: neither a request that never
