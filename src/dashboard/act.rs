@@ -61,14 +61,7 @@ pub(super) async fn drop_client(face: &Face, id: u64) -> Result<(), Problem> {
         .iter()
         .find(|client| client.id == id);
     let client = known.ok_or_else(|| Problem::not_found(format!("no client {id}")))?;
-    let part = client
-        .slowness
-        .and(client.transfer.clone())
-        .and_then(|transfer| {
-            let address: std::net::IpAddr = client.address.as_ref()?.parse().ok()?;
-            Some((transfer, std::net::SocketAddr::new(address, client.port?)))
-        });
-    let (transfer, socket) = part.ok_or(Ungranted::NoClient)?;
+    let (transfer, socket) = client.taking_part().ok_or(Ungranted::NoClient)?;
     wish(face, transfer, Wish::Drop(socket)).await
 }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use site::{Https, Image, ImageKind, Site};
 
 use super::{Finding, split};
@@ -83,7 +84,8 @@ fn certificate(https: &Https, now: SystemTime) -> Finding {
     match Identity::read(https, now) {
         Ok(identity) => {
             let ends = identity.ends();
-            if Identity::read(https, now + RENEWAL).is_err() {
+            let soon = Timestamp::try_from(now + RENEWAL).unwrap_or(Timestamp::MAX);
+            if soon > ends {
                 return Finding::warning(
                     CHECK,
                     format!("{path} ends soon: {ends}"),

@@ -169,6 +169,14 @@ impl Step {
     pub fn is_trouble(self) -> bool {
         self != Step::Booting
     }
+
+    /// What it was doing, where it failed.
+    pub fn during(self) -> During {
+        match self {
+            Step::FellBack => During::Multicast,
+            Step::Booting | Step::Failed => During::Anything,
+        }
+    }
 }
 
 /// A card's address as programs read it.
@@ -224,14 +232,12 @@ impl fmt::Display for BootEvent {
                 if let Some(mac) = mac {
                     write!(f, "{mac}, ")?;
                 }
-                let (done, during) = match step {
+                let done = match step {
                     Step::Booting => return write!(f, "{client}: boots {what}"),
-                    Step::FellBack => {
-                        ("got nothing by multicast, and downloads", During::Multicast)
-                    }
-                    Step::Failed => ("could not boot", During::Anything),
+                    Step::FellBack => "got nothing by multicast, and downloads",
+                    Step::Failed => "could not boot",
                 };
-                let failure = explain(*code, during);
+                let failure = explain(*code, step.during());
                 write!(f, "{client}: {done} {what}: {}", failure.text)?;
                 if let Some(code) = failure.code {
                     write!(f, " (https://ipxe.org/{code})")?;

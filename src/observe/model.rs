@@ -19,7 +19,7 @@ pub use self::clients::Doing;
 use self::transfers::Transfer;
 use super::boot::{BootEvent, Step};
 use super::event::{Event, EventKind};
-use super::ipxe_error::{During, explain};
+use super::ipxe_error::explain;
 use super::look::Look;
 use super::status::{
     ClientState, Counters, Level, LogLine, Record, ServerStatus, Status, TransferState,
@@ -92,11 +92,6 @@ impl Model {
     /// A card that has an address, as the kernel knows it.
     pub fn is_at(&mut self, mac: Mac, address: IpAddr) {
         self.clients.is_at(mac, address);
-    }
-
-    /// The transfer and the port of a client that takes part in one.
-    pub fn taking_part(&self, client: u64) -> Option<(String, SocketAddr)> {
-        self.clients.taking_part(client)
     }
 
     /// Something happened; the record of a session that is over by it.
@@ -251,12 +246,8 @@ impl Model {
                 if let Some(mac) = mac {
                     self.clients.is_at(mac.0, address);
                 }
-                let during = match step {
-                    Step::FellBack => During::Multicast,
-                    _ => During::Anything,
-                };
                 let client = self.clients.by_address(address, now);
-                let failure = explain(*code, during);
+                let failure = explain(*code, step.during());
                 match step {
                     Step::Booting => {
                         client.does(Doing::new(ClientState::Booting, format!("boots {what}")));

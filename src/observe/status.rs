@@ -2,6 +2,8 @@
 //! What the API tells: everything that the page shows, as JSON. Times are RFC 3339 in UTC, sizes
 //! bytes, rates bits per second, shares from 0 to 1.
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -198,6 +200,15 @@ pub struct ClientStatus {
     /// When it was last heard of.
     #[schema(format = DateTime)]
     pub seen: String,
+}
+
+impl ClientStatus {
+    /// The transfer that it takes part in now, and the address and port that it receives by.
+    pub fn taking_part(&self) -> Option<(String, SocketAddr)> {
+        self.slowness?;
+        let address: IpAddr = self.address.as_ref()?.parse().ok()?;
+        Some((self.transfer.clone()?, SocketAddr::new(address, self.port?)))
+    }
 }
 
 /// What a machine is doing.

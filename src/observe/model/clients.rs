@@ -171,10 +171,8 @@ impl Clients {
                     // The address went from one machine to another.
                     client.address = None;
                     let seen = client.seen;
-                    let new = self.add(seen);
-                    self.macs.insert(mac, new);
-                    self.heard(new, seen).mac = Some(mac);
-                    self.move_to(new, address);
+                    self.by_mac(mac, seen);
+                    self.move_to(self.macs[&mac], address);
                 } else {
                     client.mac = Some(mac);
                     self.macs.insert(mac, known);
@@ -182,10 +180,8 @@ impl Clients {
             }
             // Neither was heard of.
             (None, None) => {
-                let id = self.add(Moment::ZERO);
-                self.macs.insert(mac, id);
-                self.heard(id, Moment::ZERO).mac = Some(mac);
-                self.move_to(id, address);
+                self.by_mac(mac, Moment::ZERO);
+                self.move_to(self.macs[&mac], address);
             }
         }
     }
@@ -363,14 +359,6 @@ impl Clients {
         part.at = now;
         (part.held, part.total) = (held, total);
         (part.lane, part.lost) = (view.lane, view.lost);
-    }
-
-    /// The transfer and port of a client that takes part.
-    pub(super) fn taking_part(&self, id: u64) -> Option<(String, SocketAddr)> {
-        let part = self.all.get(&id)?.part.as_ref()?;
-        part.took
-            .is_none()
-            .then(|| (part.transfer.clone(), part.socket))
     }
 
     pub(super) fn strangers(&self, now: Moment) -> Vec<IpAddr> {

@@ -358,8 +358,7 @@ fn several_clients_of_one_host_are_several_rows() {
     let status = room.look();
     let ports: Vec<_> = status.clients.iter().map(|client| client.port).collect();
     assert_eq!(ports, [Some(1), Some(2), Some(3)]);
-    let id = status.clients[1].id;
-    let part = room.model.taking_part(id).unwrap();
+    let part = status.clients[1].taking_part().unwrap();
     assert_eq!(part, ("demo".to_owned(), "127.0.0.1:2".parse().unwrap()));
 }
 
