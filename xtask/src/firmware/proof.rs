@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use firmware::inspect::elf::{ElfError, Linked};
 use firmware::inspect::{self, InspectError, Kind, Program, ProtocolSupport, Report, RomError};
 use firmware::pins::Pins;
 use firmware::recipe::Recipe;
@@ -187,15 +188,16 @@ pub fn prove(
         tree: tree.root.clone(),
     };
     let linked = path.with_file_name(format!("{}.{}.tmp", target.stem(), target.ending()));
-    let elf = fs::read(&linked).ok();
+    let program = fs::read(&linked).ok().map(|elf| inspect::elf::read(&elf));
     if let Some(wishes) = wishes {
         let mut lacks = lacking(&wishes.knobs, &report.program, &content);
         if record::kept(&recipe.release) {
             let settings = record::settings(wishes, target.platform());
             lacks = lacks.or_else(|| unset(&settings, &report.program));
         }
-        if let Some(elf) = &elf {
-            lacks = lacks.or_else(|| unlinked(&wishes.knobs, elf));
+        // One that cannot be read is told of where it is compared.
+        if let Some(Ok(program)) = &program {
+            lacks = lacks.or_else(|| unlinked(&wishes.knobs, program));
         }
         lacks.map_or(Ok(()), |lack| Err(knob(lack)))?;
     }
@@ -215,8 +217,8 @@ pub fn prove(
         let command = (*command).to_owned();
         return Err(Unfit::Command { path, command });
     }
-    if let Some(elf) = elf {
-        compare(&path, &content, &linked, &elf)?;
+    if let Some(program) = program {
+        compare(&path, &content, &linked, program)?;
     }
     Ok(Proven {
         target: target.clone(),
@@ -236,13 +238,11 @@ fn unset(settings: &[record::Setting], program: &Program) -> Option<(&'static st
 }
 
 /// A console of which no object was linked.
-fn unlinked(knobs: &Knobs, elf: &[u8]) -> Option<(&'static str, String)> {
-    // One that cannot be read is told of where it is compared.
-    let objects = inspect::elf::read(elf).ok()?.objects;
+fn unlinked(knobs: &Knobs, program: &Linked) -> Option<(&'static str, String)> {
     let mut consoles = knobs.consoles.iter();
     let console = consoles.find(|console| {
         let any = record::console_objects(**console);
-        !any.iter().any(|object| objects.contains(*object))
+        !any.iter().any(|object| program.objects.contains(*object))
     })?;
     Some((
         "[firmware] consoles",
@@ -326,13 +326,18 @@ fn judge(
 }
 
 /// The program before packing is a second witness: by symbols, not by tables.
-fn compare(path: &Path, content: &[u8], linked: &Path, elf: &[u8]) -> Result<(), Unfit> {
+fn compare(
+    path: &Path,
+    content: &[u8],
+    linked: &Path,
+    program: Result<Linked, ElfError>,
+) -> Result<(), Unfit> {
     let differ = |why: String| Unfit::Linked {
         path: path.to_owned(),
         linked: linked.to_owned(),
         why,
     };
-    let program = inspect::elf::read(elf).map_err(|error| differ(error.to_string()))?;
+    let program = program.map_err(|error| differ(error.to_string()))?;
     if !program.slam {
         return Err(differ("its symbols know no SLAM".to_owned()));
     }
