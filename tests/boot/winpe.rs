@@ -27,7 +27,7 @@ pub fn boots(file_system: &str) -> Outcome {
         .arg(&wim)
         .args(["PE", "--boot", "--compress=LZX"])
         .read()?;
-    fs::write(at("boot.sdi"), sdi())?;
+    fs::write(at("boot.sdi"), xtask::sdi::empty())?;
     let build = Cmd::new(&slamboot)
         .args(["image", "winpe", "--fs", file_system, "--wim"])
         .arg(&wim)
@@ -46,18 +46,4 @@ pub fn boots(file_system: &str) -> Outcome {
 
 fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a temporary name is text")
-}
-
-/// The least boot.sdi: a header, and an empty place for the WIM.
-fn sdi() -> Vec<u8> {
-    let mut file = vec![0; 0x2000];
-    file[..8].copy_from_slice(b"$SDI0001");
-    file[0x70] = 2;
-    file[0x400..0x403].copy_from_slice(b"WIM");
-    file[0x411] = 0x20;
-    let sum = file[..0x200]
-        .iter()
-        .fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-    file[0x1FF] = sum.wrapping_neg();
-    file
 }

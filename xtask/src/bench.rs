@@ -73,7 +73,6 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     if arguments.image {
-        build(paths)?;
         let rounds = arguments.rounds.unwrap_or(5);
         return image::run(rounds, arguments.size.unwrap_or(190), paths);
     }
@@ -262,8 +261,13 @@ impl Scratch {
             );
             paths.target.join("bench")
         };
-        sweep(&under);
-        let dir = under.join(format!("{SCRATCH}{}", std::process::id()));
+        Scratch::under(&under)
+    }
+
+    /// One in this directory, in which those of runs that were killed are removed.
+    fn under(folder: &Path) -> Result<Scratch> {
+        sweep(folder);
+        let dir = folder.join(format!("{SCRATCH}{}", std::process::id()));
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
         Ok(Scratch { dir })
     }

@@ -17,9 +17,9 @@ use xtask::table::Table;
 
 use self::place::Placed;
 
-/// What a site starts from.
 /// What is built and put into `bin/`.
 const PROGRAMS: [&str; 2] = ["slamboot", "slam-client"];
+/// What a site starts from.
 const EXAMPLE_CONFIG: &str = include_str!("dist/slamboot.toml");
 const NO_MULTICAST: &str = "NO MULTICAST in this set: iPXE's source is not at hand, so the firmware is the \
      distribution's own, which boots over HTTP; this adds it: cargo xtask dist --source DIR|URL|FILE";

@@ -12,5 +12,6 @@ pub mod netlab;
 pub mod paths;
 pub mod programs;
 pub mod qemu;
+pub mod sdi;
 pub mod table;
 pub mod trust;

@@ -3,17 +3,20 @@
 //! mkwinpeimg.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use xtask::cmd::{Cmd, interrupted};
 use xtask::console;
 use xtask::host;
 use xtask::paths::Paths;
+use xtask::programs::{self, Profile};
+use xtask::sdi;
 use xtask::table::Table;
 
-use super::digest;
 use super::machine::Machine;
+use super::report::Spread;
+use super::{Scratch, digest};
 
 /// A turn of somebody: what is run, one after the other.
 struct Contestant {
@@ -28,24 +31,24 @@ pub(super) fn run(rounds: u32, mib: u64, paths: &Paths) -> Result<()> {
         bail!("no wimlib-imagex to make a WIM with: apt-get install wimtools (Debian, Ubuntu)");
     };
     // On a disk: memory has nothing to be synced to.
-    let dir = paths
-        .target
-        .join("bench")
-        .join(format!("image-{}", std::process::id()));
-    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let dir = Removed(dir);
-    let slamboot = paths.target.join("release/slamboot");
-    inputs(&dir.0, &slamboot, &wimlib, mib)?;
+    let scratch = Scratch::under(&paths.target.join("bench"))?;
+    let dir = scratch.dir.as_path();
+    let release = Paths {
+        profile: Profile::Release,
+        ..paths.clone()
+    };
+    let [slamboot] = programs::build(&release, ["slamboot"])?;
+    inputs(dir, &slamboot, &wimlib, mib)?;
     eprintln!("{}", Machine::here());
 
-    let contestants = contestants(&dir.0, &slamboot);
+    let contestants = contestants(dir, &slamboot);
     let mut seconds = vec![Vec::new(); contestants.len()];
     for round in 1..=rounds {
         for (contestant, seconds) in contestants.iter().zip(&mut seconds) {
             if interrupted() {
                 bail!("interrupted");
             }
-            let out = dir.0.join("out");
+            let out = dir.join("out");
             let _ = fs::remove_dir_all(&out);
             fs::create_dir(&out).with_context(|| out.display().to_string())?;
             Cmd::new("sync").read()?;
@@ -59,7 +62,10 @@ pub(super) fn run(rounds: u32, mib: u64, paths: &Paths) -> Result<()> {
         }
     }
     let mut table = Table::new(["a WIM to a disk", "median s", "× cp + sync", "all"]);
-    let medians: Vec<f64> = seconds.iter().map(|seconds| median(seconds)).collect();
+    let medians = seconds
+        .iter()
+        .filter_map(|seconds| Some(Spread::of(seconds.iter().copied())?.median));
+    let medians: Vec<f64> = medians.collect();
     for ((contestant, seconds), taken) in contestants.iter().zip(&seconds).zip(&medians) {
         let all: Vec<String> = seconds.iter().map(|taken| format!("{taken:.3}")).collect();
         table.row([
@@ -71,12 +77,6 @@ pub(super) fn run(rounds: u32, mib: u64, paths: &Paths) -> Result<()> {
     }
     println!("\n{mib} MiB that do not compress, {rounds} rounds in turn\n\n{table}");
     Ok(())
-}
-
-fn median(seconds: &[f64]) -> f64 {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 /// A WIM of so many MiB, a stand-in for bootmgr, a boot.sdi that holds nothing; and the same as
@@ -112,7 +112,7 @@ fn inputs(dir: &Path, slamboot: &Path, wimlib: &Path, mib: u64) -> Result<()> {
         .dir(dir)
         .args(["bcd", "create", "BCD", "--winpe"])
         .read()?;
-    fs::write(dir.join("boot.sdi"), sdi())?;
+    fs::write(dir.join("boot.sdi"), sdi::empty())?;
     let media = dir.join("media");
     for (from, to) in [
         ("boot.wim", "sources/boot.wim"),
@@ -125,20 +125,6 @@ fn inputs(dir: &Path, slamboot: &Path, wimlib: &Path, mib: u64) -> Result<()> {
         fs::hard_link(dir.join(from), &to).with_context(|| to.display().to_string())?;
     }
     Ok(())
-}
-
-/// Header, and an empty entry for the WIM (docs/image.md says why no real disk has such a one).
-fn sdi() -> Vec<u8> {
-    let mut file = vec![0; 0x2000];
-    file[..8].copy_from_slice(b"$SDI0001");
-    file[0x70] = 2;
-    file[0x400..0x404].copy_from_slice(b"WIM\0");
-    file[0x411] = 0x20;
-    let sum = file[..0x200]
-        .iter()
-        .fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-    file[0x1FF] = sum.wrapping_neg();
-    file
 }
 
 /// Copying first: it is the measure of all others.
@@ -191,13 +177,4 @@ fn contestants(dir: &Path, slamboot: &Path) -> Vec<Contestant> {
         None => eprintln!("mkwinpeimg is absent: apt-get install wimtools (Debian, Ubuntu)"),
     }
     contestants
-}
-
-/// A directory that goes when this does.
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

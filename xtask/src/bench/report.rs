@@ -76,7 +76,7 @@ pub(super) struct Spread {
 
 impl Spread {
     /// `None` of nothing.
-    fn of(values: impl Iterator<Item = f64>) -> Option<Spread> {
+    pub(super) fn of(values: impl Iterator<Item = f64>) -> Option<Spread> {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
