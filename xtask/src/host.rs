@@ -352,14 +352,30 @@ pub fn lacking(needs: &[Need]) -> Option<String> {
 /// Sees to it that these needs are met: installs what is missing where that is Debian and we are
 /// root, says so, and is otherwise an error that names the one command that helps.
 pub fn ensure(needs: &[Need]) -> Result<()> {
+    let debian = Family::of_this_host() == Family::Debian && rustix::process::geteuid().is_root();
     let lacking = missing(needs);
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    if Family::of_this_host() == Family::Debian && rustix::process::geteuid().is_root() {
+    if debian && !lacking.is_empty() {
+        let had = present();
         install_on_debian(&lacking)?;
+        // A package of another release gives way to what is installed beside it (qemu-utils from backports
+        // to this release's qemu-system-x86): it comes back in this release's version.
+        let lost: Vec<&Tool> = had
+            .into_iter()
+            .filter(|tool| tool.find().is_none())
+            .collect();
+        if !lost.is_empty() {
+            println!(
+                "some packages gave way to these, and are installed again in this release's version"
+            );
+            install_on_debian(&lost)?;
+        }
     }
     check(needs)
+}
+
+/// The tools that are there, whatever they are for.
+fn present() -> Vec<&'static Tool> {
+    TOOLS.iter().filter(|tool| tool.find().is_some()).collect()
 }
 
 /// An error that names what is missing and the one command that helps, if anything is.
@@ -381,6 +397,7 @@ fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
     let apt = |args: &[&str]| {
         let command = Cmd::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("LC_ALL", "C")
             .args(args)
             .limit(Duration::from_mins(15));
         println!("$ {command}");
@@ -389,9 +406,21 @@ fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
     apt(&["update", "-qq"]).context("package lists could not be refreshed")?;
     let services = lacking.iter().any(|tool| tool.need == Need::Bench);
     let _held = services.then(HeldServices::new);
-    let install = ["install", "-qq", "--yes", "--no-install-recommends"];
     let packages: Vec<&str> = packages.into_iter().collect();
-    apt(&[&install, &packages[..]].concat()).context("packages could not be installed")?;
+    let install = |mode: &str| {
+        let install = ["install", mode, "--yes", "--no-install-recommends"];
+        apt(&[&install, &packages[..]].concat()).context("packages could not be installed")
+    };
+    let foreign = strangers(&install("--simulate")?);
+    if !foreign.is_empty() {
+        bail!(
+            "apt-get would remove {}, which are not ours to remove; if nobody needs them, type \
+             apt-get install --no-install-recommends {}",
+            foreign.join(", "),
+            packages.join(" ")
+        );
+    }
+    install("-qq")?;
     if services {
         println!(
             "their services were not started, but Debian starts them with the machine: \
@@ -399,6 +428,17 @@ fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Packages that a simulated installation removes (its lines `Remv NAME [VERSION]`) and that [`ensure`] would not
+/// bring back.
+fn strangers(simulation: &str) -> Vec<String> {
+    simulation
+        .lines()
+        .filter_map(|line| line.strip_prefix("Remv ")?.split_whitespace().next())
+        .filter(|package| TOOLS.iter().all(|tool| tool.debian != *package))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// While this lives, packages that are installed start no service: nobody who wants to measure wants
@@ -539,6 +579,16 @@ mod tests {
             "{text}"
         );
         assert_eq!(describe(&[], Family::Other, false), None);
+    }
+
+    #[test]
+    fn what_would_be_removed_for_good_is_told() {
+        let simulation = "Reading package lists...\n\
+             Remv qemu-utils [1:10.0.2+ds-2+deb13u1~bpo12+1]\n\
+             Remv somebodys-desktop [4.2] [other:amd64 ]\n\
+             Inst qemu-system-x86 (1:7.2 Debian:12.15/oldstable [amd64])\n\
+             Conf qemu-system-x86 (1:7.2 Debian:12.15/oldstable [amd64])\n";
+        assert_eq!(strangers(simulation), ["somebodys-desktop"]);
     }
 
     #[test]
