@@ -8,4 +8,5 @@ pub mod doctor;
 pub mod image;
 pub mod net;
 pub mod observe;
-pub mod slam;
+
+pub use slam_server as slam;

@@ -10,6 +10,7 @@
 //! The reference of `slamboot.toml` is made of the example and of what the loader says
 //! ([`site::reference`]).
 
+use std::env;
 use std::fs;
 use std::path::PathBuf;
 
@@ -96,7 +97,37 @@ fn replace(
     Ok(())
 }
 
+/// Whether there is a libclang where bindgen looks for one (`LIBCLANG_PATH`, and where distributions have
+/// it). Asked before bindgen itself, which takes a minute and a half to build.
+fn libclang() -> bool {
+    let named = env::var_os("LIBCLANG_PATH").map(PathBuf::from);
+    let mut dirs: Vec<PathBuf> = named.into_iter().collect();
+    dirs.extend(["/usr/lib64", "/usr/lib", "/usr/local/lib"].map(PathBuf::from));
+    let inside = |dir: &str| fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in inside("/usr/lib") {
+        // x86_64-linux-gnu, llvm-14/lib
+        dirs.extend([entry.path(), entry.path().join("lib")]);
+    }
+    dirs.iter().any(|dir| {
+        let names = fs::read_dir(dir).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name()).any(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("libclang.so")
+                || name.starts_with("libclang-") && !name.contains("cpp")
+        })
+    })
+}
+
 fn bindings(arguments: &Arguments, paths: &Paths) -> Result<()> {
+    let absent = || {
+        println!(
+            "bindings: skipped, for bindgen finds no libclang here (`apt-get install libclang-dev`)"
+        );
+        Ok(())
+    };
+    if !libclang() {
+        return absent();
+    }
     let generator = Cmd::new("cargo")
         .dir(&paths.root)
         .args(["run", "--quiet", "--package", "xtask"])
@@ -105,12 +136,7 @@ fn bindings(arguments: &Arguments, paths: &Paths) -> Result<()> {
     println!("$ {generator}");
     let made = match generator.read() {
         Ok(made) => made + "\n",
-        Err(error) if error.to_string().contains(NO_LIBCLANG) => {
-            println!(
-                "bindings: skipped, for bindgen finds no libclang here (`apt-get install libclang-dev`)"
-            );
-            return Ok(());
-        }
+        Err(error) if error.to_string().contains(NO_LIBCLANG) => return absent(),
         Err(error) => return Err(error).context("the bindings of the C cores were not made"),
     };
     replace("bindings", BINDINGS, &made, arguments, paths)

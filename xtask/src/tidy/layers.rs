@@ -8,7 +8,7 @@ const CORE: &[&str] = &[
     "slam-client/src/wire.rs",
     "slam-client/src/blocks.rs",
     "slam-client/src/receiver.rs",
-    "src/slam/",
+    "slam-server/src/",
     "src/image/plan.rs",
     "src/image/plan/",
     "src/image/mbr.rs",
@@ -113,7 +113,7 @@ mod tests {
             ("std::fs::read(x)?;", "`std::fs`"),
             ("fn f(file: &File) {}", "`File`"),
         ] {
-            for path in ["src/slam/session.rs", "slam-client/src/wire.rs"] {
+            for path in ["slam-server/src/session.rs", "slam-client/src/wire.rs"] {
                 let found = broken(path, &format!("//! A file.\n{line}\n"));
                 assert_eq!(found.len(), 1, "{line}: {found:?}");
                 assert_eq!(found[0].0, 2, "{line}");

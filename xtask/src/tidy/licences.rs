@@ -97,7 +97,7 @@ mod tests {
                 "expected MIT",
             ),
             (
-                "src/slam/x.rs",
+                "slam-server/src/x.rs",
                 "// SPDX-License-Identifier: GPL-2.0-or-later\n",
                 "GPL-2.0-or-later outside",
             ),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
-use slamboot::slam::Start;
+use slam_server::Start;
 
 /// Which client takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
 use slam_client::{BlockIndex, Input, Output as Deed, Timestamp};
-use slamboot::slam::{Lane, Lanes, Output, RateLimits, SessionConfig, SessionEvent, SessionTotals};
+use slam_server::{Lane, Lanes, Output, RateLimits, SessionConfig, SessionEvent, SessionTotals};
 
 use slam_client::window::ParityIndex;
 

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::slam::{RateLimits, Start};
+    use crate::{RateLimits, Start};
     use site::SlowClients;
     use slam_client::BlockSet;
     use slam_client::wire::{

@@ -22,7 +22,7 @@ impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!(
-                "replay: SLAMBOOT_SIM_SEED={} cargo test -p slamboot --test sim \
+                "replay: SLAMBOOT_SIM_SEED={} cargo test -p slam-server --test sim \
                  any_world -- --nocapture",
                 self.0
             );

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use site::{BitRate, SlowClients};
-use slamboot::slam::Start;
+use slam_server::Start;
 
 use super::world::{Guest, Kind, World};
 use super::{LIMIT, MIB, figures, room, run};
