@@ -46,8 +46,15 @@ impl Profile {
 pub fn build<const N: usize>(paths: &Paths, packages: [&str; N]) -> Result<[PathBuf; N], CmdError> {
     let mut cargo = Cmd::new("cargo").dir(&paths.root);
     cargo = cargo.args(["build", "--quiet", "--profile", paths.profile.name()]);
-    for package in packages {
-        cargo = cargo.args(["--package", package]);
+    match paths.profile {
+        Profile::Release => {
+            for package in packages {
+                cargo = cargo.args(["--package", package]);
+            }
+        }
+        // What `cargo test --workspace` has built: another selection has other features of what these depend
+        // on, and builds most of it once more.
+        Profile::Dev => cargo = cargo.args(["--workspace", "--bins", "--tests"]),
     }
     cargo.run()?;
     let built = paths.target.join(paths.profile.directory());

@@ -120,7 +120,9 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
         run_cargo_test(
             &paths,
             tally,
-            &["--package", "slamboot", "--test", name],
+            // With the whole workspace's features, as everything was built already: those of one package
+            // alone would build most of it once more.
+            &["--workspace", "--test", name],
             env,
         )?;
     }

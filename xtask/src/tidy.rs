@@ -96,22 +96,10 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     if installed("clippy", "rustup component add clippy") {
         let all = ["clippy", "--quiet", "--workspace", "--all-targets"];
         // What a plain `cargo test` leaves out (`test = false`), `--all-targets` leaves out, too.
-        let proofs = [
-            "clippy",
-            "--quiet",
-            "--package",
-            "slamboot",
-            "--test",
-            "lab",
-            "--test",
-            "boot",
-            "--test",
-            "tap",
-            "--test",
-            "services",
-            "--test",
-            "face",
-        ];
+        let mut proofs = vec!["clippy", "--quiet", "--workspace"];
+        for name in ["lab", "boot", "tap", "services", "face"] {
+            proofs.extend(["--test", name]);
+        }
         for targets in [&all[..], &proofs] {
             cargo(targets)
                 .args(["--", "-D", "warnings"])
