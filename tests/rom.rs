@@ -70,6 +70,51 @@ fn programs_get_json() {
     assert_eq!(two.as_array().map(Vec::len), Some(2));
 }
 
+/// Neither is read whole: a device without an end, and a disk that is larger than the memory.
+#[test]
+fn what_is_too_large_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk.img");
+    let file = std::fs::File::create(&disk).unwrap();
+    file.set_len(100 << 30).unwrap();
+    for path in ["/dev/zero", disk.to_str().unwrap()] {
+        let output = inspect(&[path]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        for part in [path, "more than 67108864 bytes", "help:"] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+    }
+}
+
+/// EFI binaries have no checksum: a manifest beside them has.
+#[test]
+fn a_changed_byte_is_told_by_the_manifest() {
+    use firmware::manifest::{Artefact, ArtefactKind, Manifest};
+
+    let Ok(mut content) = std::fs::read("/usr/lib/ipxe/snponly.efi") else {
+        prebuilt();
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("snponly.efi");
+    let path = file.to_str().unwrap();
+    let mut manifest = Manifest::default();
+    manifest.put(Artefact::of("snponly.efi", &content, ArtefactKind::Other));
+    manifest.write(&dir.path().join("manifest.json")).unwrap();
+    std::fs::write(&file, &content).unwrap();
+    let output = inspect(&[path]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("as built by"), "{said}");
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    std::fs::write(&file, &content).unwrap();
+    let output = inspect(&[path]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("some byte has changed"), "{said}");
+}
+
 #[test]
 fn what_is_no_firmware_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -84,13 +84,13 @@ pub fn headers(firmware: &Firmware, release: &Release) -> Vec<Header> {
         knobs
             .protocols
             .iter()
-            .map(|p| Line::Define(protocol(*p), "")),
+            .map(|p| Line::Define(p.macro_name(), "")),
     );
     general.extend(
         knobs
             .commands
             .iter()
-            .map(|c| Line::Define(commands(*c), "")),
+            .map(|c| Line::Define(c.macro_name(), "")),
     );
     let mut texts = BTreeMap::from([("general", render(&general))]);
     let timeout = knobs.banner_timeout;
@@ -111,7 +111,7 @@ pub fn headers(firmware: &Firmware, release: &Release) -> Vec<Header> {
         knobs
             .consoles
             .iter()
-            .map(|c| Line::Define(self::console(*c), "")),
+            .map(|c| Line::Define(c.macro_name(), "")),
     );
     if !console.is_empty() {
         texts.insert("console", render(&console));
@@ -143,38 +143,6 @@ pub fn headers(firmware: &Firmware, release: &Release) -> Vec<Header> {
         text,
     };
     texts.into_iter().map(header).collect()
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Https => "DOWNLOAD_PROTO_HTTPS",
-        Protocol::Ftp => "DOWNLOAD_PROTO_FTP",
-        Protocol::Nfs => "DOWNLOAD_PROTO_NFS",
-    }
-}
-
-fn commands(commands: Commands) -> &'static str {
-    match commands {
-        Commands::Cert => "CERT_CMD",
-        Commands::Console => "CONSOLE_CMD",
-        Commands::Digest => "DIGEST_CMD",
-        Commands::Crypt => "IMAGE_CRYPT_CMD",
-        Commands::Memory => "IMAGE_MEM_CMD",
-        Commands::Ipstat => "IPSTAT_CMD",
-        Commands::Lotest => "LOTEST_CMD",
-        Commands::Neighbour => "NEIGHBOUR_CMD",
-        Commands::Nslookup => "NSLOOKUP_CMD",
-        Commands::Ntp => "NTP_CMD",
-        Commands::Param => "PARAM_CMD",
-        Commands::Pci => "PCI_CMD",
-        Commands::Ping => "PING_CMD",
-        Commands::Poweroff => "POWEROFF_CMD",
-        Commands::Profstat => "PROFSTAT_CMD",
-        Commands::Reboot => "REBOOT_CMD",
-        Commands::Time => "TIME_CMD",
-        Commands::Usb => "USB_CMD",
-        Commands::Vlan => "VLAN_CMD",
-    }
 }
 
 /// A command of each group: it is in the finished file, or the group did not take effect.
@@ -266,15 +234,6 @@ pub fn scripts(firmware: &Firmware, release: &Release) -> BTreeSet<&'static str>
     commands
 }
 
-pub(crate) fn console(console: Console) -> &'static str {
-    match console {
-        Console::Framebuffer => "CONSOLE_FRAMEBUFFER",
-        Console::Syslog => "CONSOLE_SYSLOG",
-        Console::Debugcon => "CONSOLE_DEBUGCON",
-        Console::Vmware => "CONSOLE_VMWARE",
-    }
-}
-
 /// What a site asks for and a target cannot have, said before make starts.
 pub fn check(firmware: &Firmware, target: &Target) -> Result<(), Misfit> {
     let knobs = &firmware.knobs;
@@ -288,7 +247,7 @@ pub fn check(firmware: &Firmware, target: &Target) -> Result<(), Misfit> {
     if target.platform() == Platform::Bios && knobs.protocols.contains(&Protocol::Https) {
         return misfit(
             "[firmware] protocols asks for https, which iPXE leaves out of BIOS builds, as TLS does not fit many option ROMs".to_owned(),
-            "build UEFI targets, which have it; [firmware.raw] general = \"#define DOWNLOAD_PROTO_HTTPS\" has it tried anyway",
+            "build UEFI targets, which have it",
         );
     }
     let x86 = [Console::Debugcon, Console::Vmware].into_iter();

@@ -5,6 +5,7 @@
 mod efi;
 pub mod elf;
 mod fat;
+mod file;
 mod iso;
 mod lkrn;
 mod nrv2b;
@@ -17,6 +18,7 @@ mod tables;
 use std::fmt;
 
 pub use efi::EfiError;
+pub use file::{ReadError, read_file};
 pub use lkrn::LkrnError;
 pub use pe::PeError;
 pub use program::Program;
@@ -189,6 +191,29 @@ pub enum InspectError {
         /// Its size.
         bytes: usize,
     },
+    /// Some of the blocks are whole, and some are not.
+    #[error(
+        "a {kind} of {bytes} bytes with {} of {} packed blocks whole ({}), the others damaged or cut off: their checksums are wrong",
+        .whole.len(), payload::EXPECTED, places(.whole)
+    )]
+    Damaged {
+        /// What it is.
+        kind: Kind,
+        /// Its size.
+        bytes: usize,
+        /// Where the whole ones begin.
+        whole: Vec<usize>,
+    },
+    /// Less than its own header says.
+    #[error("a {kind} of {expected} bytes by its own header, cut off after {found}")]
+    Cut {
+        /// What it is.
+        kind: Kind,
+        /// What its header says.
+        expected: usize,
+        /// Its size.
+        found: usize,
+    },
     /// A program that is whole and is none of iPXE's.
     #[error(
         "a {kind} without iPXE's tables: it opens no URI and has no command: no iPXE, or a damaged one"
@@ -222,6 +247,11 @@ pub enum InspectError {
     },
 }
 
+fn places(offsets: &[usize]) -> String {
+    let shown: Vec<String> = offsets.iter().map(|at| format!("at {at:#x}")).collect();
+    shown.join(", ")
+}
+
 fn article(kind: Kind) -> &'static str {
     if kind == Kind::Iso { "an " } else { "a " }
 }
@@ -235,12 +265,15 @@ fn listed(tried: &[(String, String)]) -> String {
     text
 }
 
+/// Is shown each program that a file holds, in its place in memory.
+type Witness<'a> = &'a mut dyn FnMut(&Memory<'_>);
+
 /// Reads a finished file; never more than it needs, on any input.
 pub fn inspect(file: &[u8]) -> Result<Report, InspectError> {
-    look(file, DEEPEST)
+    look(file, DEEPEST, &mut |_| {})
 }
 
-fn look(file: &[u8], depth: usize) -> Result<Report, InspectError> {
+fn look(file: &[u8], depth: usize, seen: Witness<'_>) -> Result<Report, InspectError> {
     if file.is_empty() {
         return Err(InspectError::Empty);
     }
@@ -248,53 +281,65 @@ fn look(file: &[u8], depth: usize) -> Result<Report, InspectError> {
         return Err(InspectError::TooLarge { bytes: file.len() });
     }
     if file.starts_with(b"\x7fELF") {
-        return elf_report(file, &elf::read(file)?);
+        return elf_report(file, &elf::read(file)?, seen);
     }
     // A kernel image may carry an MZ header (EFI stub); iPXE's has its packed blocks either way.
     if lkrn::is(file) {
         lkrn::check(file)?;
-        return packed(file, Kind::Lkrn, Vec::new());
+        return packed(file, Kind::Lkrn, seen);
     }
     if file.starts_with(b"MZ") {
-        let (program, arch) = efi_program(file)?;
+        let (program, arch) = efi_program(file, seen)?;
         return report(file, Kind::Efi, arch, program, Vec::new());
     }
     if file.starts_with(&[0x55, 0xaa]) {
-        return option_rom(file);
+        return option_rom(file, seen);
     }
     if iso::is(file) {
+        // Its files may be whole all the same, the last one of them missing.
+        if iso::size(file) > file.len() {
+            return Err(InspectError::Cut {
+                kind: Kind::Iso,
+                expected: iso::size(file),
+                found: file.len(),
+            });
+        }
         let within = iso::files(file)
             .into_iter()
             .map(|(name, content)| (format!("/{name}"), content.to_vec()));
         let boots = iso::boots(file);
-        return files(file, Kind::Iso, within.collect(), &boots, depth);
+        let disk = (file, Kind::Iso, depth);
+        return files(disk, within.collect(), &boots, seen);
     }
     if let Some(volume) = fat::Fat::read(file) {
-        return files(file, Kind::Disk, volume.files(FILE_LIMIT), &[], depth);
+        let disk = (file, Kind::Disk, depth);
+        return files(disk, volume.files(FILE_LIMIT), &[], seen);
     }
     // A boot sector, or partition table.
     if file.get(0x1fe..0x200) == Some(&[0x55, 0xaa]) {
-        return packed(file, Kind::Disk, Vec::new());
+        return packed(file, Kind::Disk, seen);
     }
-    packed(file, Kind::BootProgram, Vec::new())
+    packed(file, Kind::BootProgram, seen)
 }
 
-fn efi_program(file: &[u8]) -> Result<(Program, &'static str), InspectError> {
+fn efi_program(file: &[u8], seen: Witness<'_>) -> Result<(Program, &'static str), InspectError> {
     let laid = pe::lay_out(file)?;
     let memory = Memory {
         bytes: &laid.bytes,
         word: laid.word,
         base: laid.base,
     };
+    seen(&memory);
     Ok((Program::read(&memory, 0), laid.arch))
 }
 
 /// The iPXE that the BIOS images hold, and the one in each EFI image.
-fn option_rom(file: &[u8]) -> Result<Report, InspectError> {
+fn option_rom(file: &[u8], seen: Witness<'_>) -> Result<Report, InspectError> {
     let images = rom::read(file)?;
     let mut programs = Vec::new();
     let mut parts = Vec::new();
-    for image in images {
+    let payload = |code: rom::Code| matches!(code, rom::Code::Ipxe);
+    for (number, image) in images.iter().enumerate() {
         let mut slam = None;
         let whole = &file[image.offset..image.offset + image.bytes];
         if let Some(efi) = image.efi {
@@ -303,15 +348,18 @@ fn option_rom(file: &[u8]) -> Result<Report, InspectError> {
                 .compressed
                 .then(|| efi::unpack(binary, image.offset + efi.at));
             let unpacked = unpacked.transpose()?;
-            let found = efi_program(unpacked.as_deref().unwrap_or(binary))?;
+            let found = efi_program(unpacked.as_deref().unwrap_or(binary), seen)?;
             slam = Some(found.0.slam.clone());
             programs.push(found);
         } else if matches!(image.code, rom::Code::Bios | rom::Code::Isa) {
             // An .mrom's payload lies in the image behind it.
-            let found = packed_program(&file[image.offset..], Kind::Rom)?;
+            let behind = images[number + 1..].iter().find(|next| !payload(next.code));
+            let end = behind.map_or(file.len(), |next| next.offset);
+            let found = packed_program(&file[image.offset..end], Kind::Rom, seen)?;
             slam = Some(found.slam.clone());
             programs.push((found, I386));
         }
+        let image = image.clone();
         parts.push(Part::RomImage { image, slam });
     }
     let Some((program, arch)) = weakest(programs) else {
@@ -325,11 +373,10 @@ fn option_rom(file: &[u8]) -> Result<Report, InspectError> {
 
 /// Whatever iPXE lies in the files of a disk.
 fn files(
-    file: &[u8],
-    kind: Kind,
+    (file, kind, depth): (&[u8], Kind, usize),
     within: Vec<(String, Vec<u8>)>,
     boots: &[&'static str],
-    depth: usize,
+    seen: Witness<'_>,
 ) -> Result<Report, InspectError> {
     let mut tried = Vec::new();
     let mut programs = Vec::new();
@@ -344,7 +391,7 @@ fn files(
     };
     let candidates = within.into_iter().filter(|(_, content)| starts(content));
     for (path, content) in candidates.take(MOST_FILES) {
-        match look(&content, depth.saturating_sub(1)) {
+        match look(&content, depth.saturating_sub(1), seen) {
             Ok(report) => {
                 programs.push((report.program.clone(), report.arch));
                 let report = Box::new(report);
@@ -370,13 +417,23 @@ fn weakest(mut programs: Vec<(Program, &'static str)>) -> Option<(Program, &'sta
 
 const I386: &str = "i386";
 
-fn packed(file: &[u8], kind: Kind, images: Vec<Part>) -> Result<Report, InspectError> {
-    let program = packed_program(file, kind)?;
-    report(file, kind, I386, program, images)
+fn packed(file: &[u8], kind: Kind, seen: Witness<'_>) -> Result<Report, InspectError> {
+    let program = packed_program(file, kind, seen)?;
+    report(file, kind, I386, program, Vec::new())
 }
 
-fn packed_program(file: &[u8], kind: Kind) -> Result<Program, InspectError> {
-    let (bytes, blocks) = largest_block(file).ok_or(InspectError::NoPayload {
+fn packed_program(file: &[u8], kind: Kind, seen: Witness<'_>) -> Result<Program, InspectError> {
+    let blocks = payload::unpack(file);
+    // One flipped byte makes a block vanish, and only one of them is the program that is read below.
+    if (1..payload::EXPECTED).contains(&blocks.len()) {
+        return Err(InspectError::Damaged {
+            kind,
+            bytes: file.len(),
+            whole: blocks.iter().map(|block| block.offset).collect(),
+        });
+    }
+    let checked = blocks.len();
+    let bytes = largest(blocks, file).ok_or(InspectError::NoPayload {
         kind,
         bytes: file.len(),
     })?;
@@ -385,34 +442,30 @@ fn packed_program(file: &[u8], kind: Kind) -> Result<Program, InspectError> {
         word: Word::Four,
         base: 0,
     };
-    Ok(Program::read(&memory, blocks))
+    seen(&memory);
+    Ok(Program::read(&memory, checked))
 }
 
-/// Whether `text`, or any bytes, stand in the iPXE in `file`: unpacked, where it is packed. The compiler may have
-/// joined it with others, so it need not end there. `None` where the file is a container, whose parts are to be asked.
-pub fn holds(file: &[u8], text: &[u8]) -> Option<bool> {
-    let has = |bytes: &[u8]| tables::find_all(bytes, text).next().is_some();
-    match look(file, DEEPEST).ok()?.kind {
-        Kind::Lkrn | Kind::BootProgram => textdata(file).map(|bytes| has(&bytes)),
-        Kind::Efi | Kind::Elf => Some(has(file)),
-        Kind::Rom if file.get(0x18..0x1a).is_some() => textdata(file).map(|bytes| has(&bytes)),
-        _ => None,
-    }
+/// Whether `text`, or any bytes, stand in every iPXE in `file`: unpacked, where it is packed, and in a disk or a ROM
+/// with several in each of them. The compiler may have joined it with others, so it need not end there.
+pub fn holds(file: &[u8], text: &[u8]) -> Result<bool, InspectError> {
+    let mut all = true;
+    look(file, DEEPEST, &mut |memory| {
+        all &= tables::find_all(memory.bytes, text).next().is_some();
+    })?;
+    Ok(all)
 }
 
 /// The largest packed block of a BIOS image, unpacked: `.textdata`.
 pub fn textdata(file: &[u8]) -> Option<Vec<u8>> {
-    largest_block(file).map(|(bytes, _)| bytes)
+    largest(payload::unpack(file), file)
 }
 
-/// That block, and how many have a checksum that is right.
-fn largest_block(file: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let blocks = payload::unpack(file);
-    let checked = blocks.len();
-    let largest = blocks.into_iter().map(|block| block.bytes);
-    match largest.max_by_key(Vec::len) {
-        Some(bytes) => Some((bytes, checked)),
-        None => Some((nrv2b::largest(file, nrv2b::LIMIT)?, 0)),
+fn largest(blocks: Vec<payload::Block>, file: &[u8]) -> Option<Vec<u8>> {
+    let blocks = blocks.into_iter().map(|block| block.bytes);
+    match blocks.max_by_key(Vec::len) {
+        Some(bytes) => Some(bytes),
+        None => nrv2b::largest(file, nrv2b::LIMIT),
     }
 }
 
@@ -435,7 +488,11 @@ fn report(
     })
 }
 
-fn elf_report(file: &[u8], linked: &elf::Linked) -> Result<Report, InspectError> {
+fn elf_report(
+    file: &[u8],
+    linked: &elf::Linked,
+    seen: Witness<'_>,
+) -> Result<Report, InspectError> {
     // A link before packing has its program in one section; a finished one (Linux builds) is laid
     // out as a loader would.
     let (base, bytes) = match &linked.textdata {
@@ -447,6 +504,7 @@ fn elf_report(file: &[u8], linked: &elf::Linked) -> Result<Report, InspectError>
         word: if linked.wide { Word::Eight } else { Word::Four },
         base,
     };
+    seen(&memory);
     let mut program = Program::read(&memory, 0);
     program.slam = if linked.slam {
         ProtocolSupport::Linked

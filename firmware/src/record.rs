@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use site::{Console, Firmware};
+use site::{Client, Console, Firmware};
 
 use crate::pins::{Overlay, Release};
 use crate::target::Platform;
@@ -90,18 +90,30 @@ pub fn settings(firmware: &Firmware, platform: Platform) -> Vec<Setting> {
         );
     }
     for console in &knobs.consoles {
-        let name = crate::config::console(*console);
+        let name = console.macro_name();
         add("[firmware] consoles", name, Expected::Defined);
     }
-    if platform == Platform::Bios {
-        let expected = if firmware.serial {
+    let switch = |on: bool| {
+        if on {
             Expected::Defined
         } else {
             Expected::Undefined
-        };
-        add("[firmware] serial", "CONSOLE_SERIAL", expected);
+        }
+    };
+    // Upstream's client is linked by this macro; without it, who opens x-slam URIs is ours.
+    let stock = switch(firmware.client == Client::Stock);
+    add("[firmware] client", "DOWNLOAD_PROTO_SLAM", stock);
+    if platform == Platform::Bios {
+        add(
+            "[firmware] serial",
+            "CONSOLE_SERIAL",
+            switch(firmware.serial),
+        );
+        add("[firmware] ipv6", "NET_PROTO_IPV6", switch(firmware.ipv6));
     }
-    for (name, expected) in knobs.raw.values().flat_map(|text| lines(text)) {
+    let raw = knobs.raw.values();
+    // Others were refused before make started.
+    for (name, expected) in raw.flat_map(|text| lines(text).unwrap_or_default()) {
         add("[firmware.raw]", &name, expected);
     }
     settings
@@ -117,8 +129,9 @@ pub fn console_objects(console: Console) -> &'static [&'static str] {
     }
 }
 
-/// What the lines of a raw header come to, the last of each macro; nothing where a condition decides.
-fn lines(text: &str) -> BTreeMap<String, Expected> {
+/// What the lines of a raw header come to, the last of each macro; the first line that is neither `#define` nor
+/// `#undef` nor a comment is an error: what a condition or another file decides, nobody could look for.
+fn lines(text: &str) -> Result<BTreeMap<String, Expected>, String> {
     let mut found = BTreeMap::new();
     let directive = |line: &str, word: &str| -> Option<String> {
         let rest = line.trim_start().strip_prefix('#')?.trim_start();
@@ -126,18 +139,20 @@ fn lines(text: &str) -> BTreeMap<String, Expected> {
         rest.starts_with(char::is_whitespace)
             .then(|| rest.trim().to_owned())
     };
-    let conditional = |line: &str| {
-        let rest = line.trim_start().strip_prefix('#').map(str::trim_start);
-        rest.is_some_and(|rest| rest.starts_with("if") || rest.starts_with("el"))
+    let comment = |line: &str| {
+        let line = line.trim();
+        line.is_empty()
+            || line.starts_with("//")
+            || (line.starts_with("/*") && line.find("*/") == Some(line.len() - 2))
     };
-    if text.lines().any(conditional) {
-        return found;
-    }
     let name_of = |rest: &str| {
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         rest[..end.unwrap_or(rest.len())].to_owned()
     };
     for line in text.lines() {
+        if line.trim_end().ends_with('\\') {
+            return Err(line.to_owned());
+        }
         if let Some(rest) = directive(line, "define") {
             let name = name_of(&rest);
             let value = &rest[name.len()..];
@@ -151,10 +166,12 @@ fn lines(text: &str) -> BTreeMap<String, Expected> {
             found.insert(name, expected);
         } else if let Some(rest) = directive(line, "undef") {
             found.insert(name_of(&rest), Expected::Undefined);
+        } else if !comment(line) {
+            return Err(line.to_owned());
         }
     }
     found.retain(|name, _| !name.is_empty());
-    found
+    Ok(found)
 }
 
 /// `config/local/slamboot_record.h`: the record of every macro that may be decided, as C.
@@ -190,7 +207,7 @@ pub(crate) fn read(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A raw line that nothing in iPXE could notice.
+/// A wish that nothing in iPXE could notice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
     /// No such header.
@@ -204,6 +221,30 @@ pub enum Unknown {
         release: String,
         /// Those that there are.
         known: Vec<String>,
+    },
+    /// A line of which nobody could say whether it took effect.
+    #[error(
+        "[firmware.raw] {header}: {line:?}: expected #define or #undef, each on one line: whether anything else took effect cannot be read from the finished file\nhelp: for a setting that only some targets shall have, keep two files like slamboot.toml (--config)"
+    )]
+    Line {
+        /// The header.
+        header: String,
+        /// The line.
+        line: String,
+    },
+    /// A typed setting that this release has not.
+    #[error(
+        "{key}: iPXE {release} has no {word}: nothing in its source asks for {name}\nhelp: leave it out, or build another --release"
+    )]
+    Setting {
+        /// The key in slamboot.toml.
+        key: &'static str,
+        /// The word there.
+        word: &'static str,
+        /// The macro.
+        name: &'static str,
+        /// The release.
+        release: String,
     },
     /// No such macro.
     #[error(
@@ -219,8 +260,45 @@ pub enum Unknown {
     },
 }
 
-/// Whether iPXE's source knows the headers and macros that the raw lines name.
-pub fn check_raw(firmware: &Firmware, release: &Release, source: &Tree) -> Result<(), Unknown> {
+/// Whether iPXE's source knows what the site wishes: the macros of typed settings, and the headers and macros
+/// that the raw lines name.
+pub fn check(firmware: &Firmware, release: &Release, source: &Tree) -> Result<(), Unknown> {
+    let known = |name: &str| source.files().any(|(path, file)| asks(path, file, name));
+    let knobs = &firmware.knobs;
+    let trust = firmware.trust.is_some();
+    let protocols = knobs.protocols.iter();
+    let protocols = protocols.map(|p| ("[firmware] protocols", p.word(), p.macro_name()));
+    let commands = knobs.commands.iter();
+    let commands = commands.map(|c| ("[firmware] commands", c.word(), c.macro_name()));
+    let consoles = knobs.consoles.iter();
+    let consoles = consoles.map(|c| ("[firmware] consoles", c.word(), c.macro_name()));
+    let others = [
+        (trust, "[firmware] trust", "imgtrust", "IMAGE_TRUST_CMD"),
+        (firmware.ipv6, "[firmware] ipv6", "IPv6", "NET_PROTO_IPV6"),
+        (
+            knobs.banner.is_some(),
+            "[firmware] banner",
+            "product name",
+            "PRODUCT_NAME",
+        ),
+        (
+            knobs.dhcp_timeout.is_some(),
+            "[firmware] dhcp_timeout",
+            "such time-out",
+            "DHCP_DISC_END_TIMEOUT_SEC",
+        ),
+    ];
+    let others = others.into_iter().filter(|(wished, ..)| *wished);
+    let others = others.map(|(_, key, word, name)| (key, word, name));
+    let mut typed = protocols.chain(commands).chain(consoles).chain(others);
+    if let Some((key, word, name)) = typed.find(|(_, _, name)| !known(name)) {
+        return Err(Unknown::Setting {
+            key,
+            word,
+            name,
+            release: release.name.clone(),
+        });
+    }
     for (header, text) in &firmware.knobs.raw {
         if !source.contains(&format!("src/config/{header}.h")) {
             let known = source.files().filter_map(|(path, _)| {
@@ -233,8 +311,12 @@ pub fn check_raw(firmware: &Firmware, release: &Release, source: &Tree) -> Resul
                 known: known.collect(),
             });
         }
-        for name in lines(text).into_keys() {
-            if !source.files().any(|(path, file)| asks(path, file, &name)) {
+        let decided = lines(text).map_err(|line| Unknown::Line {
+            header: header.clone(),
+            line,
+        })?;
+        for name in decided.into_keys() {
+            if !known(&name) {
                 return Err(Unknown::Macro {
                     header: header.clone(),
                     name,
@@ -273,6 +355,7 @@ mod tests {
         let text =
             "#define A\n#undef B\n# define C 12\n#define D x + 1\n#define E(x) x\n#undef A\n";
         let found: Vec<_> = lines(text)
+            .unwrap()
             .into_iter()
             .map(|(name, expected)| format!("{name} {expected}"))
             .collect();
@@ -286,8 +369,19 @@ mod tests {
                 "E defined"
             ]
         );
-        // Whether it holds depends on what the condition sees.
-        assert!(lines("#ifdef X\n#define A\n#endif\n").is_empty());
+        assert_eq!(lines("// why\n\n/* because */\n").unwrap().len(), 0);
+        // Whether it holds depends on what a condition sees, or another line.
+        for text in [
+            "#ifdef X\n#define A\n#endif\n",
+            "#if 0\n",
+            "#define A \\\n1\n",
+            "#include \"x.h\"",
+            "/* #define A",
+            "/* x */ #define A /* y */",
+            "int a;",
+        ] {
+            assert_eq!(lines(text).unwrap_err(), text.lines().next().unwrap());
+        }
     }
 
     #[test]
@@ -318,13 +412,16 @@ mod tests {
         assert_eq!(
             wrong(
                 Platform::Bios,
-                "BANNER_TIMEOUT=20|ROM_BANNER_TIMEOUT=0|USB_KEYBOARD=|DHCP_DISC_END_TIMEOUT_SEC=10|"
+                "BANNER_TIMEOUT=20|ROM_BANNER_TIMEOUT=0|USB_KEYBOARD=|DHCP_DISC_END_TIMEOUT_SEC=10|\
+                 DOWNLOAD_PROTO_SLAM=|NET_PROTO_IPV6=|"
             ),
             [
                 "BANNER_TIMEOUT",
                 "DHCP_DISC_END_TIMEOUT_SEC",
                 "CONSOLE_DEBUGCON",
+                "DOWNLOAD_PROTO_SLAM",
                 "CONSOLE_SERIAL",
+                "NET_PROTO_IPV6",
                 "USB_KEYBOARD"
             ]
         );
@@ -347,7 +444,7 @@ mod tests {
         let check = |header: &str, line: &str| {
             let mut firmware = Site::default().firmware;
             firmware.knobs.raw = [(header.to_owned(), line.to_owned())].into();
-            check_raw(&firmware, release, &source).map_err(|error| error.to_string())
+            super::check(&firmware, release, &source).map_err(|error| error.to_string())
         };
         check("usb", "#undef USB_KEYBOARD").unwrap();
         check("general", "#define HTTP_HACK_GCE").unwrap();
@@ -355,5 +452,20 @@ mod tests {
         assert!(error.contains("asks for HTTP_HACK"), "{error}");
         let error = check("ubs", "#undef USB_KEYBOARD").unwrap_err();
         assert!(error.contains("it has general, usb"), "{error}");
+        let error = check("usb", "#if 1\n#undef USB_KEYBOARD\n#endif").unwrap_err();
+        assert!(error.contains("\"#if 1\": expected #define"), "{error}");
+
+        // The same for what has a key of its own: this source knows no such command.
+        let mut firmware = Site::default().firmware;
+        firmware.knobs.commands = vec![site::Commands::Crypt];
+        let error = super::check(&firmware, release, &source).unwrap_err();
+        let error = error.to_string();
+        for part in [
+            "[firmware] commands",
+            "v2.0.0 has no crypt",
+            "IMAGE_CRYPT_CMD",
+        ] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
     }
 }

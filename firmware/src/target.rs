@@ -212,6 +212,19 @@ impl Target {
         format!("{}/{}.{}", self.platform.bin(), self.stem, self.ending)
     }
 
+    /// The linked program before it is packed, or laid into a ROM or a disk, relative to `src/`: media are made of
+    /// another target's file (`Makefile.pcbios`, `Makefile.efi`).
+    pub fn linked(&self) -> String {
+        let made_of = match (self.ending, self.platform.efi()) {
+            ("iso", false) => "lkrn",
+            ("usb", false) => "hd",
+            ("iso" | "usb", true) => "efi",
+            ("efirom", true) => "efidrv",
+            (own, _) => own,
+        };
+        format!("{}/{}.{made_of}.tmp", self.platform.bin(), self.stem)
+    }
+
     /// The card that an option ROM is for: `8086100e` is vendor 8086, device 100e. An `.isarom` has no
     /// place to name it in.
     pub fn pci(&self) -> Option<(u16, u16)> {
@@ -227,6 +240,11 @@ impl Target {
         }
         let id = |range| u16::from_str_radix(first.get(range)?, 16).ok();
         Some((id(0..4)?, id(4..8)?))
+    }
+
+    /// Whether it is made of others by tools that are not the compiler's: an ISO, or an EFI USB image.
+    pub fn is_medium(&self) -> bool {
+        self.ending == "iso" || (self.ending == "usb" && self.platform.efi())
     }
 
     /// How large it may be at most for what it is.
@@ -448,6 +466,15 @@ mod tests {
             );
             assert_eq!(Target::parse(target.name()).unwrap(), target);
             assert_eq!(Target::parse(&target.path()).unwrap(), target);
+        }
+        for (name, linked) in [
+            ("undionly.kpxe", "bin/undionly.kpxe.tmp"),
+            ("ipxe.iso", "bin/ipxe.lkrn.tmp"),
+            ("ipxe.usb", "bin/ipxe.hd.tmp"),
+            ("ipxe-efi.usb", "bin-x86_64-efi/ipxe.efi.tmp"),
+            ("8086100e.efirom", "bin-x86_64-efi/8086100e.efidrv.tmp"),
+        ] {
+            assert_eq!(Target::parse(name).unwrap().linked(), linked);
         }
         let signed = Target::parse("bin-x86_64-efi-sb/ipxe.efi").unwrap_err();
         assert!(

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-/// Words of a list in `slamboot.toml`, each with what it stands for.
+/// Words of a list in `slamboot.toml`, each with the macro of iPXE's that it stands for.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal => $macro_name:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum $name {
@@ -22,6 +22,13 @@ macro_rules! words {
                     $($name::$variant => $word,)*
                 }
             }
+
+            /// The macro in iPXE's headers that switches it on.
+            pub fn macro_name(self) -> &'static str {
+                match self {
+                    $($name::$variant => $macro_name,)*
+                }
+            }
         }
     };
 }
@@ -30,11 +37,11 @@ words! {
     /// A protocol beside SLAM, HTTP and TFTP.
     Protocol {
         /// HTTP over TLS; UEFI builds have it anyway, BIOS builds have no room for it.
-        Https = "https",
+        Https = "https" => "DOWNLOAD_PROTO_HTTPS",
         /// FTP.
-        Ftp = "ftp",
+        Ftp = "ftp" => "DOWNLOAD_PROTO_FTP",
         /// NFS version 3.
-        Nfs = "nfs",
+        Nfs = "nfs" => "DOWNLOAD_PROTO_NFS",
     }
 }
 
@@ -42,43 +49,43 @@ words! {
     /// Commands beside those that slamboot's scripts use.
     Commands {
         /// `certstat`, `certstore`, `certfree`.
-        Cert = "cert",
+        Cert = "cert" => "CERT_CMD",
         /// `console`, `colour`, `cpair`.
-        Console = "console",
+        Console = "console" => "CONSOLE_CMD",
         /// `md5sum`, `sha1sum` and their like.
-        Digest = "digest",
+        Digest = "digest" => "DIGEST_CMD",
         /// `imgdecrypt`.
-        Crypt = "crypt",
+        Crypt = "crypt" => "IMAGE_CRYPT_CMD",
         /// `imgmem`.
-        Memory = "memory",
+        Memory = "memory" => "IMAGE_MEM_CMD",
         /// `ipstat`.
-        Ipstat = "ipstat",
+        Ipstat = "ipstat" => "IPSTAT_CMD",
         /// `lotest`.
-        Lotest = "lotest",
+        Lotest = "lotest" => "LOTEST_CMD",
         /// `nstat`.
-        Neighbour = "neighbour",
+        Neighbour = "neighbour" => "NEIGHBOUR_CMD",
         /// `nslookup`.
-        Nslookup = "nslookup",
+        Nslookup = "nslookup" => "NSLOOKUP_CMD",
         /// `ntp`.
-        Ntp = "ntp",
+        Ntp = "ntp" => "NTP_CMD",
         /// `param`, `params`.
-        Param = "param",
+        Param = "param" => "PARAM_CMD",
         /// `pciscan`.
-        Pci = "pci",
+        Pci = "pci" => "PCI_CMD",
         /// `ping`.
-        Ping = "ping",
+        Ping = "ping" => "PING_CMD",
         /// `poweroff`.
-        Poweroff = "poweroff",
+        Poweroff = "poweroff" => "POWEROFF_CMD",
         /// `profstat`.
-        Profstat = "profstat",
+        Profstat = "profstat" => "PROFSTAT_CMD",
         /// `reboot`.
-        Reboot = "reboot",
+        Reboot = "reboot" => "REBOOT_CMD",
         /// `time`.
-        Time = "time",
+        Time = "time" => "TIME_CMD",
         /// `usbscan`.
-        Usb = "usb",
+        Usb = "usb" => "USB_CMD",
         /// `vcreate`, `vdestroy`.
-        Vlan = "vlan",
+        Vlan = "vlan" => "VLAN_CMD",
     }
 }
 
@@ -86,13 +93,13 @@ words! {
     /// A console beside the machine's own, and the serial port (`serial`).
     Console {
         /// Graphical framebuffer.
-        Framebuffer = "framebuffer",
+        Framebuffer = "framebuffer" => "CONSOLE_FRAMEBUFFER",
         /// syslog over UDP.
-        Syslog = "syslog",
+        Syslog = "syslog" => "CONSOLE_SYSLOG",
         /// The debug port of QEMU and Bochs, 0xE9; x86 only.
-        Debugcon = "debugcon",
+        Debugcon = "debugcon" => "CONSOLE_DEBUGCON",
         /// The log of `VMware`; x86 only.
-        Vmware = "vmware",
+        Vmware = "vmware" => "CONSOLE_VMWARE",
     }
 }
 

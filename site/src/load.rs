@@ -515,22 +515,60 @@ fn banner(text: Spanned<String>) -> Result<String, Located> {
     Ok(text.into_inner())
 }
 
+/// What typed keys decide beside their words, and which key does.
+const DECIDED: [(&str, &str); 8] = [
+    ("IMAGE_TRUST_CMD", "trust"),
+    ("DOWNLOAD_PROTO_SLAM", "client"),
+    ("NET_PROTO_IPV6", "ipv6"),
+    ("CONSOLE_SERIAL", "serial"),
+    ("BANNER_TIMEOUT", "banner_timeout"),
+    ("ROM_BANNER_TIMEOUT", "banner_timeout"),
+    ("PRODUCT_NAME", "banner"),
+    ("DHCP_DISC_END_TIMEOUT_SEC", "dhcp_timeout"),
+];
+/// What is on in every ROM, since scripts are written and checked by it.
+const ALWAYS: [&str; 16] = [
+    "NET_PROTO_IPV4",
+    "DOWNLOAD_PROTO_HTTP",
+    "DOWNLOAD_PROTO_TFTP",
+    "IMAGE_SCRIPT",
+    "AUTOBOOT_CMD",
+    "CONFIG_CMD",
+    "DHCP_CMD",
+    "FORM_CMD",
+    "IFMGMT_CMD",
+    "IMAGE_CMD",
+    "LOGIN_CMD",
+    "MENU_CMD",
+    "NVO_CMD",
+    "ROUTE_CMD",
+    "SANBOOT_CMD",
+    "SHELL_CMD",
+];
+
+/// The key in `[firmware]` that decides a macro of iPXE's; an empty one where it is always on.
+fn decided_by(word: &str) -> Option<&'static str> {
+    let fixed = DECIDED.iter().find(|(name, _)| *name == word);
+    let protocol = Protocol::ALL.iter().any(|p| p.macro_name() == word);
+    let command = Commands::ALL.iter().any(|c| c.macro_name() == word);
+    let console = Console::ALL.iter().any(|c| c.macro_name() == word);
+    let typed = [
+        ("protocols", protocol),
+        ("commands", command),
+        ("consoles", console),
+        ("", ALWAYS.contains(&word)),
+    ];
+    let typed = typed.into_iter().find(|(_, has)| *has);
+    match fixed {
+        Some((_, key)) => Some(*key),
+        None => typed.map(|(key, _)| key),
+    }
+}
+
 /// Names of headers are file names; what the typed keys decide is not decided twice.
 fn raw_headers(
     raw: BTreeMap<String, Spanned<String>>,
 ) -> Result<BTreeMap<String, String>, Located> {
-    const DECIDED: [(&str, &str); 10] = [
-        ("IMAGE_TRUST_CMD", "trust"),
-        ("DOWNLOAD_PROTO_SLAM", "client"),
-        ("NET_PROTO_IPV6", "ipv6"),
-        ("CONSOLE_SERIAL", "serial"),
-        ("CONSOLE_FRAMEBUFFER", "consoles"),
-        ("VLAN_CMD", "commands"),
-        ("BANNER_TIMEOUT", "banner_timeout"),
-        ("ROM_BANNER_TIMEOUT", "banner_timeout"),
-        ("PRODUCT_NAME", "banner"),
-        ("DHCP_DISC_END_TIMEOUT_SEC", "dhcp_timeout"),
-    ];
     let mut headers = BTreeMap::new();
     for (name, text) in raw {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -540,15 +578,20 @@ fn raw_headers(
                 .found(format!("{name:?}"));
             return Err((complaint, text.span()));
         }
-        let decided = DECIDED.iter().find(|(macro_name, _)| {
-            let mut words = text.get_ref().split_whitespace();
-            words.any(|word| word == *macro_name)
-        });
+        let mut words = text.get_ref().split_whitespace();
+        let decided = words.find_map(|word| Some((word, decided_by(word)?)));
         if let Some((macro_name, key)) = decided {
-            let complaint = Complaint::new(format!(
-                "[firmware.raw] {name}: {macro_name} is what `{key}` in [firmware] decides"
-            ))
-            .help(format!("set `{key}`, and take it out here"));
+            let complaint = if key.is_empty() {
+                Complaint::new(format!(
+                    "[firmware.raw] {name}: {macro_name} is always on, as slamboot's scripts need it"
+                ))
+                .help("take it out here")
+            } else {
+                Complaint::new(format!(
+                    "[firmware.raw] {name}: {macro_name} is what `{key}` in [firmware] decides"
+                ))
+                .help(format!("set `{key}`, and take it out here"))
+            };
             return Err((complaint, text.span()));
         }
         headers.insert(name, text.into_inner());

@@ -187,3 +187,31 @@ fn transfers_have_the_priority_of_their_image() {
     let priorities: Vec<u8> = site.transfers().iter().map(|t| t.priority.get()).collect();
     assert_eq!(priorities, [10, 5, 5]);
 }
+
+/// What has a key of its own is not decided a second time, nor what slamboot's scripts rest on.
+#[test]
+fn raw_lines_leave_alone_what_keys_decide() {
+    let raw = |line: &str| {
+        let text = format!("[firmware.raw]\ngeneral = \"{line}\"\n");
+        Site::parse(&text, Path::new("slamboot.toml")).map_err(|error| error.to_string())
+    };
+    raw("#define HTTP_HACK_GCE").unwrap();
+    let protocols = site::Protocol::ALL.iter().map(|p| p.macro_name());
+    let commands = site::Commands::ALL.iter().map(|c| c.macro_name());
+    let consoles = site::Console::ALL.iter().map(|c| c.macro_name());
+    let typed = protocols.chain(commands).chain(consoles);
+    for name in typed.chain(["IMAGE_TRUST_CMD", "NET_PROTO_IPV6", "PRODUCT_NAME"]) {
+        let error = raw(&format!("#undef {name}")).unwrap_err();
+        assert!(
+            error.contains(&format!("{name} is what `")) && error.contains("set `"),
+            "{error}"
+        );
+    }
+    for name in ["DOWNLOAD_PROTO_HTTP", "MENU_CMD", "IMAGE_SCRIPT"] {
+        let error = raw(&format!("#undef {name}")).unwrap_err();
+        assert!(
+            error.contains(&format!("{name} is always on")) && error.contains("take it out"),
+            "{error}"
+        );
+    }
+}

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `slamboot rom`: what a firmware file is and can do, read from its own bytes.
 
+mod built;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use firmware::inspect::rom::Code;
-use firmware::inspect::{Part, Program, Report, inspect};
+use firmware::inspect::{Part, Program, Report, inspect, read_file};
 use sha2::{Digest, Sha256};
 
 /// Read firmware: option ROMs, boot programs, EFI binaries, disks and ISOs with iPXE or gPXE in them.
@@ -29,6 +31,10 @@ enum Verb {
 /// believed that a build said of it, and nothing is run. It reads .rom, .mrom, .pcirom, .isarom,
 /// .efirom, .lkrn, .pxe, .kpxe, .kkpxe, .dsk, .hd, .usb, .iso, .efi and Linux builds, slamboot's and
 /// anybody's, of iPXE and gPXE.
+///
+/// A changed byte is told where a checksum covers it: in packed programs and option ROMs. EFI binaries, Linux
+/// builds, gPXE and boot sectors have none: where a manifest.json beside the file, or in the directory above, lists it,
+/// its digest decides, and another one is an error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   slamboot rom inspect dist/firmware/8086100e.mrom
@@ -82,7 +88,7 @@ fn run_inspect(args: &InspectArgs) -> Result<()> {
     let mut lacking = Vec::new();
     let mut failed = Vec::new();
     for path in &args.files {
-        let (content, report) = match read(path) {
+        let (sha256, manifest, report) = match read(path) {
             Ok(read) => read,
             // The others are worth their lines.
             Err(error) if args.files.len() > 1 => {
@@ -91,7 +97,6 @@ fn run_inspect(args: &InspectArgs) -> Result<()> {
             }
             Err(error) => return Err(error),
         };
-        let sha256 = hex::encode(Sha256::digest(&content));
         for need in &args.require {
             if !need.met(&report.program) {
                 let name = need.to_possible_value();
@@ -109,6 +114,8 @@ fn run_inspect(args: &InspectArgs) -> Result<()> {
             if let Some(object) = value.as_object_mut() {
                 object.insert("file".to_owned(), path.display().to_string().into());
                 object.insert("sha256".to_owned(), sha256.into());
+                let manifest = manifest.map(|path| path.display().to_string());
+                object.insert("built_as_by".to_owned(), manifest.into());
                 let works = report.program.slam.works();
                 object.insert("multicast".to_owned(), works.into());
             }
@@ -118,7 +125,7 @@ fn run_inspect(args: &InspectArgs) -> Result<()> {
                 println!();
             }
             values.push(serde_json::Value::Null);
-            print!("{}", describe(path, &sha256, &report));
+            print!("{}", describe(path, &sha256, manifest.as_deref(), &report));
         }
     }
     if args.json {
@@ -140,14 +147,17 @@ fn run_inspect(args: &InspectArgs) -> Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<(Vec<u8>, Report)> {
-    let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+/// Its digest, the manifest that it agrees with, and what it is.
+fn read(path: &Path) -> Result<(String, Option<PathBuf>, Report)> {
+    let content = read_file(path)?;
     let report = inspect(&content).with_context(|| format!("{} is no firmware", path.display()))?;
-    Ok((content, report))
+    let sha256 = hex::encode(Sha256::digest(&content));
+    let manifest = built::by(path, &sha256)?;
+    Ok((sha256, manifest, report))
 }
 
 /// A fact a line.
-fn describe(path: &Path, sha256: &str, report: &Report) -> String {
+fn describe(path: &Path, sha256: &str, manifest: Option<&Path>, report: &Report) -> String {
     let mut text = String::new();
     line(&mut text, "file", &path.display().to_string());
     line(
@@ -156,6 +166,10 @@ fn describe(path: &Path, sha256: &str, report: &Report) -> String {
         &format!("{}, {}, {} bytes", report.kind, report.arch, report.bytes),
     );
     line(&mut text, "sha256", sha256);
+    if let Some(manifest) = manifest {
+        let said = format!("as built by {}", manifest.display());
+        line(&mut text, "manifest", &said);
+    }
     for part in &report.images {
         line(&mut text, "part", &part_line(part));
     }
@@ -247,7 +261,13 @@ fn program_lines(text: &mut String, program: &Program) {
         ("features", &program.features),
         ("commands", &program.commands),
     ] {
-        line(text, name, &wrapped(words));
+        // gPXE keeps its commands otherwise: none found is not none there.
+        let found = if words.is_empty() {
+            "unknown: no table of them was found".to_owned()
+        } else {
+            wrapped(words)
+        };
+        line(text, name, &found);
     }
     let cards: Vec<String> = program
         .drivers
@@ -299,9 +319,5 @@ fn wrapped(words: &[String]) -> String {
         text.push_str(word);
         width += word.len();
     }
-    if text.is_empty() {
-        "none".to_owned()
-    } else {
-        text
-    }
+    text
 }

@@ -339,6 +339,11 @@ mod tests {
         assert!(refused(&ed).contains("found a signature with ED25519"));
         let sha1 = made(&RSA, &["-days", "90", "-sha1"]).unwrap();
         assert!(refused(&sha1).contains("sha1WithRSA"));
+        // With a key for any padding, and with one for this alone.
+        let padded = ["-days", "90", "-sha256", "-sigopt", "rsa_padding_mode:pss"];
+        assert!(refused(&made(&RSA, &padded).unwrap()).contains("rsassaPss"));
+        let pss = ["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"];
+        assert!(refused(&made(&pss, &["-days", "90"]).unwrap()).contains("rsassaPss"));
         let curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"];
         assert!(refused(&made(&curve, &["-days", "90"]).unwrap()).contains("secp521r1"));
 

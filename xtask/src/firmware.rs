@@ -12,6 +12,7 @@ mod rebuild;
 mod reproduce;
 mod sbsign;
 pub mod source;
+mod tools;
 mod tree;
 
 use std::fs;
@@ -29,6 +30,7 @@ use site::{Client, Site, Trust};
 use self::make::MakeCommand;
 use self::package::Origin;
 use self::source::Source;
+use self::tools::Tools;
 use crate::certificate::Certificate;
 use crate::host::{self, Need};
 use crate::paths::Paths;
@@ -365,16 +367,22 @@ impl Works<'_> {
             target.check(release, &cards)?;
         }
         if let Some(wishes) = wishes {
-            firmware::record::check_raw(wishes, release, &located.tree)?;
+            firmware::record::check(wishes, release, &located.tree)?;
             tell_what_does_not_fit(recipe, wishes);
         }
         let key = tree::key(recipe);
         let _lock = lock(&paths.build().join(format!("{key}.lock")))
+            .and_then(|lock| {
+                // make keeps it, too: where we are killed, it works on, and nobody else may meanwhile.
+                rustix::io::fcntl_setfd(&lock, rustix::io::FdFlags::empty())?;
+                Ok(lock)
+            })
             .with_context(|| format!("cannot lock {}", paths.build().display()))?;
         let build_tree = tree::prepare(located.tree, recipe, &paths.build())?;
         let state = if build_tree.reused { "reused" } else { "new" };
         println!("tree    {} ({state})", paths.shown(&build_tree.root));
 
+        let tools = Tools::of(targets);
         let jobs = self
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -384,19 +392,20 @@ impl Works<'_> {
             if !targets.is_empty() {
                 let logs = paths.build().join("logs");
                 MakeCommand::new(recipe, platform, &targets, &build_tree, jobs, &logs)
-                    .run(&build_tree)?;
+                    .run(&build_tree, &tools)?;
             }
         }
 
         println!("proof   reading the finished files");
         let prove = |target| proof::prove(target, &build_tree, recipe, wishes, self.pins);
         let mut proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
+        proof::distinct(&proven)?;
         if let Some(signer) = signer {
             signer.sign(&mut proven, &paths.build())?;
         }
         let origin = Origin {
             recipe,
-            tools: make::versions(),
+            tools: &tools,
         };
         let manifest = package::package(&proven, &origin, paths)?;
         Ok((proven, manifest))

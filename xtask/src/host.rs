@@ -219,10 +219,15 @@ fn first_existing(paths: &[&str]) -> Option<PathBuf> {
     paths.iter().map(PathBuf::from).find(|path| path.exists())
 }
 
+/// Where the part of this name is.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let tool = TOOLS.iter().find(|tool| tool.name == name)?;
+    tool.find()
+}
+
 /// tcpdump, which root's PATH alone may name.
 pub fn tcpdump() -> Option<PathBuf> {
-    let tool = TOOLS.iter().find(|tool| tool.name == "tcpdump")?;
-    tool.find()
+    find("tcpdump")
 }
 
 /// The distribution's memdisk.

@@ -101,6 +101,9 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
     if let Some(why) = netlab::unavailable() {
         println!("\nskipped: {why}: no server and client in namespaces, no machine boots");
     }
+    if thorough {
+        fuzz(&paths, tally)?;
+    }
     let dist = paths.dist.clone();
     if !thorough {
         println!(
@@ -108,7 +111,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
              without the checks of debug builds; `cargo xtask test --thorough` does"
         );
     }
-    for name in ["lab", "boot", "tap", "services", "face"] {
+    for name in ["lab", "boot", "tap", "services", "firmware", "face"] {
         println!("\n== {name} ==");
         let mut env = vec![
             ("SLAMBOOT_DIST", dist.clone().into_os_string()),
@@ -127,6 +130,21 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
         )?;
     }
     Ok(())
+}
+
+/// A million damaged files for the inspector, by a program without the checks of debug builds.
+fn fuzz(paths: &Paths, tally: &mut Tally) -> Result<()> {
+    println!("\n== fuzz ==\n");
+    let arguments = [
+        "--release",
+        "--package",
+        "firmware",
+        "--test",
+        "inspect",
+        "seeded",
+    ];
+    let env = vec![("SLAMBOOT_FUZZ", "1000000".into())];
+    run_cargo_test(paths, tally, &arguments, env)
 }
 
 fn cargo_test(paths: &Paths, tally: &mut Tally, arguments: &[&str]) -> Result<()> {

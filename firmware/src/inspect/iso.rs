@@ -13,6 +13,13 @@ pub(super) fn is(bytes: &[u8]) -> bool {
     bytes.get(PRIMARY..PRIMARY + 6) == Some(b"\x01CD001")
 }
 
+/// How many bytes the volume has by its own descriptor (ECMA-119, section 8.4.8); what is behind them is padding.
+pub(super) fn size(bytes: &[u8]) -> usize {
+    let sectors = bytes.get(PRIMARY + 80..).and_then(<[u8]>::first_chunk);
+    let sectors = sectors.map_or(0, |field| u32::from_le_bytes(*field) as usize);
+    sectors.saturating_mul(SECTOR)
+}
+
 /// Files of the root directory: name without version, and content. Files that are not whole in
 /// `bytes` are left out.
 pub(super) fn files(bytes: &[u8]) -> Vec<(String, &[u8])> {

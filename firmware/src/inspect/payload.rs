@@ -11,6 +11,9 @@ use std::io::{self, Write};
 
 use lzma_rs::decompress::raw::{LzmaDecoder, LzmaParams, LzmaProperties};
 
+/// Blocks of one iPXE: `.text16.early`, `.text16.late`, `.data16` and `.textdata`, each packed by itself
+/// (`arch/x86/scripts/pcbios.lds`, `.zinfo`), in every format and release from March 2016 on.
+pub(super) const EXPECTED: usize = 4;
 /// Blocks are aligned to this.
 const ALIGN: usize = 16;
 /// The length counts the LZMA bytes (at least the range coder's five) and the checksum.

@@ -42,11 +42,10 @@ pub(super) fn needs(targets: &[Target]) -> Vec<Need> {
 /// Beyond what all firmware needs.
 fn needs_of(target: &Target) -> Vec<Need> {
     let arm64 = target.platform() == Platform::EfiArm64;
-    let media = target.ending() == "iso" || (target.ending() == "usb" && target.platform().efi());
     let arm64 = arm64.then_some(Need::Arm64);
     arm64
         .into_iter()
-        .chain(media.then_some(Need::Media))
+        .chain(target.is_medium().then_some(Need::Media))
         .collect()
 }
 

@@ -2,6 +2,7 @@
 //! iPXE's make: one invocation for each BIN directory, with all of its targets.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -13,36 +14,32 @@ use firmware::recipe::Recipe;
 use firmware::target::{self, Platform, Target};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::tools::Tools;
 use super::tree::BuildTree;
 use crate::cmd::{Cmd, CmdError};
 
 /// How much of make's output an error shows.
 const SHOWN: usize = 40;
 
-/// Variables of the user's environment that iPXE's make would take for its own.
-const FOREIGN: [&str; 21] = [
-    "BIN",
-    "BUILD_ID_CMD",
-    "CC",
-    "CERT",
-    "CFLAGS",
-    "CONFIG",
-    "CROSS",
-    "CROSS_COMPILE",
-    "DEBUG",
-    "EMBED",
-    "EMBEDDED_IMAGE",
-    "EXTRA_ASFLAGS",
-    "EXTRA_CFLAGS",
-    "EXTRA_HOST_CFLAGS",
-    "EXTRA_LDFLAGS",
-    "MAKEFLAGS",
-    "NO_WERROR",
-    "PRIVKEY",
-    "SRCS",
-    "TRUST",
-    "V",
+/// What make may see of the user's environment: where programs and temporary files are. iPXE's makefiles take any
+/// other variable (`ASSERT`, `PROFILE`, `KEY`, `EXTRA_CFLAGS`, ...) for a wish of their own, and there are more of them
+/// in each release.
+const ALLOWED: [&str; 9] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "LD_LIBRARY_PATH",
+    "SOURCE_DATE_EPOCH",
 ];
+
+/// Those of `names` that make does not get.
+fn foreign(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    names.filter(|name| !ALLOWED.iter().any(|allowed| name == allowed))
+}
 
 /// One invocation of make.
 #[derive(Clone, Debug)]
@@ -67,21 +64,20 @@ impl MakeCommand {
         let mut command = Cmd::new("make")
             .dir(tree.src())
             // What iPXE writes into files as their time; otherwise it is now.
-            .env("SOURCE_DATE_EPOCH", recipe.release.epoch.to_string())
-            .env("LC_ALL", "C");
-        for name in FOREIGN {
+            .env("SOURCE_DATE_EPOCH", recipe.release.epoch.to_string());
+        for name in foreign(std::env::vars_os().map(|(name, _)| name)) {
             command = command.env_remove(name);
         }
         MakeCommand {
             platform,
-            command: command.args(arguments),
+            command: command.env("LC_ALL", "C").args(arguments),
             log: logs.join(format!("{}-{}.log", tree.key, platform.bin())),
         }
     }
 
     /// Runs it: a spinner with make's last line on a terminal, plain lines elsewhere; everything
     /// goes to the log.
-    pub fn run(&self, tree: &BuildTree) -> Result<()> {
+    pub(super) fn run(&self, tree: &BuildTree, tools: &Tools) -> Result<()> {
         println!("$ {self}");
         if let Some(parent) = self.log.parent() {
             fs::create_dir_all(parent)
@@ -89,7 +85,7 @@ impl MakeCommand {
         }
         let mut log = fs::File::create(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
-        tree.begin(self.platform)?;
+        tree.begin(self.platform, tools)?;
         let step = format!("make ({})", self.platform);
         let spinner = spinner(&step);
         let mut last = VecDeque::with_capacity(SHOWN);
@@ -105,7 +101,9 @@ impl MakeCommand {
             last.push_back(line.to_owned());
         });
         spinner.finish_and_clear();
-        tree.end(self.platform);
+        if ended_by_itself(&result) {
+            tree.end(self.platform);
+        }
         logged.with_context(|| format!("cannot write {}", self.log.display()))?;
         match result {
             Ok(()) => Ok(()),
@@ -130,6 +128,16 @@ impl MakeCommand {
             }
             Err(error) => Err(error).context("iPXE was not built"),
         }
+    }
+}
+
+/// Whether make came to its end, well or not. One that a signal ended, ours after Ctrl-C too, may have left objects
+/// that are half written and newer than their sources.
+fn ended_by_itself(result: &Result<(), CmdError>) -> bool {
+    match result {
+        Ok(()) => true,
+        Err(CmdError::Failed { status, .. }) => status.starts_with("exit"),
+        Err(_) => false,
     }
 }
 
@@ -180,22 +188,6 @@ fn spinner(step: &str) -> ProgressBar {
     spinner.set_prefix(step.to_owned());
     spinner.enable_steady_tick(Duration::from_millis(120));
     spinner
-}
-
-/// First line of what each tool says of itself.
-pub fn versions() -> Vec<(&'static str, String)> {
-    let mut versions = Vec::new();
-    for (tool, argument) in [
-        ("gcc", "--version"),
-        ("ld", "--version"),
-        ("make", "--version"),
-        ("perl", "-V:version"),
-    ] {
-        let said = Cmd::new(tool).arg(argument).env("LC_ALL", "C").read();
-        let said = said.unwrap_or_else(|error| error.to_string());
-        versions.push((tool, said.lines().next().unwrap_or_default().to_owned()));
-    }
-    versions
 }
 
 #[cfg(test)]
@@ -255,7 +247,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let recipe = "@for n in `seq 60`; do echo line $$n; done; exit 3";
         let (tree, make) = fixture(dir.path(), recipe);
-        let error = format!("{:#}", make.run(&tree).unwrap_err());
+        let error = format!("{:#}", make.run(&tree, &Tools::default()).unwrap_err());
         for part in ["exit status: 2", "last 40 lines", "logs/k-bin.log", "help:"] {
             assert!(error.contains(part), "{part} in {error}");
         }
@@ -280,7 +272,7 @@ mod tests {
             lines.map(|line| format!("'{line}'")).join(" ")
         );
         let (tree, make) = fixture(dir.path(), &recipe);
-        let error = format!("{:#}", make.run(&tree).unwrap_err());
+        let error = format!("{:#}", make.run(&tree, &Tools::default()).unwrap_err());
         assert!(
             error.contains("unknown type name foo") && !error.contains("another\n"),
             "{error}"
@@ -295,14 +287,44 @@ mod tests {
     }
 
     #[test]
+    fn of_the_environment_make_sees_where_programs_are() {
+        let names = ["PATH", "ASSERT", "KEY", "HOME", "EXTRA_CFLAGS", "MAKEFLAGS"];
+        let left: Vec<_> = foreign(names.into_iter().map(OsString::from)).collect();
+        assert_eq!(left, ["ASSERT", "KEY", "EXTRA_CFLAGS", "MAKEFLAGS"]);
+        // cargo's own variables are none of make's.
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, make) = fixture(dir.path(), "@env > ../env");
+        make.run(&tree, &Tools::default()).unwrap();
+        let seen = fs::read_to_string(tree.root.join("env")).unwrap();
+        assert!(seen.contains("SOURCE_DATE_EPOCH=") && !seen.contains("CARGO"));
+    }
+
+    #[test]
+    fn a_make_that_was_ended_leaves_its_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, make) = fixture(dir.path(), "@touch bin/half.o; exit 1");
+        let half = tree.src().join("bin/half.o");
+        let run = |make: &MakeCommand| make.run(&tree, &Tools::default()).is_ok();
+        assert!(!run(&make));
+        let killed = fixture(dir.path(), "@kill -9 $$PPID").1;
+        // It failed by itself: what it left is whole, and stays.
+        assert!(!run(&killed) && half.exists());
+        let (_, next) = fixture(dir.path(), "@touch bin/next.o");
+        assert!(
+            run(&next) && !half.exists(),
+            "it was killed: its directory goes"
+        );
+    }
+
+    #[test]
     fn a_log_that_cannot_be_written_stops_it() {
         let dir = tempfile::tempdir().unwrap();
         let (tree, make) = fixture(dir.path(), "@touch $@");
-        make.run(&tree).unwrap();
+        make.run(&tree, &Tools::default()).unwrap();
         assert!(tree.src().join("bin/undionly.kpxe").exists());
         fs::remove_dir_all(dir.path().join("logs")).unwrap();
         fs::write(dir.path().join("logs"), "").unwrap();
-        let error = format!("{:#}", make.run(&tree).unwrap_err());
+        let error = format!("{:#}", make.run(&tree, &Tools::default()).unwrap_err());
         assert!(error.contains("logs"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use firmware::recipe::Recipe;
 use firmware::record;
 use firmware::target::Target;
 use sha2::{Digest, Sha256};
-use site::{Firmware, Knobs};
+use site::{Client, Firmware, Knobs};
 
 use super::tree::BuildTree;
 
@@ -129,6 +129,18 @@ pub enum Unfit {
         /// What is wrong.
         source: RomError,
     },
+    /// Two ROMs that one machine would take for the same.
+    #[error(
+        "{one} and {other}: both have the build id {id:08x}, and are different programs: a machine with both cards would run one of them twice (it keys the images that ROMs share in memory)\nhelp: delete the build directory and build again"
+    )]
+    BuildId {
+        /// One target.
+        one: String,
+        /// The other.
+        other: String,
+        /// Their build id.
+        id: u32,
+    },
     /// The linked program says otherwise.
     #[error("{path}: it does not hold the program in {linked}: {why}")]
     Linked {
@@ -187,7 +199,7 @@ pub fn prove(
         expected,
         tree: tree.root.clone(),
     };
-    let linked = path.with_file_name(format!("{}.{}.tmp", target.stem(), target.ending()));
+    let linked = tree.src().join(target.linked());
     let program = fs::read(&linked).ok().map(|elf| inspect::elf::read(&elf));
     if let Some(wishes) = wishes {
         let mut lacks = lacking(&wishes.knobs, &report.program, &content);
@@ -195,14 +207,12 @@ pub fn prove(
             let settings = record::settings(wishes, target.platform());
             lacks = lacks.or_else(|| unset(&settings, &report.program));
         }
-        // One that cannot be read is told of where it is compared.
-        if let Some(Ok(program)) = &program {
-            lacks = lacks.or_else(|| unlinked(&wishes.knobs, program));
-        }
+        let program = program.as_ref().and_then(|program| program.as_ref().ok());
+        lacks = lacks.or_else(|| unlinked(&wishes.knobs, program));
         lacks.map_or(Ok(()), |lack| Err(knob(lack)))?;
     }
     if let Some(root) = &recipe.root
-        && inspect::holds(&content, &root.fingerprint) == Some(false)
+        && inspect::holds(&content, &root.fingerprint) != Ok(true)
     {
         let expected = format!("the root's fingerprint {}", hex::encode(root.fingerprint));
         return Err(knob(("[firmware] trust", expected)));
@@ -218,13 +228,35 @@ pub fn prove(
         return Err(Unfit::Command { path, command });
     }
     if let Some(program) = program {
-        compare(&path, &content, &linked, program)?;
+        compare(&path, &content, &linked, program, recipe.parts.client)?;
     }
     Ok(Proven {
         target: target.clone(),
         report,
         content,
     })
+}
+
+/// ROMs of different programs have different build ids.
+pub(super) fn distinct(proven: &[Proven]) -> Result<(), Unfit> {
+    let mut seen: Vec<(u32, &Proven)> = Vec::new();
+    for file in proven {
+        for id in file.report.rom_images().filter_map(|image| image.build_id) {
+            let same = |(other, earlier): &&(u32, &Proven)| {
+                *other == id
+                    && inspect::textdata(&earlier.content) != inspect::textdata(&file.content)
+            };
+            if let Some((_, earlier)) = seen.iter().find(same) {
+                return Err(Unfit::BuildId {
+                    one: earlier.target.name().to_owned(),
+                    other: file.target.name().to_owned(),
+                    id,
+                });
+            }
+            seen.push((id, file));
+        }
+    }
+    Ok(())
 }
 
 /// What the compiler saw otherwise, by the record that it left in the finished file.
@@ -237,12 +269,13 @@ fn unset(settings: &[record::Setting], program: &Program) -> Option<(&'static st
     Some((wrong.key, format!("{} {}", wrong.name, wrong.expected)))
 }
 
-/// A console of which no object was linked.
-fn unlinked(knobs: &Knobs, program: &Linked) -> Option<(&'static str, String)> {
+/// A console of which no object was linked, or nobody can tell.
+fn unlinked(knobs: &Knobs, program: Option<&Linked>) -> Option<(&'static str, String)> {
     let mut consoles = knobs.consoles.iter();
     let console = consoles.find(|console| {
         let any = record::console_objects(**console);
-        !any.iter().any(|object| program.objects.contains(*object))
+        let linked = |object: &&str| program.is_some_and(|p| p.objects.contains(*object));
+        !any.iter().any(linked)
     })?;
     Some((
         "[firmware] consoles",
@@ -265,8 +298,8 @@ fn lacking(knobs: &Knobs, program: &Program, content: &[u8]) -> Option<(&'static
         }
     }
     let banner = knobs.banner.as_ref()?;
-    let shown = inspect::holds(content, banner.as_bytes()) == Some(false);
-    shown.then(|| ("[firmware] banner", format!("the text {banner:?}")))
+    let shown = inspect::holds(content, banner.as_bytes()) == Ok(true);
+    (!shown).then(|| ("[firmware] banner", format!("the text {banner:?}")))
 }
 
 fn judge(
@@ -331,6 +364,7 @@ fn compare(
     content: &[u8],
     linked: &Path,
     program: Result<Linked, ElfError>,
+    client: Client,
 ) -> Result<(), Unfit> {
     let differ = |why: String| Unfit::Linked {
         path: path.to_owned(),
@@ -340,6 +374,12 @@ fn compare(
     let program = program.map_err(|error| differ(error.to_string()))?;
     if !program.slam {
         return Err(differ("its symbols know no SLAM".to_owned()));
+    }
+    let objects = ["obj_slam", "obj_slamboot_slam"].map(|object| program.objects.contains(object));
+    if objects != [client == Client::Stock, client == Client::Slamboot] {
+        return Err(differ(format!(
+            "expected the SLAM client {client:?} in it, found {objects:?} of iPXE's own and slamboot's"
+        )));
     }
     if program.textdata.is_some() && program.textdata != inspect::textdata(content) {
         return Err(differ(".textdata differs".to_owned()));
@@ -441,6 +481,7 @@ mod tests {
             Some(pairs.iter().map(pair).collect())
         };
         let mut pairs = vec![("BANNER_TIMEOUT", "0"), ("ROM_BANNER_TIMEOUT", "0")];
+        assert_eq!(firmware.client, Client::Slamboot);
         program.settings = seen(&pairs);
         assert_eq!(
             unset(&settings, &program),

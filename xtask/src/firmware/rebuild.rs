@@ -11,7 +11,8 @@ use firmware::recipe::Recipe;
 use firmware::target::Target;
 use sha2::{Digest, Sha256};
 
-use super::{Arguments, Source, Works, make};
+use super::tools::Tools;
+use super::{Arguments, Source, Works};
 use crate::certificate::Certificate;
 use crate::host;
 use crate::paths::Paths;
@@ -43,16 +44,16 @@ pub(super) fn run(path: &Path, arguments: &Arguments, paths: &Paths) -> Result<(
         }
     }
     ensure!(!wanted.is_empty(), "{} lists no firmware", path.display());
-    for (tool, version) in make::versions() {
-        let then = manifest.tools.get(tool);
-        if then.is_some_and(|then| *then != version) {
+    let targets: Vec<Target> = wanted.iter().map(|(target, _)| target.clone()).collect();
+    for (tool, version) in Tools::of(&targets).all() {
+        let then = manifest.tools.get(*tool);
+        if then.is_some_and(|then| then != version) {
             println!(
                 "warning: {tool} is {version}, and was {}: the bytes may differ",
                 then.map_or("", String::as_str)
             );
         }
     }
-    let targets: Vec<Target> = wanted.iter().map(|(target, _)| target.clone()).collect();
     host::ensure(&super::choice::needs(&targets))?;
     let works = Works {
         pins: &pins,

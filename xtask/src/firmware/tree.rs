@@ -15,9 +15,13 @@ use firmware::target::Platform;
 use firmware::tree::{File, Tree};
 
 use super::archive;
+use super::tools::Tools;
 
 /// Stands in a BIN directory while make works in it.
 const UNFINISHED: &str = ".slamboot-unfinished";
+/// Says in a BIN directory which compiler its objects are of, and which tools its ISO and USB images.
+const COMPILED: &str = ".slamboot-tools";
+const MASTERED: &str = ".slamboot-media-tools";
 
 /// Where make keeps a value that a BIN directory was built with (`CONFIG`, `ASSERT`, `PROFILE`, `FNREC`; we
 /// give none of them), and the header, relative to `src/`, that it touches when that is new.
@@ -50,8 +54,9 @@ impl BuildTree {
     }
 
     /// Says that make starts; where an earlier make was killed without a chance to tidy up, its
-    /// BIN directory may hold half-written objects, and goes.
-    pub fn begin(&self, platform: Platform) -> Result<()> {
+    /// BIN directory may hold half-written objects, and goes. So it does where another compiler made them, which
+    /// make does not look at.
+    pub(super) fn begin(&self, platform: Platform, tools: &Tools) -> Result<()> {
         let marker = self.marker(platform);
         let bin = self.src().join(platform.bin());
         let context = || format!("cannot prepare {}", bin.display());
@@ -59,9 +64,21 @@ impl BuildTree {
             println!("{} was left unfinished: starting afresh", bin.display());
             fs::remove_dir_all(&bin).with_context(context)?;
         }
+        let compiling = tools.compiling(platform);
+        if !says(&bin.join(COMPILED), &compiling) && has_objects(&bin) {
+            println!("{} is another compiler's: starting afresh", bin.display());
+            fs::remove_dir_all(&bin).with_context(context)?;
+        }
         // v1.20.1 does not make it by itself.
         fs::create_dir_all(&bin).with_context(context)?;
         self.settle_notes(&bin).with_context(context)?;
+        fs::write(bin.join(COMPILED), compiling).with_context(context)?;
+        if let Some(mastering) = tools.media() {
+            if !says(&bin.join(MASTERED), &mastering) {
+                remove_media(&bin).with_context(context)?;
+            }
+            fs::write(bin.join(MASTERED), mastering).with_context(context)?;
+        }
         fs::write(&marker, "").with_context(context)
     }
 
@@ -88,6 +105,28 @@ impl BuildTree {
     pub fn end(&self, platform: Platform) {
         let _ = fs::remove_file(self.marker(platform));
     }
+}
+
+fn says(note: &Path, text: &str) -> bool {
+    fs::read(note).is_ok_and(|found| found == text.as_bytes())
+}
+
+fn has_objects(bin: &Path) -> bool {
+    let entries = fs::read_dir(bin).into_iter().flatten().flatten();
+    let mut paths = entries.map(|entry| entry.path());
+    paths.any(|path| path.extension().is_some_and(|ending| ending == "o"))
+}
+
+/// make sees only that the programs in them are no newer.
+fn remove_media(bin: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(bin)? {
+        let path = entry?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if matches!(ending, Some("iso" | "usb")) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The name of the tree for these inputs.
@@ -239,16 +278,17 @@ mod tests {
         let fixture = Fixture::new();
         let tree = fixture.prepare("one");
         let object = tree.src().join("bin/half.o");
-        tree.begin(Platform::Bios).unwrap();
+        let tools = Tools::default();
+        tree.begin(Platform::Bios, &tools).unwrap();
         fs::write(&object, "").unwrap();
         tree.end(Platform::Bios);
-        tree.begin(Platform::Bios).unwrap();
+        tree.begin(Platform::Bios, &tools).unwrap();
         assert!(
             object.exists(),
             "make ended by itself: its objects are whole"
         );
         // This time nobody says that it ended.
-        tree.begin(Platform::Bios).unwrap();
+        tree.begin(Platform::Bios, &tools).unwrap();
         assert!(!object.exists());
         // make finds what it will be asked for, and leaves the headers alone.
         let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
@@ -258,6 +298,29 @@ mod tests {
             assert_eq!(time(&note), time(&tree.src().join(header)));
             assert!(time(&note) >= time(&tree.src().join("Makefile")));
         }
+    }
+
+    /// What make does not look at: who compiled an object, and who made an ISO of it.
+    #[test]
+    fn what_other_tools_made_is_made_again() {
+        let fixture = Fixture::new();
+        let tree = fixture.prepare("one");
+        let tools = |gcc, iso| Tools::said(&[("gcc", gcc), ("isolinux.bin", iso)]);
+        let bin = tree.src().join("bin");
+        let made = |gcc, iso| {
+            tree.begin(Platform::Bios, &tools(gcc, iso)).unwrap();
+            let there = ["a.o", "ipxe.iso"].map(|name| bin.join(name).exists());
+            fs::write(bin.join("a.o"), "").unwrap();
+            fs::write(bin.join("ipxe.iso"), "").unwrap();
+            tree.end(Platform::Bios);
+            there
+        };
+        assert_eq!(made("12", "a"), [false, false]);
+        assert_eq!(made("12", "a"), [true, true]);
+        assert_eq!(made("12", "b"), [true, false]);
+        assert_eq!(made("13", "b"), [false, false]);
+        fs::remove_file(bin.join(COMPILED)).unwrap();
+        assert_eq!(made("13", "b"), [false, false], "nobody knows whose");
     }
 
     /// What make would take for the same: a root at the same path.

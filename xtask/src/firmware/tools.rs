@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The host's programs and files that firmware is made with: what another version of them makes is something
+//! else, so they are named in the manifest, and what was made with others is made again.
+
+use std::path::{Path, PathBuf};
+
+use firmware::target::{Platform, Target};
+use sha2::{Digest as _, Sha256};
+
+use crate::cmd::Cmd;
+use crate::host;
+
+/// iPXE takes the first of these that is there (`util/genfsimg`).
+const ISO_MAKERS: [&str; 3] = ["genisoimage", "mkisofs", "xorrisofs"];
+/// Of these are objects and packed programs made, for every machine.
+const COMPILING: [&str; 3] = ["gcc", "ld", "liblzma"];
+/// Of these are ISO and USB images made.
+const MEDIA: [&str; 5] = [
+    "iso-maker",
+    "isohybrid",
+    "mformat",
+    "isolinux.bin",
+    "ldlinux.c32",
+];
+
+/// Each tool, and what is known of it: the first line of its `--version`, or a digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tools(Vec<(&'static str, String)>);
+
+impl Tools {
+    /// Asks those that making `targets` takes.
+    pub(crate) fn of(targets: &[Target]) -> Tools {
+        let mut tools = vec![
+            ("gcc", version("gcc", "--version")),
+            ("ld", version("ld", "--version")),
+            ("make", version("make", "--version")),
+            ("perl", version("perl", "-V:version")),
+            ("liblzma", liblzma()),
+        ];
+        if targets.iter().any(|t| t.platform() == Platform::EfiArm64) {
+            for tool in ["aarch64-linux-gnu-gcc", "aarch64-linux-gnu-ld"] {
+                tools.push((tool, version(tool, "--version")));
+            }
+        }
+        if targets.iter().any(Target::is_medium) {
+            tools.extend([
+                ("iso-maker", iso_maker()),
+                ("isohybrid", version("isohybrid", "--version")),
+                ("mformat", version("mformat", "--version")),
+            ]);
+            for file in ["isolinux.bin", "ldlinux.c32"] {
+                tools.push((file, digest(host::find(file))));
+            }
+        }
+        Tools(tools)
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> &[(&'static str, String)] {
+        &self.0
+    }
+
+    /// What objects for `platform` are made with.
+    pub(crate) fn compiling(&self, platform: Platform) -> String {
+        let cross = platform.cross().unwrap_or("-");
+        self.lines(|name| COMPILING.contains(&name) || name.starts_with(cross))
+    }
+
+    /// What ISO and USB images are made with; `None` where none was asked for.
+    pub(crate) fn media(&self) -> Option<String> {
+        let lines = self.lines(|name| MEDIA.contains(&name));
+        (!lines.is_empty()).then_some(lines)
+    }
+
+    fn lines(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let wanted = self.0.iter().filter(|(name, _)| wanted(name));
+        wanted
+            .map(|(name, version)| format!("{name} {version}\n"))
+            .collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn said(tools: &[(&'static str, &str)]) -> Tools {
+        let tools = tools.iter().map(|(name, said)| (*name, (*said).to_owned()));
+        Tools(tools.collect())
+    }
+}
+
+/// First line of what a tool says of itself.
+fn version(tool: &str, argument: &str) -> String {
+    let said = Cmd::new(tool).arg(argument).env("LC_ALL", "C").read();
+    match said {
+        Ok(said) => said.lines().next().unwrap_or_default().to_owned(),
+        Err(_) => "none".to_owned(),
+    }
+}
+
+fn iso_maker() -> String {
+    let found = ISO_MAKERS
+        .into_iter()
+        .find(|name| host::program(name).is_some());
+    found.map_or_else(
+        || "none".to_owned(),
+        |name| {
+            let said = Cmd::new(name).arg("--version").env("LC_ALL", "C").read();
+            let said = said.unwrap_or_default();
+            // Some begin with an empty line.
+            let line = said.lines().find(|line| !line.trim().is_empty());
+            format!("{name}: {}", line.unwrap_or("(says no version)").trim())
+        },
+    )
+}
+
+/// iPXE packs with it (`util/zbin.c`), so its version may show in every byte; the library's name has it.
+fn liblzma() -> String {
+    let asked = Cmd::new("gcc")
+        .args(["-print-file-name=liblzma.so"])
+        .read()
+        .ok();
+    let real = asked.and_then(|path| Path::new(&path).canonicalize().ok());
+    let name = real.as_deref().and_then(Path::file_name);
+    name.map_or_else(
+        || "unknown".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+fn digest(file: Option<PathBuf>) -> String {
+    let content = file.and_then(|path| std::fs::read(path).ok());
+    content.map_or_else(
+        || "none".to_owned(),
+        |content| format!("sha256 {}", hex::encode(Sha256::digest(content))),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_target_names_what_it_is_made_with() {
+        let of = |names: &[&str]| {
+            let targets: Vec<Target> = names.iter().map(|n| Target::parse(n).unwrap()).collect();
+            let names = Tools::of(&targets).0.into_iter().map(|(name, _)| name);
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of(&["undionly.kpxe"]), "gcc ld make perl liblzma");
+        assert!(
+            of(&["ipxe.iso"]).ends_with(" iso-maker isohybrid mformat isolinux.bin ldlinux.c32")
+        );
+        assert!(of(&["snponly-arm64.efi"]).contains("aarch64-linux-gnu-gcc aarch64-linux-gnu-ld"));
+    }
+
+    #[test]
+    fn another_compiler_shows_where_it_is_used() {
+        let tools = |gcc, cross, iso| {
+            Tools::said(&[
+                ("gcc", gcc),
+                ("make", "4.3"),
+                ("aarch64-linux-gnu-gcc", cross),
+                ("isolinux.bin", iso),
+            ])
+        };
+        let one = tools("12", "12", "a");
+        let cross = tools("12", "13", "a");
+        assert_eq!(one.compiling(Platform::Bios), "gcc 12\n");
+        assert_eq!(
+            one.compiling(Platform::Bios),
+            cross.compiling(Platform::Bios)
+        );
+        assert_ne!(
+            one.compiling(Platform::EfiArm64),
+            cross.compiling(Platform::EfiArm64)
+        );
+        assert_ne!(one.media(), tools("12", "12", "b").media());
+        assert_eq!(Tools::said(&[("gcc", "12")]).media(), None);
+    }
+}
