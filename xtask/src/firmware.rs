@@ -22,14 +22,13 @@ use anyhow::{Context, Result};
 use firmware::cards::Cards;
 use firmware::manifest::Manifest;
 use firmware::pins::{Configuration, Dialect, Pins};
-use firmware::recipe::{Recipe, Root};
+use firmware::recipe::Recipe;
 use firmware::target::{Platform, Target};
-use site::{Client, Site, Trust};
+use site::{Client, Site};
 
 use self::make::MakeCommand;
 use self::package::Origin;
 use self::source::Source;
-use crate::certificate::Certificate;
 use crate::host::{self, Need};
 use crate::paths::Paths;
 use crate::table::Table;
@@ -293,7 +292,10 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
         host::check(&needs)?;
         return Err(error);
     }
-    let root = site.firmware.trust.as_ref().map(root).transpose()?;
+    let trust = site.firmware.trust.as_ref();
+    let root = trust
+        .map(|trust| crate::trust::root(trust, release))
+        .transpose()?;
     let signer = sbsign::Signer::of(arguments, &choice.targets)?;
     let recipe = Recipe::new(site, release, root)?;
     if release.dialect == Dialect::Ipxe {
@@ -316,22 +318,6 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
         signer.as_ref(),
     )?;
     Ok(Built::new(proven, manifest, choice.left_out))
-}
-
-/// The root that ROMs shall trust, judged.
-fn root(trust: &Trust) -> Result<Root> {
-    let help = "cargo xtask trust init makes a root; trust_root under [firmware] names one";
-    let certificate = Certificate::read(&trust.root, help)?;
-    certificate.must_be_root()?;
-    println!(
-        "trust   {}, SHA-256 {}",
-        trust.root.display(),
-        hex::encode(certificate.fingerprint)
-    );
-    Ok(Root {
-        pem: certificate.pem,
-        fingerprint: certificate.fingerprint,
-    })
 }
 
 /// What every build needs beside its recipe.
