@@ -6,6 +6,7 @@ mod boot;
 mod choice;
 mod list;
 mod make;
+mod own_script;
 mod package;
 mod proof;
 mod rebuild;
@@ -297,10 +298,16 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
         .map(|trust| crate::trust::root(trust, release))
         .transpose()?;
     let signer = sbsign::Signer::of(arguments, &choice.targets)?;
-    let recipe = Recipe::new(site, release, root)?;
+    let own = own_script::read(&site.firmware)?;
+    let mut recipe = Recipe::new(site, release, root)?;
+    if let Some(own) = own {
+        recipe.script = own;
+    }
     if release.dialect == Dialect::Ipxe {
         let commands = firmware::config::scripts(&site.firmware, release);
-        firmware::script::check(&recipe.script, &commands)?;
+        let schemes = firmware::script::schemes(&site.firmware, &choice.targets);
+        firmware::script::check(&recipe.script, &commands, &schemes)
+            .with_context(|| own_script::named(&site.firmware))?;
     }
     for target in &choice.targets {
         firmware::config::check(&site.firmware, target)?;
