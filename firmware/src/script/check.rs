@@ -207,11 +207,7 @@ pub fn check(
                 fault(number, line, FaultKind::Command((*command).to_owned()));
             }
             if let ("goto", Some(label)) = (*command, arguments.first()) {
-                if !label.contains("${") {
-                    if !labels.contains(label) {
-                        fault(number, line, FaultKind::Label((*label).to_owned()));
-                    }
-                } else {
+                if label.contains("${") {
                     let values = flow::values(script, label).unwrap_or_default();
                     for (from, label) in values.iter().filter(|(_, v)| !labels.contains(v)) {
                         let what = FaultKind::Computed {
@@ -220,6 +216,8 @@ pub fn check(
                         };
                         fault(number, line, what);
                     }
+                } else if !labels.contains(label) {
+                    fault(number, line, FaultKind::Label((*label).to_owned()));
                 }
             }
             for scheme in opened(&words) {

@@ -31,8 +31,7 @@ impl<'a> Names<'a> {
             ["isset", asked, ..] => {
                 self.exact.insert(bare(asked));
             }
-            ["set" | "inc", name, ..] => self.set(name),
-            ["read" | "choose", .., name] => self.set(name),
+            ["set" | "inc", name, ..] | ["read" | "choose", .., name] => self.set(name),
             _ => {}
         }
     }
