@@ -46,6 +46,9 @@ pub struct Release {
     /// Which scripts it runs.
     #[serde(default)]
     pub dialect: Dialect,
+    /// Which signatures it verifies.
+    #[serde(default)]
+    pub signatures: Signatures,
     /// Further make arguments.
     #[serde(default)]
     pub make: Vec<String>,
@@ -85,6 +88,17 @@ pub enum Dialect {
     Ipxe,
     /// `#!gpxe`: commands one after the other, up to the first that fails.
     Gpxe,
+}
+
+/// Which signatures a release verifies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Signatures {
+    /// RSA, and ECDSA on P-256 and P-384.
+    #[default]
+    All,
+    /// RSA alone: there is no `crypto/ecdsa.c` in it.
+    Rsa,
 }
 
 impl Release {

@@ -9,13 +9,20 @@
 
 mod check;
 mod embedded;
+mod flow;
 mod image;
+mod lines;
+mod own;
+mod schemes;
 
 use std::net::Ipv4Addr;
 
-pub use check::{Fault, FaultKind, Faults, check, used};
+pub use check::{Fault, FaultKind, Faults, check};
 pub use embedded::{Contradiction, contradictions, embedded};
 use image::{Scope, image_lines};
+pub use lines::used;
+pub use own::{OwnError, own};
+pub use schemes::schemes;
 use site::{Image, ImageKind, Site, TransferPart};
 
 const GPXE: &str = include_str!("../scripts/embedded.gpxe");

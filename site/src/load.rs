@@ -358,7 +358,25 @@ fn embedded_script(
     raw: RawScript,
     trust: bool,
     default: &EmbeddedScript,
+    folder: &Path,
 ) -> Result<EmbeddedScript, Located> {
+    if raw.file.is_some() {
+        let keys = [
+            ("ask_server", raw.ask_server.as_ref().map(Spanned::span)),
+            (
+                "static_network",
+                raw.static_network.as_ref().map(Spanned::span),
+            ),
+            ("vlan", raw.vlan.as_ref().map(Spanned::span)),
+        ];
+        if let Some((key, span)) = keys.into_iter().find_map(|(key, at)| Some((key, at?))) {
+            let complaint = Complaint::new(format!(
+                "[firmware.script] {key}: it is for slamboot's script, and file names another"
+            ))
+            .help("take one of them out");
+            return Err((complaint, span));
+        }
+    }
     if let Some(ask) = raw
         .ask_server
         .as_ref()
@@ -386,11 +404,24 @@ fn embedded_script(
             .http_fallback
             .map_or(default.http_fallback, Spanned::into_inner),
         static_network: network.transpose()?.map(|network| network.trunc()),
+        vlan: number("[firmware.script] vlan", raw.vlan, 1..=4094, "")?,
+        file: file("[firmware.script] file", raw.file, folder)?,
     })
 }
 
 fn firmware(raw: RawFirmware, default: Firmware, folder: &Path) -> Result<Firmware, Located> {
     let trust = trust(raw.trust, raw.trust_root, folder)?;
+    let script = embedded_script(raw.script, trust.is_some(), &default.script, folder)?;
+    let mut commands = words(
+        "[firmware] commands",
+        raw.commands,
+        Commands::ALL,
+        Commands::word,
+    )?;
+    // BIOS builds have none without it.
+    if script.vlan.is_some() && !commands.contains(&Commands::Vlan) {
+        commands.push(Commands::Vlan);
+    }
     let client = raw.client.map(|text| {
         match text.get_ref().as_str() {
             "slamboot" => return Ok(Client::Slamboot),
@@ -431,7 +462,7 @@ fn firmware(raw: RawFirmware, default: Firmware, folder: &Path) -> Result<Firmwa
         serial: raw.serial.map_or(default.serial, Spanned::into_inner),
         retries: number("[firmware] retries", raw.retries, 0..=u32::MAX, "")?
             .unwrap_or(default.retries),
-        script: embedded_script(raw.script, trust.is_some(), &default.script)?,
+        script,
         trust,
         knobs: Knobs {
             protocols: words(
@@ -440,12 +471,7 @@ fn firmware(raw: RawFirmware, default: Firmware, folder: &Path) -> Result<Firmwa
                 Protocol::ALL,
                 Protocol::word,
             )?,
-            commands: words(
-                "[firmware] commands",
-                raw.commands,
-                Commands::ALL,
-                Commands::word,
-            )?,
+            commands,
             consoles: words(
                 "[firmware] consoles",
                 raw.consoles,

@@ -228,6 +228,8 @@ pub(crate) struct RawScript {
     pub(crate) ask_server: Switch,
     pub(crate) http_fallback: Switch,
     pub(crate) static_network: Text,
+    pub(crate) vlan: Number,
+    pub(crate) file: Text,
 }
 
 /// `[boot]`
@@ -315,7 +317,13 @@ pub(crate) const KEYS: [(&str, &[&str]); 12] = [
     ),
     (
         "[firmware.script]",
-        &["ask_server", "http_fallback", "static_network"],
+        &[
+            "ask_server",
+            "http_fallback",
+            "static_network",
+            "vlan",
+            "file",
+        ],
     ),
     (
         "[dhcp]",

@@ -175,6 +175,10 @@ pub struct EmbeddedScript {
     pub http_fallback: bool,
     /// The network in which each `[[host]]` has its `address` without DHCP; `None`: all ask DHCP.
     pub static_network: Option<Ipv4Net>,
+    /// The VLAN whose tag the ROM gives what it sends, 1 to 4094; `None`: it sends no tags.
+    pub vlan: Option<u16>,
+    /// A script of the site's own in place of slamboot's.
+    pub file: Option<PathBuf>,
 }
 
 /// `trust` under `[firmware]`: only what somebody signed runs.
@@ -295,6 +299,8 @@ impl Default for Site {
                     ask_server: true,
                     http_fallback: true,
                     static_network: None,
+                    vlan: None,
+                    file: None,
                 },
                 trust: None,
                 knobs: Knobs::default(),

@@ -2,13 +2,14 @@
 //! A ROM that decides by itself what boots: no DHCP, and no script of the server's.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::machines::bios_with;
 use super::{Room, demo, small, xtask};
 use crate::support::{Outcome, paths};
 
 /// For all others the first image, which could not boot at all; for this card the menu, which boots
-/// the demo when nobody chooses.
+/// the demo when nobody chooses; and a room that never fills.
 pub fn by_card_and_menu_without_dhcp() -> Outcome {
     let mut room = Room::new()?;
     let (other, own) = (small(&room)?, demo(&room)?);
@@ -16,29 +17,65 @@ pub fn by_card_and_menu_without_dhcp() -> Outcome {
     let site = format!(
         "[firmware]\ntargets = [\"8086100e.mrom\"]\n\
          [firmware.script]\nask_server = false\nstatic_network = \"10.77.0.0/24\"\n\
+         [slam]\nmin_clients = 2\nmax_wait = 3\n\
          [dhcp]\nmode = \"off\"\n[boot]\ndefault = \"demo\"\ntimeout = 2\n{other}{own}\
          [[host]]\nmac = \"52:54:00:ff:ff:01\"\naddress = \"10.77.0.61\"\nboot = \"local\"\n\
          [[host]]\nmac = \"{}\"\naddress = \"10.77.0.60\"\nboot = \"menu\"\n",
         tap.mac
     );
-    let config = room.path("rom.toml");
-    fs::write(
-        &config,
-        format!("[server]\naddress = \"10.77.0.1\"\n{site}"),
-    )?;
-    let dist = paths().target.join("test/built-in");
-    let config = config.display().to_string();
-    xtask(&dist, &["firmware", "--config", &config]).read()?;
+    let rom = rom(&room, "menu", &site)?;
     let server = room.serve("serve", &site)?;
-    let machine = bios_with(&room, &tap, &dist.join("firmware/8086100e.mrom"))?;
+    let machine = bios_with(&room, &tap, &rom)?;
     for said in [
         "slamboot: 10.77.0.60 without DHCP, as 10.77.0.0/24 was built in",
         "slamboot: this machine is 10.77.0.60, the server is 10.77.0.1",
         "slamboot: menu",
+        "slamboot: waiting for a room of 2 machines, 3 s at most",
         "slamboot: fetched demo over x-slam",
         "slamboot demo: ok",
     ] {
         machine.says(said, &server)?;
     }
     Ok(())
+}
+
+/// This card's own image, though no multicast comes: the server hears nobody from this network, and the ROM
+/// fetches over HTTP what then boots.
+pub fn own_image_over_http_without_multicast() -> Outcome {
+    let mut room = Room::new()?;
+    let (other, own) = (small(&room)?, demo(&room)?);
+    let tap = room.lab.tap()?;
+    let site = format!(
+        "[firmware]\ntargets = [\"8086100e.mrom\"]\n[firmware.script]\nask_server = false\n\
+         [slam]\nallowed = [\"192.0.2.0/24\"]\n\
+         [boot]\ndefault = \"small\"\n{other}{own}\
+         [[host]]\nmac = \"{}\"\nimage = \"demo\"\n",
+        tap.mac
+    );
+    let rom = rom(&room, "fallback", &site)?;
+    let server = room.serve("serve", &site)?;
+    let _dhcp = room.lab.dhcp_addresses(room.dir.path())?;
+    let machine = bios_with(&room, &tap, &rom)?;
+    for said in [
+        "slamboot: fetch demo over x-slam",
+        "slamboot: no demo over x-slam, falling back to http",
+        "slamboot: fetched demo over http",
+        "slamboot demo: ok",
+    ] {
+        machine.says(said, &server)?;
+    }
+    Ok(())
+}
+
+/// Built for `site`, in a dist/ of its own.
+fn rom(room: &Room, name: &str, site: &str) -> anyhow::Result<PathBuf> {
+    let config = room.path("rom.toml");
+    fs::write(
+        &config,
+        format!("[server]\naddress = \"10.77.0.1\"\n{site}"),
+    )?;
+    let dist = paths().target.join("test/built-in").join(name);
+    let config = config.display().to_string();
+    xtask(&dist, &["firmware", "--config", &config]).read()?;
+    Ok(dist.join("firmware/8086100e.mrom"))
 }

@@ -75,10 +75,14 @@ fn main() -> ExitCode {
         "a_rom_that_asks_nobody_boots_by_card_and_menu_without_dhcp",
         built_in::by_card_and_menu_without_dhcp,
     )];
-    let trusting: [(&str, Test); 2] = [
+    let trusting: [(&str, Test); 3] = [
         (
             "what_is_not_signed_for_the_rom_does_not_run",
             trust::only_what_is_signed,
+        ),
+        (
+            "an_initrd_that_is_not_signed_does_not_run_on_uefi_either",
+            trust::linux_on_uefi_with_p256,
         ),
         (
             "secure_boot_starts_what_the_site_signed_and_nothing_else",
@@ -89,15 +93,25 @@ fn main() -> ExitCode {
         "uefi_pxe_from_our_own_pool",
         machines::uefi_pxe_from_our_pool,
     )];
-    let at_length: [(&str, Test); 2] = [
+    let built_at_length: [(&str, Test); 1] = [(
+        "a_rom_boots_its_own_image_over_http_where_no_multicast_comes",
+        built_in::own_image_over_http_without_multicast,
+    )];
+    let at_length: [(&str, Test); 3] = [
+        (
+            "bios_pxe_gets_ours_by_tftp_and_boots_by_multicast",
+            machines::bios_pxe_by_tftp,
+        ),
         ("uefi_pxe_beside_dnsmasq", machines::uefi_pxe_beside_dnsmasq),
         ("uefi_http_boot_beside_dnsmasq", machines::uefi_http_boot),
     ];
     let thorough = guest.clone().or_else(only_if_thorough);
     let built = boot.clone().or_else(no_source);
+    let long_built = built.clone().or_else(only_if_thorough);
     let trusts = support::lacking(&[
         Need::Boot,
         Need::Serve,
+        Need::Guest,
         Need::Firmware,
         Need::Trust,
         Need::SecureBoot,
@@ -115,6 +129,7 @@ fn main() -> ExitCode {
         (&trusting[..], &trusts),
         (&in_uefi[..], &guest),
         (&at_length[..], &thorough),
+        (&built_at_length[..], &long_built),
     ] {
         trials.extend(
             tests

@@ -354,6 +354,30 @@ mod tests {
         assert!(refused(&expired).contains("cannot be read"));
     }
 
+    /// `openssl x509` sets no beginning before version 3.4: a little authority does.
+    #[test]
+    fn a_day_to_come_is_named() {
+        let Some(dir) = made(&RSA, &["-days", "90"]) else {
+            return;
+        };
+        let files = "[ca]\ndefault_ca = x\n[x]\ndatabase = index\nserial = serial\nnew_certs_dir = .\npolicy = any\n[any]\ncommonName = supplied\n";
+        fs::write(dir.path().join("ca.cnf"), files).unwrap();
+        fs::write(dir.path().join("index"), "").unwrap();
+        #[rustfmt::skip]
+        let arguments = [
+            "ca", "-batch", "-notext", "-selfsign", "-create_serial", "-config", "ca.cnf", "-md", "sha256",
+            "-keyfile", "key", "-in", "csr", "-out", "crt",
+            "-startdate", "20980101000000Z", "-enddate", "20990101000000Z",
+        ];
+        let ca = Cmd::new("openssl").dir(dir.path()).args(arguments);
+        ca.read().unwrap();
+        let said = refused(&dir);
+        assert!(
+            said.contains("not valid before Jan  1") && said.contains("clock"),
+            "{said}"
+        );
+    }
+
     #[test]
     fn a_key_is_its_owners_and_without_passphrase() {
         let Some(dir) = made(&RSA, &["-days", "90"]) else {

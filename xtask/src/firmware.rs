@@ -6,6 +6,7 @@ mod boot;
 mod choice;
 mod list;
 mod make;
+mod own_script;
 mod package;
 mod proof;
 mod rebuild;
@@ -23,15 +24,14 @@ use anyhow::{Context, Result};
 use firmware::cards::Cards;
 use firmware::manifest::Manifest;
 use firmware::pins::{Configuration, Dialect, Pins};
-use firmware::recipe::{Recipe, Root};
+use firmware::recipe::Recipe;
 use firmware::target::{Platform, Target};
-use site::{Client, Site, Trust};
+use site::{Client, Site};
 
 use self::make::MakeCommand;
 use self::package::Origin;
 use self::source::Source;
 use self::tools::Tools;
-use crate::certificate::Certificate;
 use crate::host::{self, Need};
 use crate::paths::Paths;
 use crate::table::Table;
@@ -295,12 +295,21 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
         host::check(&needs)?;
         return Err(error);
     }
-    let root = site.firmware.trust.as_ref().map(root).transpose()?;
+    let trust = site.firmware.trust.as_ref();
+    let root = trust
+        .map(|trust| crate::trust::root(trust, release))
+        .transpose()?;
     let signer = sbsign::Signer::of(arguments, &choice.targets)?;
-    let recipe = Recipe::new(site, release, root)?;
+    let own = own_script::read(&site.firmware)?;
+    let mut recipe = Recipe::new(site, release, root)?;
+    if let Some(own) = own {
+        recipe.script = own;
+    }
     if release.dialect == Dialect::Ipxe {
         let commands = firmware::config::scripts(&site.firmware, release);
-        firmware::script::check(&recipe.script, &commands)?;
+        let schemes = firmware::script::schemes(&site.firmware, &choice.targets);
+        firmware::script::check(&recipe.script, &commands, &schemes)
+            .with_context(|| own_script::named(&site.firmware))?;
     }
     for target in &choice.targets {
         firmware::config::check(&site.firmware, target)?;
@@ -318,22 +327,6 @@ fn build_for(site: &Site, arguments: &Arguments, paths: &Paths) -> Result<Built>
         signer.as_ref(),
     )?;
     Ok(Built::new(proven, manifest, choice.left_out))
-}
-
-/// The root that ROMs shall trust, judged.
-fn root(trust: &Trust) -> Result<Root> {
-    let help = "cargo xtask trust init makes a root; trust_root under [firmware] names one";
-    let certificate = Certificate::read(&trust.root, help)?;
-    certificate.must_be_root()?;
-    println!(
-        "trust   {}, SHA-256 {}",
-        trust.root.display(),
-        hex::encode(certificate.fingerprint)
-    );
-    Ok(Root {
-        pem: certificate.pem,
-        fingerprint: certificate.fingerprint,
-    })
 }
 
 /// What every build needs beside its recipe.

@@ -2,6 +2,7 @@
 //! `cargo xtask trust`: who may say what machines run. iPXE's side of it is in `firmware`.
 
 mod init;
+mod root;
 mod sign;
 
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::paths::Paths;
+
+pub(crate) use self::root::root;
 
 /// Make the keys that ROMs trust, and sign what they shall run.
 ///
@@ -150,6 +153,40 @@ mod tests {
             fs::read_dir(dir.path()).unwrap().count(),
             3,
             "nothing half-written"
+        );
+    }
+
+    #[test]
+    fn a_root_is_judged_by_what_the_release_verifies() {
+        if !openssl() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let pins = firmware::pins::Pins::builtin().unwrap();
+        let judged = |keys: &Path, file: &str, release: &str| {
+            let trust = site::Trust {
+                root: keys.join(file),
+            };
+            let root = root(&trust, pins.release(release).unwrap());
+            root.map(drop).map_err(|error| error.to_string())
+        };
+        let keys = dir.path().join("trust");
+        trust(dir.path(), &["init", "--algorithm", "p256"]).unwrap();
+        for release in ["v2.0.0", "head"] {
+            assert_eq!(judged(&keys, "root.crt", release), Ok(()));
+        }
+        for release in ["v1.21.1", "v1.20.1"] {
+            let error = judged(&keys, "root.crt", release).unwrap_err();
+            let said = format!("ECDSA, P-256: iPXE {release} verifies RSA only");
+            assert!(error.contains(&said) && error.contains("help: "), "{error}");
+        }
+        let error = judged(&keys, "sign.crt", "v2.0.0").unwrap_err();
+        assert!(error.contains("CA:TRUE"), "{error}");
+        let error = judged(&keys, "none.crt", "v2.0.0").unwrap_err();
+        assert!(
+            error.contains("none.crt: this certificate cannot be read")
+                && error.contains("trust_root"),
+            "{error}"
         );
     }
 

@@ -120,3 +120,47 @@ fn a_tree_of_something_else_is_refused() {
     ];
     refused(dir.path(), &own_path(), &["--source", source], &parts);
 }
+
+#[test]
+fn a_script_of_the_sites_own_is_read_and_checked_before_anything_is_fetched() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("slamboot.toml");
+    let script = dir.path().join("room.ipxe");
+    let named = "[firmware.script] file: ";
+    for (keys, text, parts) in [
+        ("", None, &[named, "room.ipxe", "cannot be read"][..]),
+        ("", Some("echo x\n"), &[named, "expected #!ipxe"]),
+        (
+            "",
+            Some("#!ipxe\ngoto x\n"),
+            &[named, "line 2", "no line is :x"],
+        ),
+        ("", Some("#!ipxe\n\u{0}"), &[named, "byte 7", "UTF-8"]),
+        (
+            "",
+            Some("#!ipxe\nchain https://h/x\n"),
+            &["line 2", "no https:// URIs", "[firmware] protocols"],
+        ),
+        (
+            "vlan = 5\n",
+            Some("#!ipxe\n"),
+            &["vlan", "take one of them out"],
+        ),
+        ("vlan = 4095\n", None, &["vlan", "1 to 4094"]),
+    ] {
+        let _ = std::fs::remove_file(&script);
+        if let Some(text) = text {
+            std::fs::write(&script, text).unwrap();
+        }
+        let file = if keys.contains("4095") {
+            ""
+        } else {
+            "file = \"room.ipxe\"\n"
+        };
+        std::fs::write(&config, format!("[firmware.script]\n{file}{keys}")).unwrap();
+        let config = config.to_str().unwrap();
+        let arguments = ["--config", config, "--target", "undionly.kpxe"];
+        refused(dir.path(), &own_path(), &arguments, parts);
+    }
+    assert!(!dir.path().join("cache").exists());
+}

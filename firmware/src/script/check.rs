@@ -5,6 +5,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::flow::{self, Names};
+use super::lines::{bare, label, parts, variables};
+use super::schemes::opened;
+
 /// What is wrong in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -25,9 +29,18 @@ pub enum FaultKind {
     Command(String),
     /// A `goto` to nowhere.
     Label(String),
+    /// A `goto ${…}` whose variable is given, on that line, what is no label.
+    Computed {
+        /// What it is given.
+        label: String,
+        /// Where, from 1.
+        line: usize,
+    },
+    /// A URI of a protocol that this firmware does not speak.
+    Scheme(String),
     /// Two labels of one name: the first is always taken.
     Twice(String),
-    /// A variable that no line sets and iPXE does not know, which is empty.
+    /// A variable that no line on the way here sets and iPXE does not know, which is empty.
     Variable(String),
     /// `${` without `}`.
     Unclosed,
@@ -42,12 +55,20 @@ impl fmt::Display for FaultKind {
                 "this firmware has no command {name:?}: add it to [firmware] commands, or write || behind it"
             ),
             FaultKind::Label(name) => write!(f, "goto {name}: no line is :{name}"),
+            FaultKind::Computed { label, line } => write!(
+                f,
+                "goto {label}, which line {line} gives: no line is :{label}"
+            ),
+            FaultKind::Scheme(scheme) => write!(
+                f,
+                "this firmware opens no {scheme}:// URIs: add it to [firmware] protocols, or name another"
+            ),
             FaultKind::Twice(name) => {
                 write!(f, "a second :{name}: goto always takes the first")
             }
             FaultKind::Variable(name) => write!(
                 f,
-                "${{{name}}} is set nowhere and is none of iPXE's settings: it would be empty; ask with isset first, or set it"
+                "${{{name}}} is set nowhere on the way here and is none of iPXE's settings: it would be empty; ask with isset first, or set it"
             ),
             FaultKind::Unclosed => f.write_str("${ without }"),
         }
@@ -148,11 +169,12 @@ const SETTINGS: &[&str] = &[
     "vram",
 ];
 
-/// Commands whose argument they set.
-const SETTERS: [&str; 4] = ["set", "read", "inc", "choose"];
-
-/// Checks `script` for a firmware that has `commands`.
-pub fn check(script: &str, commands: &BTreeSet<&str>) -> Result<(), Faults> {
+/// Checks `script` for a firmware that has `commands` and opens URIs of `schemes`.
+pub fn check(
+    script: &str,
+    commands: &BTreeSet<&str>,
+    schemes: &BTreeSet<&str>,
+) -> Result<(), Faults> {
     let mut faults = Vec::new();
     let mut fault = |line: usize, text: &str, what: FaultKind| {
         faults.push(Fault {
@@ -166,22 +188,17 @@ pub fn check(script: &str, commands: &BTreeSet<&str>) -> Result<(), Faults> {
         fault(0, first, FaultKind::Magic);
     }
     let mut labels = BTreeSet::new();
-    let mut set = BTreeSet::new();
     for (number, line) in script.lines().enumerate() {
-        if let Some(label) = line.strip_prefix(':') {
-            let label = label.split_whitespace().next().unwrap_or_default();
-            if !labels.insert(label) {
-                fault(number, line, FaultKind::Twice(label.to_owned()));
-            }
-        }
-        for (words, _) in parts(line) {
-            let setter = words.first().is_some_and(|word| SETTERS.contains(word));
-            if setter || words.first() == Some(&"isset") {
-                set.extend(words[1..].iter().map(|word| bare(word)));
-            }
+        if let Some(label) = label(line)
+            && !labels.insert(label)
+        {
+            fault(number, line, FaultKind::Twice(label.to_owned()));
         }
     }
-    for (number, line) in script.lines().enumerate() {
+    let before = flow::before(script);
+    for ((number, line), before) in script.lines().enumerate().zip(before) {
+        let reached = before.is_some();
+        let mut set = before.unwrap_or_default();
         for (words, guarded) in parts(line) {
             let Some((command, arguments)) = words.split_first() else {
                 continue;
@@ -189,21 +206,39 @@ pub fn check(script: &str, commands: &BTreeSet<&str>) -> Result<(), Faults> {
             if !guarded && !command.contains("${") && !commands.contains(command) {
                 fault(number, line, FaultKind::Command((*command).to_owned()));
             }
-            if let ("goto", Some(label)) = (*command, arguments.first())
-                && !label.contains("${")
-                && !labels.contains(label)
-            {
-                fault(number, line, FaultKind::Label((*label).to_owned()));
+            if let ("goto", Some(label)) = (*command, arguments.first()) {
+                if label.contains("${") {
+                    let values = flow::values(script, label).unwrap_or_default();
+                    for (from, label) in values.iter().filter(|(_, v)| !labels.contains(v)) {
+                        let what = FaultKind::Computed {
+                            label: (*label).to_owned(),
+                            line: from + 1,
+                        };
+                        fault(number, line, what);
+                    }
+                } else if !labels.contains(label) {
+                    fault(number, line, FaultKind::Label((*label).to_owned()));
+                }
+            }
+            for scheme in opened(&words) {
+                if !schemes.contains(scheme) {
+                    fault(number, line, FaultKind::Scheme(scheme.to_owned()));
+                }
+            }
+            // `isset ${a}` asks: it is no use of a.
+            if *command == "isset" {
+                set.after(&words);
             }
             for variable in words.iter().flat_map(|word| variables(word)) {
                 match variable {
                     None => fault(number, line, FaultKind::Unclosed),
-                    Some(name) if !known(name, &set) => {
+                    Some(name) if reached && !known(name, &set) => {
                         fault(number, line, FaultKind::Variable(name.to_owned()));
                     }
                     Some(_) => {}
                 }
             }
+            set.after(&words);
         }
     }
     if faults.is_empty() {
@@ -213,83 +248,12 @@ pub fn check(script: &str, commands: &BTreeSet<&str>) -> Result<(), Faults> {
     }
 }
 
-/// The commands that a script uses without a `||` behind them.
-pub fn used(script: &str) -> BTreeSet<&str> {
-    let commands = script.lines().flat_map(parts);
-    commands
-        .filter(|(_, guarded)| !guarded)
-        .filter_map(|(words, _)| words.first().copied())
-        .filter(|word| !word.contains("${"))
-        .collect()
-}
-
-/// The commands of a line with their words, each with whether a failure of it goes on behind `||`.
-/// Comments and labels have none.
-fn parts(line: &str) -> Vec<(Vec<&str>, bool)> {
-    let mut found = Vec::new();
-    if line.starts_with(':') {
-        return found;
-    }
-    let mut words = Vec::new();
-    for word in line.split_whitespace() {
-        match word {
-            // A word that begins with it ends the line (exec.c, `split_command`).
-            word if word.starts_with('#') => break,
-            "&&" | "||" => found.push((std::mem::take(&mut words), word == "||")),
-            word => words.push(word),
-        }
-    }
-    found.push((words, false));
-    // `a && b ||` guards a, too: a failure of it skips to what is behind the ||.
-    let mut guarded = false;
-    for (_, own) in found.iter_mut().rev() {
-        guarded |= *own;
-        *own = guarded;
-    }
-    found.retain(|(words, _)| !words.is_empty());
-    found
-}
-
-/// The names in `${name}`, the innermost first; `None` where one is not closed.
-fn variables(word: &str) -> Vec<Option<&str>> {
-    let mut found = Vec::new();
-    let mut rest = word;
-    while let Some(at) = rest.find("${") {
-        rest = &rest[at + 2..];
-        // ${a${b}c}: the inner one is looked at, the outer one is not known before it runs.
-        match (rest.find('}'), rest.find("${")) {
-            (Some(end), None) => {
-                found.push(Some(&rest[..end]));
-                rest = &rest[end + 1..];
-            }
-            (Some(end), Some(inner)) if end < inner => {
-                found.push(Some(&rest[..end]));
-                rest = &rest[end + 1..];
-            }
-            (Some(_), Some(_)) => {}
-            (None, _) => {
-                found.push(None);
-                break;
-            }
-        }
-    }
-    found
-}
-
-/// Without its type, its place and its braces: `net0/mac:hexhyp` is `mac`.
-fn bare(name: &str) -> &str {
-    let name = name.strip_prefix("${").unwrap_or(name);
-    let name = name.strip_suffix('}').unwrap_or(name);
-    let name = name.split(':').next().unwrap_or_default();
-    name.rsplit('/').next().unwrap_or_default()
-}
-
-fn known(name: &str, set: &BTreeSet<&str>) -> bool {
+fn known(name: &str, set: &Names<'_>) -> bool {
     let short = bare(name);
     // Options by number: ${43}, ${175.230:string}, ${0x42}.
     short.starts_with(|c: char| c.is_ascii_digit())
         || SETTINGS.contains(&short)
-        || set.contains(short)
+        || set.has(short)
         // Tables of the machine: ${pci/…}, ${smbios/…}, ${cpuid/…}, ${acpi/…}.
         || ["pci/", "smbios/", "cpuid/", "acpi/", "memmap/", "fdt/"]
             .iter()
@@ -303,12 +267,17 @@ mod tests {
     fn commands() -> BTreeSet<&'static str> {
         [
             "echo", "set", "goto", "dhcp", "isset", "iseq", "inc", "sleep", "exit", "chain",
+            "menu", "item", "choose", "kernel", "sanboot", "read",
         ]
         .into()
     }
 
+    fn schemes() -> BTreeSet<&'static str> {
+        ["http", "x-slam"].into()
+    }
+
     fn faults(script: &str) -> Vec<String> {
-        let Err(Faults(faults)) = check(script, &commands()) else {
+        let Err(Faults(faults)) = check(script, &commands(), &schemes()) else {
             return Vec::new();
         };
         faults
@@ -337,10 +306,37 @@ mod tests {
             ("#!ipxe\n:a\n:a\n", r#"3 Twice("a")"#),
             ("#!ipxe\necho ${servr}\n", r#"2 Variable("servr")"#),
             ("#!ipxe\necho ${ip\n", "2 Unclosed"),
+            (
+                "#!ipxe\nset what a\ngoto ${what}\n:b\n",
+                r#"3 Computed { label: "a", line: 2 }"#,
+            ),
+            (
+                "#!ipxe\nmenu x\nitem a A\nitem --gap --\nitem --key c c C\nchoose --timeout 5 w && goto ${w}\n:a\n",
+                r#"6 Computed { label: "c", line: 5 }"#,
+            ),
+            (
+                "#!ipxe\nkernel --name k https://h/k\n",
+                r#"2 Scheme("https")"#,
+            ),
+            (
+                "#!ipxe\nsanboot --drive 0x80 http://h/a ftp://h/b || goto x\n:x\n",
+                r#"2 Scheme("ftp")"#,
+            ),
+            // Set, but behind where it is used, or on another way.
+            ("#!ipxe\necho ${a}\nset a 1\n", r#"2 Variable("a")"#),
+            (
+                "#!ipxe\ngoto y\n:x\nset a 1\nexit 0\n:y\necho ${a}\ngoto x\n",
+                r#"7 Variable("a")"#,
+            ),
+            ("#!ipxe\nset a b\necho ${b}\n", r#"3 Variable("b")"#),
+            (
+                "#!ipxe\nset a-${ip} 1\necho ${b-1}\n",
+                r#"3 Variable("b-1")"#,
+            ),
         ] {
             assert_eq!(faults(script), [wanted], "{script}");
         }
-        let error = check("#!ipxe\ngoto x\n", &commands())
+        let error = check("#!ipxe\ngoto x\n", &commands(), &schemes())
             .unwrap_err()
             .to_string();
         assert!(
@@ -350,8 +346,31 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_is_no_fault() {
+        for script in [
+            // Around a loop, and by a label that is computed.
+            "goto test\n:again\necho ${n}\n:test\nset n 1\ngoto again\n",
+            "set to a\niseq 1 2 && set to b ||\ngoto ${to}\n:a\nset x 1\n:b\necho ${x}\n",
+            // What is read, made of others or chosen from one of two menus may be any.
+            "read to\ngoto ${to}\n:a\n",
+            "set to ${ip}\ngoto ${to}\n:a\n",
+            "set b a\nset t${b} a\ngoto ${ta}\n:a\n",
+            "menu x\nitem a\nchoose v ||\nmenu y\nitem b\nchoose w && goto ${w}\n:b\n",
+            "set a-${ip}-z 1\necho ${a-1-z}\n",
+            "iseq 1 2 && exit 0 ||\nset a 1\ngoto x ||\n:x\necho ${a}\n",
+            // Arguments of a kernel, and words on the screen, are not opened.
+            "set base http://h\nkernel ${base}/k url=https://h/x https://h/y\necho ftp://h\n",
+            "set a 1\nexit 0\necho ${never}\n",
+        ] {
+            let script = format!("#!ipxe\n{script}");
+            assert_eq!(faults(&script), Vec::<String>::new(), "{script}");
+        }
+    }
+
+    #[test]
     fn a_guard_covers_what_stands_before_it() {
-        let used = used("#!ipxe\nmcjoin x && echo y ||\nimgtrust && echo z\n:label\n");
+        let used =
+            super::super::used("#!ipxe\nmcjoin x && echo y ||\nimgtrust && echo z\n:label\n");
         assert_eq!(used.into_iter().collect::<Vec<_>>(), ["echo", "imgtrust"]);
     }
 }

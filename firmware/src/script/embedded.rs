@@ -12,6 +12,7 @@ use crate::pins::{Dialect, Release};
 const EMBEDDED: &str = include_str!("../../scripts/embedded.ipxe");
 const TRUST: &str = include_str!("../../scripts/trust.ipxe");
 const NETWORK_STATIC: &str = include_str!("../../scripts/network-static.ipxe");
+const VLAN: &str = include_str!("../../scripts/vlan.ipxe");
 const SERVER_NEXT: &str = include_str!("../../scripts/server-next.ipxe");
 const REMOTE: &str = include_str!("../../scripts/remote.ipxe");
 const CHOICE: &str = include_str!("../../scripts/choice.ipxe");
@@ -66,6 +67,20 @@ pub fn contradictions(site: &Site, release: &Release) -> Result<(), Contradictio
                 "leave banner_timeout out",
             );
         }
+    }
+    if release.dialect == Dialect::Gpxe && own.file.is_some() {
+        return refuse(
+            "[firmware.script] file",
+            "gPXE scripts are another language, which nothing here reads and checks",
+            "leave it out, or choose another --release",
+        );
+    }
+    if release.dialect == Dialect::Gpxe && own.vlan.is_some() {
+        return refuse(
+            "[firmware.script] vlan",
+            "gPXE scripts know no conditions, and so cannot try again in a VLAN that they made",
+            "leave it out and give the port no tags, or choose another --release",
+        );
     }
     if release.dialect == Dialect::Gpxe && (!own.ask_server || own.static_network.is_some()) {
         return refuse(
@@ -150,7 +165,7 @@ pub fn embedded(site: &Site) -> Result<String, ScriptError> {
     };
     let network = match own.static_network {
         Some(network) => static_network(site, network),
-        None => "dhcp || goto failed".to_owned(),
+        None => dhcp(own.vlan),
     };
     let (limit, of) = match site.firmware.retries {
         0 => (String::new(), String::new()),
@@ -187,6 +202,39 @@ fn default_image(site: &Site) -> Result<String, ScriptError> {
     }
 }
 
+/// Asks for an address: on any card, or in the first one's VLAN.
+fn dhcp(vlan: Option<u16>) -> String {
+    match vlan {
+        None => "dhcp || goto failed".to_owned(),
+        Some(_) => format!(
+            "{}dhcp {} || goto failed",
+            made("net0", vlan),
+            device("net0", vlan)
+        ),
+    }
+}
+
+/// What an interface is called (iPXE `net/vlan.c`, `vlan_create`).
+fn device(card: &str, vlan: Option<u16>) -> String {
+    match vlan {
+        Some(vlan) => format!("{card}-{vlan}"),
+        None => card.to_owned(),
+    }
+}
+
+/// Makes the VLAN's interface, where there is one to be made.
+fn made(card: &str, vlan: Option<u16>) -> String {
+    let Some(tag) = vlan else {
+        return String::new();
+    };
+    let values = [
+        ("made", &*format!("${{{}/mac}}", device(card, vlan))),
+        ("tag", &*tag.to_string()),
+        ("card", card),
+    ];
+    fill(VLAN, &values) + "\n"
+}
+
 /// Addresses by card.
 fn static_network(site: &Site, network: Ipv4Net) -> String {
     let mut lines = Vec::new();
@@ -197,14 +245,19 @@ fn static_network(site: &Site, network: Ipv4Net) -> String {
             ));
         }
     }
+    let vlan = site.firmware.script.vlan;
+    let device = device("net${nic}", vlan);
     let router = site.dhcp.router;
-    let router = router.map(|router| format!("set net${{nic}}/gateway {router}"));
+    let router = router.map(|router| format!("set {device}/gateway {router}"));
     let dns = site.dhcp.dns.first();
-    let dns = dns.map(|dns| format!("set net${{nic}}/dns {dns}"));
+    let dns = dns.map(|dns| format!("set {device}/dns {dns}"));
     fill(
         NETWORK_STATIC,
         &[
             ("hosts", &lines.join("\n")),
+            ("vlan", &made("net${nic}", vlan)),
+            ("device", &device),
+            ("dhcp", &dhcp(vlan)),
             ("netmask", &network.netmask().to_string()),
             ("router", &router.unwrap_or_default()),
             ("dns", &dns.unwrap_or_default()),
@@ -312,7 +365,10 @@ mod tests {
         contradictions(site, &release).unwrap();
         let text = embedded(site).unwrap();
         let commands = crate::config::scripts(&site.firmware, &release);
-        super::super::check(&text, &commands).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let bios = [crate::target::Target::parse("undionly.kpxe").unwrap()];
+        let schemes = super::super::schemes(&site.firmware, &bios);
+        super::super::check(&text, &commands, &schemes)
+            .unwrap_or_else(|error| panic!("{error}\n{text}"));
         text
     }
 
@@ -377,6 +433,45 @@ mod tests {
         site.firmware.script.static_network = None;
         let text = checked(&site);
         assert!(!text.contains("netmask"), "{text}");
+    }
+
+    #[test]
+    fn a_vlan_is_made_once_and_all_goes_through_it() {
+        let text = "[firmware.script]\nvlan = 12\n\
+                    [[image]]\nname = \"demo\"\nkind = \"disk\"\npath = \"demo.img\"\n";
+        let mut vlan = Site::parse(text, std::path::Path::new("/s/slamboot.toml")).unwrap();
+        // The command is there without being asked for.
+        let text = checked(&vlan);
+        let made = "isset ${net0-12/mac} || vcreate --tag 12 net0 || goto failed";
+        has(&text, &[made, "dhcp net0-12 || goto failed"]);
+        assert!(!text.contains("\ndhcp ||"), "{text}");
+        // In each of its networks: known machines have their cards' VLAN, too.
+        let known = site();
+        (vlan.server, vlan.hosts) = (known.server, known.hosts);
+        vlan.dhcp.router = known.dhcp.router;
+        vlan.firmware.script.static_network = known.firmware.script.static_network;
+        has(
+            &checked(&vlan),
+            &[
+                "isset ${net${nic}-12/mac} || vcreate --tag 12 net${nic} || goto failed",
+                "ifopen net${nic}-12 || goto failed",
+                "set net${nic}-12/ip ${address}",
+                "set net${nic}-12/gateway 192.0.2.254",
+                made,
+                "dhcp net0-12 || goto failed",
+            ],
+        );
+        vlan.firmware.script.static_network = None;
+        let error = contradictions(&vlan, &release("gpxe"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("[firmware.script] vlan"), "{error}");
+        vlan.firmware.script.vlan = None;
+        vlan.firmware.script.file = Some("x.ipxe".into());
+        let error = contradictions(&vlan, &release("gpxe"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("[firmware.script] file"), "{error}");
     }
 
     #[test]
@@ -449,7 +544,7 @@ mod tests {
 
     #[test]
     fn every_combination_is_a_script_that_works() {
-        for bits in 0..64u32 {
+        for bits in 0..128u32 {
             let mut site = site();
             let on = |bit: u32| bits & (1 << bit) != 0;
             site.menu.shown = on(0);
@@ -457,7 +552,12 @@ mod tests {
                 ask_server: on(1) && !on(2),
                 http_fallback: on(3),
                 static_network: site.firmware.script.static_network.filter(|_| on(4)),
+                vlan: on(6).then_some(7),
+                file: None,
             };
+            if on(6) {
+                site.firmware.knobs.commands = vec![site::Commands::Vlan];
+            }
             site.firmware.trust = on(2).then(|| Trust { root: "r".into() });
             if on(5) {
                 site.slam.group = "ff15::5a".parse().unwrap();

@@ -13,7 +13,7 @@ use firmware::target::Target;
 
 use super::Arguments;
 use super::proof::Proven;
-use crate::certificate::{Algorithm, Certificate};
+use crate::certificate::{Algorithm, Certificate, must_be_private};
 use crate::cmd::Cmd;
 
 /// A key that machines trust.
@@ -40,6 +40,7 @@ impl Signer {
             read.algorithm
         );
         read.must_match(key)?;
+        must_be_private(key)?;
         Ok(Some(Signer {
             key: key.clone(),
             certificate: certificate.clone(),
@@ -84,5 +85,91 @@ impl Signer {
             .arg(&self.certificate)
             .arg("--output")
             .args([signed, plain])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// `openssl genpkey` with these arguments, and a certificate of it.
+    fn pair(dir: &Path, name: &str, algorithm: &[&str]) -> (PathBuf, PathBuf) {
+        let (key, certificate) = (
+            dir.join(format!("{name}.key")),
+            dir.join(format!("{name}.crt")),
+        );
+        Cmd::new("openssl")
+            .args([&["genpkey"], algorithm, &["-out"]].concat())
+            .arg(&key)
+            .read()
+            .unwrap();
+        Cmd::new("openssl")
+            .args([
+                "req", "-new", "-x509", "-subj", "/CN=x", "-days", "90", "-key",
+            ])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .read()
+            .unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        (key, certificate)
+    }
+
+    fn refused(key: &Path, certificate: &Path, target: &str) -> String {
+        let arguments = Arguments {
+            sbsign: Some(vec![key.to_owned(), certificate.to_owned()]),
+            ..Arguments::default()
+        };
+        let target = Target::parse(target).unwrap();
+        match Signer::of(&arguments, &[target]) {
+            Ok(_) => panic!("taken"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_sign_is_said_before_anything_is_built() {
+        use std::io::Write as _;
+        if crate::host::program("openssl").is_none() {
+            let _ = writeln!(std::io::stderr(), "skipped: no openssl");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let rsa = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+        let (key, certificate) = pair(dir.path(), "rsa", &rsa);
+        let arguments = Arguments {
+            sbsign: Some(vec![key.clone(), certificate.clone()]),
+            ..Arguments::default()
+        };
+        let efi = Target::parse("snponly.efi").unwrap();
+        assert!(Signer::of(&arguments, &[efi]).unwrap().is_some());
+
+        let said = refused(&key, &certificate, "undionly.kpxe");
+        assert!(said.contains("no EFI program"), "{said}");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        let said = refused(&key, &certificate, "snponly.efi");
+        assert!(
+            said.contains("mode 644") && said.contains("chmod 600"),
+            "{said}"
+        );
+        let none = dir.path().join("none");
+        let said = refused(&none, &certificate, "snponly.efi");
+        assert!(
+            said.contains("none: this private key cannot be read"),
+            "{said}"
+        );
+        let said = refused(&key, &none, "snponly.efi");
+        assert!(
+            said.contains("none: this certificate cannot be read"),
+            "{said}"
+        );
+        let ec = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+        let (other, elliptic) = pair(dir.path(), "ec", &ec);
+        let said = refused(&other, &elliptic, "snponly.efi");
+        assert!(said.contains("expected RSA"), "{said}");
+        let said = refused(&other, &certificate, "snponly.efi");
+        assert!(said.contains("is not the key of"), "{said}");
     }
 }

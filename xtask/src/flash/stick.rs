@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use firmware::inspect::{self, Kind};
+use firmware::inspect::{self, Kind, Part, Report};
 
 /// Read and written at once.
 const CHUNK: usize = 1 << 20;
@@ -18,10 +18,9 @@ const CHUNK: usize = 1 << 20;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask flash stick dist/firmware/ipxe.usb /dev/sdX
-  cargo xtask flash stick dist/firmware/ipxe-efi.usb /dev/sdX
-  cargo xtask flash stick dist/firmware/ipxe.iso /dev/sdX")]
+  cargo xtask flash stick dist/firmware/ipxe-efi.usb /dev/sdX")]
 pub struct Arguments {
-    /// The image: .usb, .hd, .iso, or a disk image.
+    /// The image: .usb, or an .iso whose first sector starts it from a stick, too.
     image: PathBuf,
     /// The stick's device: /dev/sdX, not a partition of it. Everything on it is lost.
     device: PathBuf,
@@ -51,6 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "{name}: expected a disk or ISO image, found {}: cargo xtask firmware --target ipxe.usb (BIOS) or ipxe-efi.usb (UEFI) builds one",
         report.kind
     );
+    starts(&report, &image).with_context(|| name.to_string())?;
     let device = Device::read(&arguments.device)?;
     device.judge(image.len() as u64, arguments.force)?;
     println!(
@@ -69,6 +69,72 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .with_context(|| format!("cannot write {}", arguments.device.display()))?;
     println!("done    written, read back, identical");
     Ok(())
+}
+
+/// Whether a machine would start from it on a whole device. A BIOS runs the first sector; UEFI wants a
+/// partition, or a FAT file system in place of one.
+fn starts(report: &Report, image: &[u8]) -> Result<()> {
+    let mut archs = vec![report.arch];
+    archs_within(report, &mut archs);
+    let bios = archs.contains(&"i386");
+    let sector = Sector::of(image);
+    match report.kind {
+        Kind::Iso if bios => ensure!(
+            sector.code,
+            "no boot code in its first sector: a BIOS starts it from a CD, not from a stick\nhelp: cargo xtask firmware --target ipxe.usb builds what it does start; isohybrid (Debian: syslinux-utils) gives an ISO such a sector"
+        ),
+        Kind::Iso => ensure!(
+            sector.partitions > 0,
+            "no partition table in its first sector: UEFI starts it from a CD, not from a stick\nhelp: cargo xtask firmware --target ipxe-efi.usb builds what it does start"
+        ),
+        // A file system on the whole device has no table; where one is, it is the BIOS's.
+        _ if bios && report.images.is_empty() => ensure!(
+            sector.code && sector.active == 1,
+            "no active partition in its first sector: this is for a disk's partition (.hd) or a floppy (.dsk), and starts from no stick\nhelp: cargo xtask firmware --target ipxe.usb builds what does"
+        ),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The machines that the files in it are for.
+fn archs_within(report: &Report, archs: &mut Vec<&'static str>) {
+    for part in &report.images {
+        if let Part::File { report, .. } = part {
+            archs.push(report.arch);
+            archs_within(report, archs);
+        }
+    }
+}
+
+/// The first sector, as a BIOS and a partition table have it.
+#[derive(Debug, PartialEq, Eq)]
+struct Sector {
+    /// Whether it is marked as bootable, and there is something to run.
+    code: bool,
+    /// Partitions in its table; 0 where what stands there is none.
+    partitions: usize,
+    /// Those of them that are marked as the one to start from.
+    active: usize,
+}
+
+impl Sector {
+    fn of(image: &[u8]) -> Sector {
+        let marked = image.get(510..512) == Some(&[0x55, 0xaa]);
+        let code = image.get(..440).unwrap_or_default();
+        let table = image.get(446..510).unwrap_or_default();
+        let entries = || table.chunks_exact(16);
+        let sound = marked && entries().all(|entry| matches!(entry[0], 0 | 0x80));
+        let used = |entry: &&[u8]| sound && entry[4] != 0 && entry[12..] != [0; 4];
+        Sector {
+            code: marked && code.iter().any(|byte| *byte != 0),
+            partitions: entries().filter(used).count(),
+            active: entries()
+                .filter(used)
+                .filter(|entry| entry[0] == 0x80)
+                .count(),
+        }
+    }
 }
 
 impl Device {
@@ -202,6 +268,71 @@ mod tests {
             partition: false,
             used: Vec::new(),
         }
+    }
+
+    /// A first sector with this code and these entries: flag, type, sectors.
+    fn sector(code: u8, entries: &[(u8, u8, u8)]) -> Vec<u8> {
+        let mut sector = vec![0; 512];
+        sector[..440].fill(code);
+        for (n, (flag, kind, sectors)) in entries.iter().enumerate() {
+            let at = 446 + 16 * n;
+            (sector[at], sector[at + 4], sector[at + 12]) = (*flag, *kind, *sectors);
+        }
+        sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        sector
+    }
+
+    #[test]
+    fn the_first_sector_says_what_starts() {
+        let of = |image: &[u8]| {
+            let Sector {
+                code,
+                partitions,
+                active,
+            } = Sector::of(image);
+            (code, partitions, active)
+        };
+        assert_eq!(of(&sector(1, &[(0, 0, 0), (0x80, 0xeb, 9)])), (true, 1, 1));
+        assert_eq!(of(&sector(0, &[(0, 0xee, 9)])), (false, 1, 0));
+        // Code goes on where a table would be.
+        assert_eq!(
+            of(&sector(1, &[(0x66, 0x31, 9), (0x80, 1, 9)])),
+            (true, 0, 0)
+        );
+        assert_eq!(of(&[0; 512]), (false, 0, 0));
+        assert_eq!(of(b"short"), (false, 0, 0));
+    }
+
+    #[test]
+    fn what_starts_from_no_stick_is_refused_with_what_does() {
+        let Ok(iso) = fs::read("/usr/lib/ipxe/ipxe.iso") else {
+            let _ = std::io::stderr().write_all(b"skipped: no /usr/lib/ipxe/ipxe.iso\n");
+            return;
+        };
+        let mut report = inspect::inspect(&iso).unwrap();
+        starts(&report, &iso).unwrap();
+        let refused = |report: &Report, sector: &[u8]| {
+            let error = starts(report, sector).unwrap_err().to_string();
+            assert!(
+                error.contains("help: cargo xtask firmware --target"),
+                "{error}"
+            );
+            error
+        };
+        let usb = sector(1, &[(0x80, 0xeb, 9)]);
+        let hd = sector(1, &[]);
+        let plain = vec![0; 512];
+        assert!(refused(&report, &plain).contains("ipxe.usb"));
+        (report.kind, report.arch) = (Kind::Iso, "x86_64");
+        report.images.clear();
+        assert!(refused(&report, &plain).contains("ipxe-efi.usb"));
+        starts(&report, &sector(0, &[(0, 0xef, 9)])).unwrap();
+        (report.kind, report.arch) = (Kind::Disk, "i386");
+        assert!(refused(&report, &hd).contains("(.hd)"));
+        starts(&report, &usb).unwrap();
+        // A FAT file system on the whole device, for UEFI.
+        report.arch = "x86_64";
+        starts(&report, &hd).unwrap();
     }
 
     #[test]

@@ -58,14 +58,77 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// What starts firmware of one kind of machine.
+struct Machine {
+    /// QEMU's program, and what of its machine has a default that does not do.
+    qemu: &'static str,
+    /// The firmware that QEMU loads, where it is not its own.
+    loader: &'static str,
+    /// libvirt's, beside the device.
+    os: &'static str,
+    /// `VMware`'s.
+    vmx: &'static str,
+}
+
+impl Machine {
+    /// By what the inspector calls the architecture.
+    fn of(arch: &str) -> Result<Machine> {
+        Ok(match arch {
+            "i386" => Machine {
+                qemu: "qemu-system-x86_64 -m 2048",
+                loader: "",
+                os: "",
+                vmx: "firmware = \"bios\"\n",
+            },
+            "x86_64" => Machine {
+                qemu: "qemu-system-x86_64 -m 2048",
+                loader: " -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+                os: "<os firmware='efi'>\n  <type arch='x86_64' machine='q35'>hvm</type>\n</os>\n",
+                vmx: "firmware = \"efi\"\n",
+            },
+            "arm64" => Machine {
+                qemu: "qemu-system-aarch64 -M virt -cpu max -m 2048",
+                loader: " -bios /usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
+                os: "<os firmware='efi'>\n  <type arch='aarch64' machine='virt'>hvm</type>\n</os>\n",
+                vmx: "firmware = \"efi\"\n",
+            },
+            other => bail!("a program for {other}: expected i386, x86_64 or arm64"),
+        })
+    }
+}
+
 fn snippets(report: &Report, path: &Path) -> Result<String> {
     let (shown, escaped) = (path.display().to_string(), xml(&path.display().to_string()));
     let comma = shown.replace(',', ",,");
-    let efi = report.arch != "i386";
-    let loader = if efi {
-        " -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
+    if report.kind == Kind::Elf {
+        bail!("a program of this machine: it runs by itself, no virtual machine is needed");
+    }
+    let Machine {
+        qemu: machine,
+        loader,
+        os,
+        vmx,
+    } = Machine::of(report.arch)?;
+    // A PC's CD and disk are on a bus that the other kind of machine has not.
+    let (cdrom, disk) = if report.arch == "arm64" {
+        (
+            format!(
+                "-device virtio-scsi-pci -drive if=none,id=cd,media=cdrom,readonly=on,format=raw,file={comma} -device scsi-cd,drive=cd,bootindex=0"
+            ),
+            format!(
+                "-drive if=none,id=disk,format=raw,file={comma} -device virtio-blk-pci,drive=disk,bootindex=0"
+            ),
+        )
     } else {
-        ""
+        (
+            format!("-boot d -cdrom {comma}"),
+            format!("-drive format=raw,file={comma}"),
+        )
+    };
+    let bus = if report.arch == "arm64" {
+        "scsi"
+    } else {
+        "sata"
     };
     Ok(match report.kind {
         Kind::Rom => {
@@ -96,23 +159,23 @@ fn snippets(report: &Report, path: &Path) -> Result<String> {
                 None => format!("# it has no {qemu}\n"),
             };
             format!(
-                "# QEMU\nqemu-system-x86_64 -m 2048{loader} -boot n -netdev tap,id=n -device {qemu},netdev=n,romfile={comma}\n\n\
-                 # libvirt (virsh edit)\n<interface type='network'>\n  <source network='default'/>\n  <model type='{libvirt}'/>\n  <rom file='{escaped}'/>\n  <boot order='1'/>\n</interface>\n\n\
-                 # VMware (.vmx)\n{vmware}"
+                "# QEMU\n{machine}{loader} -boot n -netdev tap,id=n -device {qemu},netdev=n,romfile={comma}\n\n\
+                 # libvirt (virsh edit)\n{os}<interface type='network'>\n  <source network='default'/>\n  <model type='{libvirt}'/>\n  <rom file='{escaped}'/>\n  <boot order='1'/>\n</interface>\n\n\
+                 # VMware (.vmx)\n{vmx}{vmware}"
             )
         }
         Kind::Iso => format!(
-            "# QEMU\nqemu-system-x86_64 -m 2048{loader} -boot d -cdrom {comma} -nic tap,model=virtio-net-pci\n\n\
-             # libvirt (virsh edit)\n<disk type='file' device='cdrom'>\n  <source file='{escaped}'/>\n  <target dev='sda' bus='sata'/>\n  <readonly/>\n  <boot order='1'/>\n</disk>\n\n\
-             # VMware (.vmx)\nsata0.present = \"TRUE\"\nsata0:0.present = \"TRUE\"\nsata0:0.deviceType = \"cdrom-image\"\nsata0:0.fileName = \"{shown}\"\n"
+            "# QEMU\n{machine}{loader} {cdrom} -nic tap,model=virtio-net-pci\n\n\
+             # libvirt (virsh edit)\n{os}<disk type='file' device='cdrom'>\n  <source file='{escaped}'/>\n  <target dev='sda' bus='{bus}'/>\n  <readonly/>\n  <boot order='1'/>\n</disk>\n\n\
+             # VMware (.vmx)\n{vmx}sata0.present = \"TRUE\"\nsata0:0.present = \"TRUE\"\nsata0:0.deviceType = \"cdrom-image\"\nsata0:0.fileName = \"{shown}\"\n"
         ),
         Kind::Disk => format!(
-            "# QEMU\nqemu-system-x86_64 -m 2048{loader} -drive format=raw,file={comma} -nic tap,model=virtio-net-pci\n\n\
-             # libvirt (virsh edit)\n<disk type='file' device='disk'>\n  <driver name='qemu' type='raw'/>\n  <source file='{escaped}'/>\n  <target dev='sda' bus='sata'/>\n  <boot order='1'/>\n</disk>\n\n\
-             # VMware: qemu-img convert -O vmdk {shown} ipxe.vmdk\n"
+            "# QEMU\n{machine}{loader} {disk} -nic tap,model=virtio-net-pci\n\n\
+             # libvirt (virsh edit)\n{os}<disk type='file' device='disk'>\n  <driver name='qemu' type='raw'/>\n  <source file='{escaped}'/>\n  <target dev='sda' bus='{bus}'/>\n  <boot order='1'/>\n</disk>\n\n\
+             # VMware: qemu-img convert -O vmdk {shown} ipxe.vmdk\n{vmx}"
         ),
         Kind::Lkrn => format!(
-            "# QEMU\nqemu-system-x86_64 -m 2048 -kernel {comma} -nic tap,model=virtio-net-pci\n\n\
+            "# QEMU\n{machine} -kernel {comma} -nic tap,model=virtio-net-pci\n\n\
              # libvirt (virsh edit)\n<os>\n  <type arch='x86_64'>hvm</type>\n  <kernel>{escaped}</kernel>\n</os>\n"
         ),
         Kind::BootProgram | Kind::Efi => format!(
@@ -123,9 +186,7 @@ fn snippets(report: &Report, path: &Path) -> Result<String> {
             xml(&directory(path)),
             xml(&name(path))
         ),
-        Kind::Elf => {
-            bail!("a program of this machine: it runs by itself, no virtual machine is needed")
-        }
+        Kind::Elf => String::new(),
     })
 }
 
@@ -153,6 +214,82 @@ fn xml(text: &str) -> String {
 mod tests {
     use super::*;
     use std::io::Write as _;
+
+    fn report(kind: Kind, arch: &'static str) -> Report {
+        Report {
+            kind,
+            arch,
+            bytes: 1,
+            program: inspect::Program {
+                version: None,
+                unpacked: 0,
+                blocks: 0,
+                protocols: Vec::new(),
+                features: Vec::new(),
+                commands: Vec::new(),
+                drivers: Vec::new(),
+                slam: inspect::ProtocolSupport::Absent,
+                membership: false,
+                script: None,
+                settings: None,
+            },
+            images: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_machine_gets_its_emulator_and_firmware() {
+        for (arch, kind, parts, none) in [
+            (
+                "i386",
+                Kind::Disk,
+                &["qemu-system-x86_64 -m 2048 -drive", "firmware = \"bios\""][..],
+                &["efi", "OVMF"][..],
+            ),
+            (
+                "x86_64",
+                Kind::Iso,
+                &[
+                    "OVMF_CODE_4M.fd -boot d -cdrom",
+                    "<os firmware='efi'>",
+                    "firmware = \"efi\"",
+                ],
+                &["aarch64"],
+            ),
+            (
+                "arm64",
+                Kind::Iso,
+                &[
+                    "qemu-system-aarch64 -M virt",
+                    "QEMU_EFI.fd",
+                    "scsi-cd",
+                    "arch='aarch64'",
+                    "bus='scsi'",
+                ],
+                &["x86_64", "OVMF", "-cdrom"],
+            ),
+            (
+                "arm64",
+                Kind::Disk,
+                &[
+                    "qemu-system-aarch64 -M virt",
+                    "virtio-blk-pci",
+                    "<os firmware='efi'>",
+                ],
+                &["x86_64", "OVMF"],
+            ),
+        ] {
+            let text = snippets(&report(kind, arch), Path::new("/f")).unwrap();
+            for part in parts {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+            for part in none {
+                assert!(!text.contains(part), "{part} in {text}");
+            }
+        }
+        let error = snippets(&report(Kind::Disk, "riscv64"), Path::new("/f")).unwrap_err();
+        assert!(error.to_string().contains("riscv64"), "{error}");
+    }
 
     #[test]
     fn each_format_gets_its_line() {
