@@ -41,7 +41,12 @@ enum Verb {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
-        Verb::Serve(args) => serve::run(*args),
+        Verb::Serve(args) => match serve::run(*args) {
+            Ok(true) => Ok(()),
+            // The log has said why.
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => Err(error),
+        },
         Verb::Doctor(args) => match doctor::run(&args) {
             Ok(true) => Ok(()),
             // The findings have said it all.

@@ -7,6 +7,7 @@ pub mod firewall;
 pub mod multicast;
 pub mod offers;
 pub mod ports;
+pub mod reader;
 
 use std::fmt;
 

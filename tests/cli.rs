@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The built command, run as a user runs it. What is sent stays on loopback.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -39,14 +42,22 @@ fn room() -> TempDir {
     folder
 }
 
-/// Ports that were free a moment ago.
+/// Ports that were free a moment ago, with a few free ones after them, and that the kernel gives
+/// nobody who asks for any port (`ip_local_port_range` begins at 32768): free now would be taken by the
+/// next connection of another test before a server starts there.
 fn free_ports() -> (String, String) {
-    let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    (
-        tcp.local_addr().unwrap().port().to_string(),
-        udp.local_addr().unwrap().port().to_string(),
-    )
+    /// Those of one call.
+    const STEP: u32 = 16;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + (std::process::id() * 37 + call) * STEP % 20_000;
+        let port = u16::try_from(port).unwrap();
+        let at = (Ipv4Addr::UNSPECIFIED, port);
+        if TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok() {
+            return (port.to_string(), port.to_string());
+        }
+    }
 }
 
 /// A server that runs until it is told to stop; killed if the test fails.
@@ -496,6 +507,8 @@ fn make_certificate(folder: &Path, name: &str) {
         .args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj"])
         .arg(format!("/CN={name}"))
         .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        // Of a server, and not of an authority, which TLS in Rust takes no server for.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", "room.key", "-out", "room.crt"])
         .current_dir(folder)
         .output()
@@ -667,8 +680,14 @@ fn serves_at_a_socket_that_systemd_hands_over() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let output = child.wait_with_output().unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
+    // In the language of the log, as all that is said.
+    let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
+    let failed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&failed["event"], &failed["level"]),
+        (&"failed".into(), &"error".into())
+    );
     for part in [
         format!(":{other}, where nothing is to be served"),
         format!("expected: 127.0.0.1:{tcp}"),
@@ -676,6 +695,176 @@ fn serves_at_a_socket_that_systemd_hands_over() {
     ] {
         assert!(text.contains(&part), "{part:?} not in:\n{text}");
     }
+}
+
+/// What the kernel says of each thread of a process, by a line's name.
+fn of_each_thread(id: u32, name: &str) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    let value = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap();
+        let lines = status.lines().filter_map(|line| line.split_once(':'));
+        let mut found = lines.filter(|(key, _)| *key == name);
+        found.next().unwrap().1.trim().to_owned()
+    };
+    tasks.map(|task| value(task.unwrap())).collect()
+}
+
+/// What was needed to bind is given up in every thread, once it is bound; reading others' files stays
+/// for root, and nothing at all for somebody else.
+#[test]
+fn nothing_stays_that_is_not_needed() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: nothing_stays_that_is_not_needed: not root");
+        return;
+    }
+    let folder = room();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    for (user, uid, capabilities) in [
+        ("", 0, "0000000000000006"),
+        ("nobody", 65534, "0000000000000000"),
+    ] {
+        let (tcp, udp) = free_ports();
+        let mut text = config(&tcp, &udp, &["demo"]);
+        if !user.is_empty() {
+            text = text.replace("[slam]\n", &format!("user = \"{user}\"\n[slam]\n"));
+        }
+        fs::write(folder.path().join("slamboot.toml"), text).unwrap();
+        let mut server = Running::start(folder.path(), &["serve", "--json"]);
+        server.event("serving");
+        let id = server.child.id();
+        let each = |name: &str| of_each_thread(id, name);
+        assert!(each("Uid").len() > 2, "{:?}", each("Name"));
+        for ids in each("Uid") {
+            let ids: Vec<u32> = ids
+                .split_whitespace()
+                .map(|id| id.parse().unwrap())
+                .collect();
+            assert_eq!(ids, [uid; 4]);
+        }
+        for name in ["CapEff", "CapPrm"] {
+            assert!(
+                each(name).iter().all(|set| set == capabilities),
+                "{user:?}: {name}"
+            );
+        }
+        for name in ["CapInh", "CapAmb"] {
+            assert!(
+                each(name).iter().all(|set| set == "0000000000000000"),
+                "{user:?}: {name}"
+            );
+        }
+        assert!(each("NoNewPrivs").iter().all(|set| set == "1"));
+        // It serves as before, and reads its configuration again.
+        assert!(get(&tcp, "/images/demo").ends_with("not much of a disk"));
+        server.hang_up();
+        server.event("reloaded");
+        assert_eq!(server.stop("-TERM").1, Some(0));
+    }
+}
+
+/// `slamboot top` reads what a server says, over TLS with the certificate that it is told to believe.
+#[test]
+fn top_looks_once() {
+    let folder = room();
+    let certified = is_there("openssl", "top_looks_once over TLS");
+    let (tcp, udp) = free_ports();
+    let (tls, _) = free_ports();
+    let mut text = config(&tcp, &udp, &["demo"]);
+    if certified {
+        make_certificate(folder.path(), "room");
+        let keys = format!("certificate = \"room.crt\"\nkey = \"room.key\"\nhttps_port = {tls}\n");
+        text = text.replace("[slam]\n", &format!("{keys}[slam]\n"));
+    }
+    fs::write(folder.path().join("slamboot.toml"), text).unwrap();
+    let mut server = Running::start(folder.path(), &["serve", "--json"]);
+    let serving = server.event("serving");
+    let look = |args: &[&str]| {
+        let output = run(folder.path(), &[&["top", "--once"], args].concat());
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    // By the configuration that lies here, and by an address.
+    let address = format!("http://127.0.0.1:{tcp}");
+    for args in [&[][..], &[&*address]] {
+        // The first look of the driver is a quarter of a second away.
+        let seen = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            let (code, out, err) = look(args);
+            assert_eq!((code, err.as_str()), (Some(0), ""));
+            out.contains("demo") && out.contains("ready, 18 B")
+        });
+        assert!(seen, "{args:?}: {:?}", look(args));
+    }
+    if certified {
+        // As it is printed at the start.
+        let page = serving["status"]["page"].as_str().unwrap();
+        assert!(page.starts_with("https://"), "{page}");
+        let (code, out, err) = look(&[page, "--cacert", "room.crt"]);
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains("demo"), "{out}");
+        let (code, _, err) = look(&[page]);
+        assert_eq!(code, Some(1));
+        assert!(err.contains("--cacert FILE"), "{err}");
+        let (code, _, err) = look(&[page, "--cacert", "room.key"]);
+        assert_eq!(code, Some(1));
+        assert!(err.contains("no certificate in room.key"), "{err}");
+    }
+    assert_eq!(server.stop("-TERM").1, Some(0));
+}
+
+/// systemd waits 90 s for a start and no longer, unless it is told that it goes on.
+#[test]
+fn systemd_is_told_what_goes_on() {
+    let folder = room();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let told = || {
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let (tcp, udp) = free_ports();
+    let text = config(&tcp, &udp, &["demo"]);
+    fs::write(folder.path().join("slamboot.toml"), text).unwrap();
+    let mut child = slamboot(folder.path())
+        .arg("serve")
+        .env("NOTIFY_SOCKET", &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let server = Running { child, stdout };
+    let first = told();
+    assert!(
+        first.starts_with("EXTEND_TIMEOUT_USEC=120000000\n"),
+        "{first}"
+    );
+    assert!(first.contains("STATUS=digesting demo, "), "{first}");
+    assert!(told().starts_with("READY=1\n"));
+    let id = server.child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-HUP", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let reloading = told();
+    assert!(
+        reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+        "{reloading}"
+    );
+    assert!(told().starts_with("READY=1\n"));
+    let (_, code) = server.stop("-TERM");
+    assert_eq!(code, Some(0));
+    assert!(told().starts_with("STOPPING=1\n"));
 }
 
 #[test]

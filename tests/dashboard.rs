@@ -80,7 +80,11 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
+        // What stands in the way comes before.
+        while line.is_empty() || line.contains("\"event\":\"warning\"") {
+            line.clear();
+            lines.read_line(&mut line).unwrap();
+        }
         assert!(line.contains("\"event\":\"serving\""), "{line}");
         std::thread::spawn(move || for _ in lines.lines() {});
         let server = Server {

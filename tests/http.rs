@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use site::{Site, Transfer};
+use site::{Arch, Mac, Site, Transfer};
 use slamboot::boot::http::{Beside, HttpError, HttpServer, HttpStand};
 use slamboot::boot::script::{Loader, Shows};
 use slamboot::net::{Content, Shelf};
@@ -60,6 +60,11 @@ fn script(
 
 impl Room {
     fn new() -> Room {
+        Room::with("", &Beside::default())
+    }
+
+    /// With more in its configuration, and what goes with it.
+    fn with(rules: &str, beside: &Beside) -> Room {
         let folder = TempDir::new().unwrap();
         // Longer than what is read at a time, and no multiple of it.
         let disk: Vec<u8> = (0..700_001_u32).map(|i| (i * 31 % 251) as u8).collect();
@@ -85,7 +90,8 @@ name = \"broken\"
 kind = \"disk\"
 path = \"gone.img\"
 ";
-        let site = Site::parse(toml, &folder.path().join("slamboot.toml")).unwrap();
+        let toml = format!("{toml}{rules}");
+        let site = Site::parse(&toml, &folder.path().join("slamboot.toml")).unwrap();
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
         let shelf = Arc::new(Shelf::default());
         let stand = HttpStand {
@@ -99,7 +105,7 @@ path = \"gone.img\"
                 script,
                 &Arc::default(),
                 &Arc::default(),
-                &Beside::default(),
+                beside,
             )
             .unwrap(),
             shelf,
@@ -361,6 +367,37 @@ fn scripts_are_rendered_for_the_image_asked_for() {
     let broken = room.get("/boot.ipxe?image=broken");
     assert_eq!(broken.status, 500);
     assert_eq!(broken.text(), "args of broken cannot stand in a script\n");
+}
+
+/// Groups that name an architecture hold for machines of which DHCP heard it, and for no others.
+#[test]
+fn scripts_go_by_the_architecture_that_dhcp_heard() {
+    let rules = "\
+[[group]]
+name = \"arm\"
+arch = \"efi-arm64\"
+image = \"debian\"
+[[group]]
+name = \"old\"
+arch = \"bios\"
+boot = \"local\"
+";
+    let beside = Beside::default();
+    let room = Room::with(rules, &beside);
+    let mac = |last: u8| Mac::new([0x52, 0x54, 0, 0, 0, last]);
+    let ask = |last| {
+        let answer = room.get(&format!("/boot.ipxe?mac={}", mac(last)));
+        answer.text().to_owned()
+    };
+    let default = "#!ipxe\necho demo from 127.0.0.1\n";
+    assert_eq!(ask(1), default);
+    beside.archs.heard(mac(1), Arch::EfiArm64);
+    beside.archs.heard(mac(2), Arch::Bios);
+    beside.archs.heard(mac(3), Arch::EfiX64);
+    assert_eq!(ask(1), "#!ipxe\necho debian from 127.0.0.1\n");
+    assert_eq!(ask(2), "#!ipxe\necho Local from 127.0.0.1\n");
+    assert_eq!(ask(3), default);
+    assert_eq!(ask(4), default);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -71,8 +72,10 @@ impl Room {
         let toml = "[server]\nmemdisk = \"memdisk\"\n";
         let site = Site::parse(toml, &folder.path().join("slamboot.toml")).unwrap();
         let identity = Identity::read(https, SystemTime::now()).unwrap();
+        let cookie = || async { [("Set-Cookie", "a=b; Path=/status")] };
         let beside = Beside {
             secure: Some((0, identity)),
+            pages: Some(axum::Router::new().route("/cookie", axum::routing::get(cookie))),
             ..Beside::default()
         };
         let stand = HttpStand {
@@ -356,7 +359,47 @@ fn what_cannot_be_used_is_explained() {
     ]
     .concat();
     fs::write(at("both.pem"), both).unwrap();
+    let mode =
+        |mode| fs::set_permissions(at("both.pem"), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    says(
+        &with(&at("both.pem"), &at("both.pem")),
+        now,
+        &[
+            "[server] key: everybody on this machine can read ",
+            "found: 0644",
+            "chmod o= ",
+        ],
+    );
+    mode(0o640);
     assert!(Identity::read(&with(&at("both.pem"), &at("both.pem")), now).is_ok());
+}
+
+/// Over TLS and without it, the same is served; but a cookie that was got over TLS stays there.
+#[test]
+fn cookies_of_tls_are_for_tls() {
+    if !has_judges("cookies_of_tls_are_for_tls") {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let https = make(folder.path(), "room", ECDSA);
+    let room = Room::new(folder, &https);
+    let head = |url: String| {
+        let output = Command::new("curl")
+            .args(["--silent", "--include", "--max-time", "30", "--cacert"])
+            .arg(&https.certificate)
+            .arg(url)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let secured = head(format!("https://{}/cookie", room.address()));
+    assert!(
+        secured.contains("a=b; Path=/status; Secure\r\n"),
+        "{secured}"
+    );
+    let plain = head(format!("http://{}/cookie", room.server.addresses()[0]));
+    assert!(plain.contains("a=b; Path=/status\r\n"), "{plain}");
 }
 
 /// Whatever is in the files is an error at most.

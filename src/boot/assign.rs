@@ -84,7 +84,7 @@ impl Assignments {
         all.iter().map(|(mac, a)| (*mac, a.clone())).collect()
     }
 
-    /// What is assigned to a machine.
+    /// What is assigned to a machine, and goes on to be.
     pub fn get(&self, mac: Mac) -> Option<Assignment> {
         self.lock().get(&mac).cloned()
     }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http_range_header::parse_range_header;
@@ -24,17 +25,20 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tower_http::services::ServeFile;
 
+use super::archs::Archs;
 use super::assign::Assignments;
 use super::body::ContentBody;
 use super::guarded::{Guarded, Peer};
-use super::handed::{Handed, HandedError};
+use super::handed::Handed;
 use super::identity::Identity;
+pub use super::listening::{HttpError, HttpSockets, Scheme};
 use super::report::{ReportQuery, Reports, Tell};
 use super::roms::RomShelf;
 use super::script::{Asks, ScriptRefusal, Scripts};
 pub use super::script::{BootScript, Loader};
 use super::secured;
 use crate::net::{Content, Shelf};
+use crate::observe::BootEvent;
 
 /// How long downloads that run may go on after [`HttpServer::stop`].
 const GRACE: Duration = Duration::from_secs(1);
@@ -42,73 +46,6 @@ const GRACE: Duration = Duration::from_secs(1);
 const SIGNATURE_LIMIT: u64 = 64 << 10;
 /// Seconds after which a client asks again for what is not ready.
 const RETRY: u32 = 5;
-
-/// What is spoken at a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// HTTP as it is.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
-impl Scheme {
-    fn option(self) -> &'static str {
-        match self {
-            Scheme::Http => "--http-port N (http_port under [server])",
-            Scheme::Https => "--https-port N (https_port under [server])",
-        }
-    }
-
-    fn without(self) -> &'static str {
-        match self {
-            Scheme::Http => "--no-http",
-            Scheme::Https => "https_port = 0",
-        }
-    }
-}
-
-/// Why HTTP cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    /// Somebody listens there.
-    #[error(
-        "TCP port {port} of {address} is taken\n  help: `ss -ltnp 'sport = :{port}'` names the holder; stop it, or choose another port with {}, or do without with {}",
-        scheme.option(), scheme.without()
-    )]
-    PortTaken {
-        /// Where.
-        address: Ipv4Addr,
-        /// Which.
-        port: u16,
-        /// For what.
-        scheme: Scheme,
-    },
-    /// A port that only root may bind.
-    #[error(
-        "no permission for TCP port {port}\n  help: run as root, or choose a port above 1023 with {}",
-        scheme.option()
-    )]
-    NotPermitted {
-        /// Which.
-        port: u16,
-        /// For what.
-        scheme: Scheme,
-    },
-    /// Of systemd's sockets.
-    #[error(transparent)]
-    Handed(#[from] HandedError),
-    /// Anything else.
-    #[error("cannot {step} for HTTP at {address}: {source}")]
-    System {
-        /// Where.
-        address: SocketAddrV4,
-        /// Doing what.
-        step: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-}
 
 /// A place where HTTP is served: an interface's address, and the site as its clients see it.
 #[derive(Clone, Debug)]
@@ -130,6 +67,8 @@ pub struct Beside {
     pub secure: Option<(u16, Identity)>,
     /// Sockets that are there already.
     pub handed: Handed,
+    /// What machines said by DHCP that they are.
+    pub archs: Arc<Archs>,
 }
 
 /// A running HTTP server; it ends with [`HttpServer::stop`] or when it is dropped.
@@ -145,11 +84,27 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Listens at each stand and answers from a thread of its own, with the images on `shelf`.
+    /// Listens at each stand, and answers.
+    pub fn start(
+        stands: &[HttpStand],
+        shelf: &Arc<Shelf>,
+        script: BootScript,
+        roms: &Arc<RomShelf>,
+        assignments: &Arc<Assignments>,
+        beside: &Beside,
+    ) -> Result<HttpServer, HttpError> {
+        let addresses: Vec<SocketAddrV4> = stands.iter().map(|stand| stand.address).collect();
+        let secure = beside.secure.as_ref().map(|(port, _)| *port);
+        let sockets = HttpSockets::bind(&addresses, secure, &beside.handed)?;
+        HttpServer::start_at(sockets, stands, shelf, script, roms, assignments, beside)
+    }
+
+    /// Answers at each stand from a thread of its own, with the images on `shelf`.
     ///
     /// A connection that gets nothing written for a while ends, and there are at most as many as
     /// the site says, so that slow or idle clients take no room from others for long.
-    pub fn start(
+    pub fn start_at(
+        sockets: HttpSockets,
         stands: &[HttpStand],
         shelf: &Arc<Shelf>,
         script: BootScript,
@@ -159,22 +114,21 @@ impl HttpServer {
     ) -> Result<HttpServer, HttpError> {
         let (mut addresses, mut sites, mut listening) = (Vec::new(), Vec::new(), Vec::new());
         let mut scripts_of = Vec::new();
-        let (mut secure_addresses, handed) = (Vec::new(), &beside.handed);
+        let mut secure_addresses = Vec::new();
         let secure_shown = beside
             .secure
             .as_ref()
             .map(|(_, identity)| secured::Shown::new(identity));
-        for stand in stands {
-            let alone = stands.len() == 1;
-            let (listener, local) = listen(stand.address, Scheme::Http, handed, alone)?;
+        for (stand, (plain, secured)) in stands.iter().zip(sockets.doors) {
             let site = Arc::new(RwLock::new(Arc::new(stand.site.clone())));
             let scripts = Scripts {
                 site: Arc::clone(&site),
                 server: *stand.address.ip(),
-                port: Some(local.port()),
+                port: Some(plain.at.port()),
                 render: script,
                 shelf: Arc::clone(shelf),
                 assignments: Arc::clone(assignments),
+                archs: Arc::clone(&beside.archs),
             };
             let shown = Shown {
                 scripts: Arc::new(scripts),
@@ -188,29 +142,25 @@ impl HttpServer {
             if let Some(pages) = &beside.pages {
                 routes = routes.merge(pages.clone());
             }
-            if let Some((port, _)) = &beside.secure {
-                let address = SocketAddrV4::new(*stand.address.ip(), *port);
-                let (listener, local) = listen(address, Scheme::Https, handed, alone)?;
+            if let Some(secured) = secured {
                 let door = Door {
-                    listener,
+                    listener: secured.listener,
                     shown: secure_shown.clone(),
                     most,
-                    routes: routes.clone(),
+                    routes: routes.clone().layer(map_response(keep_cookies_secure)),
                 };
                 listening.push(door);
-                secure_addresses.push(local);
+                secure_addresses.push(secured.at);
             }
             listening.push(Door {
-                listener,
+                listener: plain.listener,
                 shown: None,
                 most,
                 routes,
             });
-            addresses.push(local);
+            addresses.push(plain.at);
             sites.push(site);
         }
-        let all: Vec<SocketAddr> = addresses.iter().chain(&secure_addresses).copied().collect();
-        handed.check_all_taken(&all)?;
         let system = |step| {
             move |source| HttpError::System {
                 address: stands
@@ -227,10 +177,11 @@ impl HttpServer {
             .build()
             .map_err(system("start the runtime"))?;
         let (stop, stopped) = oneshot::channel();
+        let tell = beside.tell.clone();
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
             .spawn(move || {
-                runtime.block_on(answer(listening, stopped));
+                runtime.block_on(answer(listening, stopped, tell.as_ref()));
                 // Reads of files that hang (a dead network file system) do not hold up the end.
                 runtime.shutdown_background();
             })
@@ -304,54 +255,21 @@ struct Door {
     routes: Router,
 }
 
-/// Listens at `address`, with a socket that was handed over if one is there.
-fn listen(
-    address: SocketAddrV4,
-    scheme: Scheme,
-    handed: &Handed,
-    alone: bool,
-) -> Result<(TcpListener, SocketAddr), HttpError> {
-    let system = |step| {
-        move |source| HttpError::System {
-            address,
-            step,
-            source,
+/// Answers until the other end of `stopped` is dropped.
+async fn answer(listening: Vec<Door>, stopped: oneshot::Receiver<()>, tell: Option<&Tell>) {
+    let failed = |error: io::Error| {
+        if let Some(tell) = tell {
+            let what = format!("HTTP: {error}");
+            tell(BootEvent::BootServiceFailed { what });
         }
     };
-    let bind = || TcpListener::bind(address);
-    let listener = handed.take(address, alone).map_or_else(bind, Ok);
-    let listener = listener.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => HttpError::PortTaken {
-            address: *address.ip(),
-            port: address.port(),
-            scheme,
-        },
-        io::ErrorKind::PermissionDenied => HttpError::NotPermitted {
-            port: address.port(),
-            scheme,
-        },
-        _ => system("listen")(source),
-    })?;
-    listener
-        .set_nonblocking(true)
-        .map_err(system("prepare the socket"))?;
-    let local = listener
-        .local_addr()
-        .map_err(system("read the socket's address"))?;
-    // One that was handed over may listen at every address: clients are told the interface's.
-    let told = SocketAddr::V4(SocketAddrV4::new(*address.ip(), local.port()));
-    Ok((listener, told))
-}
-
-/// Answers until the other end of `stopped` is dropped.
-async fn answer(listening: Vec<Door>, stopped: oneshot::Receiver<()>) {
     let (drain, drained) = watch::channel(());
     let mut servers = JoinSet::new();
     for door in listening {
         let listener = match tokio::net::TcpListener::from_std(door.listener) {
             Ok(listener) => Guarded::new(listener, door.shown, door.most as usize),
             Err(error) => {
-                eprintln!("error: HTTP: {error}");
+                failed(error);
                 continue;
             }
         };
@@ -371,7 +289,7 @@ async fn answer(listening: Vec<Door>, stopped: oneshot::Receiver<()>) {
     let all = async {
         while let Some(result) = servers.join_next().await {
             if let Ok(Err(error)) = result {
-                eprintln!("error: HTTP: {error}");
+                failed(error);
             }
         }
     };
@@ -379,6 +297,19 @@ async fn answer(listening: Vec<Door>, stopped: oneshot::Receiver<()>) {
         () = all => {}
         () = deadline => {}
     }
+}
+
+/// A cookie that was got over TLS is for TLS alone (RFC 6265, section 4.1.2.5).
+async fn keep_cookies_secure(mut response: Response) -> Response {
+    if let header::Entry::Occupied(mut cookies) = response.headers_mut().entry(header::SET_COOKIE) {
+        for cookie in cookies.iter_mut() {
+            let secured = [cookie.as_bytes(), b"; Secure"].concat();
+            if let Ok(secured) = HeaderValue::from_bytes(&secured) {
+                *cookie = secured;
+            }
+        }
+    }
+    response
 }
 
 /// What scripts and pages are made of.
@@ -461,26 +392,15 @@ async fn image(
             .status(StatusCode::NOT_MODIFIED)
             .body(Body::empty())
     } else {
-        // A part of something else is of no use (RFC 9110, section 13.1.5).
-        let same =
-            told(header::IF_RANGE).is_none_or(|of| of == etag || Some(of) == modified.as_deref());
-        let wanted = told(header::RANGE).filter(|_| same);
-        match wanted.map(|range| parse_range_header(range).and_then(|range| range.validate(bytes)))
-        {
-            None => whole(response, content),
-            // Several parts at once are answered with the whole, as anybody may.
-            Some(Ok(ranges)) => match ranges.as_slice() {
-                [range] => {
-                    let (from, to) = (*range.start(), *range.end());
-                    response
-                        .status(StatusCode::PARTIAL_CONTENT)
-                        .header(header::CONTENT_RANGE, format!("bytes {from}-{to}/{bytes}"))
-                        .header(header::CONTENT_LENGTH, to + 1 - from)
-                        .body(Body::new(ContentBody::new(content, from..to + 1)))
-                }
-                _ => whole(response, content),
-            },
-            Some(Err(_)) => response
+        let is_same = |of: &str| of == etag || Some(of) == modified.as_deref();
+        match wanted(told, bytes, is_same) {
+            Wanted::Whole => whole(response, content),
+            Wanted::Part(from, to) => response
+                .status(StatusCode::PARTIAL_CONTENT)
+                .header(header::CONTENT_RANGE, format!("bytes {from}-{to}/{bytes}"))
+                .header(header::CONTENT_LENGTH, to + 1 - from)
+                .body(Body::new(ContentBody::new(content, from..to + 1))),
+            Wanted::Nothing => response
                 .status(StatusCode::RANGE_NOT_SATISFIABLE)
                 .header(header::CONTENT_RANGE, format!("bytes */{bytes}"))
                 .body(Body::empty()),
@@ -652,14 +572,69 @@ async fn rom(
         Some((_, "efi")) => "application/efi",
         _ => "application/octet-stream",
     };
-    (
-        [
-            (header::ETAG, etag),
-            (header::CONTENT_TYPE, kind.to_owned()),
-        ],
-        rom.bytes.to_vec(),
-    )
-        .into_response()
+    let told = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let bytes = rom.bytes.len() as u64;
+    let part = match wanted(told, bytes, |of| of == etag) {
+        Wanted::Whole => None,
+        Wanted::Part(from, to) => Some((from, to)),
+        Wanted::Nothing => {
+            let range = format!("bytes */{bytes}");
+            let status = StatusCode::RANGE_NOT_SATISFIABLE;
+            return (status, [(header::CONTENT_RANGE, range)]).into_response();
+        }
+    };
+    let mut answer = [
+        (header::ETAG, etag),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+        (header::CONTENT_TYPE, kind.to_owned()),
+    ]
+    .into_response();
+    let body = match part {
+        None => rom.bytes.to_vec(),
+        Some((from, to)) => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = format!("bytes {from}-{to}/{bytes}");
+            if let Ok(range) = range.try_into() {
+                answer.headers_mut().insert(header::CONTENT_RANGE, range);
+            }
+            let (from, to) = (from as usize, to as usize);
+            rom.bytes.get(from..=to).unwrap_or_default().to_vec()
+        }
+    };
+    *answer.body_mut() = body.into();
+    answer
+}
+
+/// Which of so many bytes are wanted.
+enum Wanted {
+    Whole,
+    /// From one to another, both of them among it.
+    Part(u64, u64),
+    /// Beyond the end.
+    Nothing,
+}
+
+/// What `Range` and `If-Range` ask for; `is_same` knows what has not changed.
+fn wanted<'a>(
+    told: impl Fn(header::HeaderName) -> Option<&'a str>,
+    bytes: u64,
+    is_same: impl Fn(&str) -> bool,
+) -> Wanted {
+    // A part of something else is of no use (RFC 9110, section 13.1.5).
+    if !told(header::IF_RANGE).is_none_or(is_same) {
+        return Wanted::Whole;
+    }
+    let Some(range) = told(header::RANGE) else {
+        return Wanted::Whole;
+    };
+    match parse_range_header(range).and_then(|range| range.validate(bytes)) {
+        Ok(ranges) => match ranges.as_slice() {
+            [range] => Wanted::Part(*range.start(), *range.end()),
+            // Several parts at once are answered with the whole, as anybody may.
+            _ => Wanted::Whole,
+        },
+        Err(_) => Wanted::Nothing,
+    }
 }
 
 /// The server's address as the clients of `transfer` write it.
@@ -721,4 +696,31 @@ fn listed(shown: &Shown) -> String {
 
 async fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "not served here; / lists what is\n").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_asked_for_of_what_is_the_same() {
+        let ask = |range: Option<&str>, of: Option<&str>| {
+            let told = |name| {
+                let (range, of) = (range, of);
+                if name == header::RANGE { range } else { of }
+            };
+            match wanted(told, 100, |of| of == "same") {
+                Wanted::Whole => "whole".to_owned(),
+                Wanted::Part(from, to) => format!("{from}-{to}"),
+                Wanted::Nothing => "nothing".to_owned(),
+            }
+        };
+        assert_eq!(ask(None, None), "whole");
+        assert_eq!(ask(Some("bytes=0-0"), None), "0-0");
+        assert_eq!(ask(Some("bytes=90-"), Some("same")), "90-99");
+        assert_eq!(ask(Some("bytes=90-"), Some("other")), "whole");
+        assert_eq!(ask(Some("bytes=-10"), None), "90-99");
+        assert_eq!(ask(Some("bytes=0-1,3-4"), None), "whole");
+        assert_eq!(ask(Some("bytes=100-"), None), "nothing");
+    }
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -114,6 +115,17 @@ pub enum IdentityError {
         /// The clock.
         now: Timestamp,
     },
+    /// A key that is not its owner's alone.
+    #[error(
+        "[server] key: everybody on this machine can read {}\n  expected: a mode without rights for others, such as 0640\n  found: {mode:04o}\n  help: chmod o= {}; for the systemd unit give a group the file (SupplementaryGroups=ssl-cert in a drop-in, chgrp ssl-cert)",
+        path.display(), path.display()
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Two that do not belong together.
     #[error(
         "[server] key: {} is not the key of {}\n  expected: the private key of the first certificate in that file\n  found: another one\n  help: `openssl pkey -in {} -pubout` and `openssl x509 -in {} -noout -pubkey` must print the same; the server's own certificate comes first, its issuers after it",
@@ -166,6 +178,13 @@ impl Identity {
         let text = contents(Part::Key, &https.key)?;
         let key = PrivateKeyDer::from_pem_slice(&text)
             .map_err(|error| absent(Part::Key, &https.key, &text, Some(error)))?;
+        let mode = std::fs::metadata(&https.key).map_or(0, |metadata| metadata.mode() & 0o7777);
+        if mode & 0o007 != 0 {
+            return Err(IdentityError::Open {
+                path: https.key.clone(),
+                mode,
+            });
+        }
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|versions| versions.with_no_client_auth().with_single_cert(chain, key));

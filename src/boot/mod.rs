@@ -2,6 +2,7 @@
 //! Boot services: which client gets what, and how it gets it.
 
 pub mod arch;
+pub mod archs;
 pub mod assign;
 mod body;
 mod crowd;
@@ -10,6 +11,7 @@ mod guarded;
 pub mod handed;
 pub mod http;
 pub mod identity;
+mod listening;
 pub mod neighbour;
 pub mod plan;
 pub mod report;

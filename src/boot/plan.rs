@@ -2,13 +2,16 @@
 //! Which client gets what: decided from the site, the firmware at hand and what the client says of
 //! itself, and from nothing else.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use serde::Serialize;
 use site::{Arch, Boot, Group, Host, Mac, Site};
 
 use super::arch::{ClientArch, Features, Fetch, Program};
+use super::assign::{Assignment, Assignments};
 
 /// A client, as its DHCP request describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,12 +121,14 @@ pub struct Services {
 }
 
 /// Which client gets what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct BootPlan {
     roms: Roms,
     services: Services,
     strict: bool,
     rules: Rules,
+    images: BTreeSet<String>,
+    assignments: Arc<Assignments>,
 }
 
 /// Who boots what: the rules of a site alone.
@@ -233,7 +238,28 @@ impl BootPlan {
             services,
             strict: site.dhcp.strict,
             rules: Rules::of(site),
+            images: site.images.iter().map(|i| i.name.clone()).collect(),
+            assignments: Arc::default(),
         }
+    }
+
+    /// What is assigned by hand goes before the rules. It is only looked at here: what holds once is
+    /// over when the machine is given its script.
+    #[must_use]
+    pub fn with_assignments(self, assignments: &Arc<Assignments>) -> BootPlan {
+        BootPlan {
+            assignments: Arc::clone(assignments),
+            ..self
+        }
+    }
+
+    /// What is assigned to a machine, if it is still served.
+    fn assigned(&self, mac: Mac) -> Option<Assignment> {
+        let served = |assignment: &Assignment| match &assignment.boot {
+            Boot::Image(name) => self.images.contains(name),
+            Boot::Default | Boot::Menu | Boot::Local => true,
+        };
+        self.assignments.get(mac).filter(served)
     }
 
     /// The site's rules.
@@ -241,9 +267,10 @@ impl BootPlan {
         &self.rules
     }
 
-    /// Whether a client may be answered at all.
+    /// Whether a client may be answered at all. Who was assigned something is no stranger: somebody
+    /// with the token named it.
     pub fn allows(&self, mac: Mac, at: Ipv4Addr, arch: Option<Arch>) -> bool {
-        !self.strict || self.rules.find(mac, at, arch).is_some()
+        !self.strict || self.rules.find(mac, at, arch).is_some() || self.assigned(mac).is_some()
     }
 
     /// What a client boots from the server at `server`, the address by which it came.
@@ -255,10 +282,16 @@ impl BootPlan {
         let arch = client.arch.known();
         let at = client.relay.unwrap_or(server);
         let rule = self.rules.find(client.mac, at, arch);
-        if self.strict && rule.is_none() {
+        let assigned = self.assigned(client.mac);
+        if self.strict && rule.is_none() && assigned.is_none() {
             return Decision::Silence(Silence::Stranger);
         }
-        let local = rule.is_some_and(|rule| *rule.boot() == Boot::Local);
+        let local = match &assigned {
+            // Firmware asks several times before it boots anything: only a script that was fetched
+            // says that this boot has come, and that the assignment is over.
+            Some(assignment) => assignment.boot == Boot::Local && !assignment.once,
+            None => rule.is_some_and(|rule| *rule.boot() == Boot::Local),
+        };
         let rom = arch.and_then(|arch| self.roms.get(arch));
         match client.program {
             Program::Vendor(_) if local => Decision::Silence(Silence::Local),
@@ -504,6 +537,55 @@ mod tests {
             let found = plan.decide(&client(local, 0, program), SERVER);
             assert!(matches!(found, Decision::Boot(BootFile::Script { .. })));
         }
+    }
+
+    #[test]
+    fn what_is_assigned_goes_before_rules_and_strict() {
+        let site = site(&format!("[dhcp]\nstrict = true\n{RULES}"));
+        let assignments = Arc::new(Assignments::default());
+        let plan = BootPlan::new(&site, roms(true), ALL_SERVICES).with_assignments(&assignments);
+        let local = Mac::new([0x52, 0x54, 0, 0, 0, 3]);
+        let decide = |mac| {
+            let client = client(mac, 0, Program::Vendor(Fetch::Tftp));
+            name(&plan.decide(&client, SERVER))
+        };
+        let assign = |mac, boot, once| {
+            let assignment = Assignment { boot, once };
+            assignments.set(&site, mac, assignment).unwrap();
+        };
+        let image = || Boot::Image("a".to_owned());
+        assert_eq!(
+            (decide(local), decide(STRANGER)),
+            ("Local".into(), "Stranger".into())
+        );
+        // Looking is no booting: the same is said as often as firmware asks.
+        assign(local, image(), true);
+        assign(STRANGER, image(), true);
+        for _ in 0..3 {
+            assert_eq!(decide(local), "undionly.kpxe");
+            assert_eq!(decide(STRANGER), "undionly.kpxe");
+            assert!(plan.allows(STRANGER, SERVER, None));
+        }
+        // The script is fetched.
+        assert_eq!(assignments.take(local), Some(image()));
+        assert_eq!(decide(local), "Local");
+        // For ever: nothing to load for that. Once: the script says so, and is the end of it.
+        assign(STRANGER, Boot::Local, false);
+        assert_eq!(decide(STRANGER), "Local");
+        assign(STRANGER, Boot::Local, true);
+        assert_eq!(decide(STRANGER), "undionly.kpxe");
+        // An image that is no longer there is not what anybody meant.
+        assign(local, image(), false);
+        let less = Site {
+            images: Vec::new(),
+            ..site.clone()
+        };
+        let plan = BootPlan::new(&less, roms(true), ALL_SERVICES).with_assignments(&assignments);
+        let asks = client(local, 0, Program::Vendor(Fetch::Tftp));
+        assert_eq!(
+            plan.decide(&asks, SERVER),
+            Decision::Silence(Silence::Local)
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use site::{Boot, Image, Mac, Site};
 
+use super::archs::Archs;
 use super::assign::Assignments;
 use super::neighbour;
 use super::plan::Rules;
@@ -99,6 +100,7 @@ pub struct Scripts {
     pub(super) render: BootScript,
     pub(super) shelf: Arc<Shelf>,
     pub(super) assignments: Arc<Assignments>,
+    pub(super) archs: Arc<Archs>,
 }
 
 impl Scripts {
@@ -109,6 +111,7 @@ impl Scripts {
         render: BootScript,
         shelf: &Arc<Shelf>,
         assignments: &Arc<Assignments>,
+        archs: &Arc<Archs>,
     ) -> Scripts {
         Scripts {
             site: Arc::new(RwLock::new(Arc::new(site))),
@@ -117,6 +120,7 @@ impl Scripts {
             render,
             shelf: Arc::clone(shelf),
             assignments: Arc::clone(assignments),
+            archs: Arc::clone(archs),
         }
     }
 
@@ -180,7 +184,7 @@ impl Scripts {
             }
         }
         let rules = Rules::of(site);
-        let rule = rules.find(mac, at, None);
+        let rule = rules.find(mac, at, self.archs.of(mac));
         rule.map_or(Boot::Default, |rule| rule.boot().clone())
     }
 

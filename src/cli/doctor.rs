@@ -9,12 +9,13 @@ use site::{DhcpMode, Site};
 
 use super::serve::{ServeArgs, beside, resolve_site};
 use crate::doctor::firewall::{self, Packet};
+use crate::doctor::offers::Asker;
 use crate::doctor::{Diagnosis, Finding, files, multicast, offers, ports, split};
 use crate::net::interface::{self, Chosen, Link};
 
 /// Look for what keeps machines from booting: on this host and on the wire.
 ///
-/// Sends one DHCP request, takes nothing of what is offered, and joins a multicast group for a
+/// Sends DHCP requests as three kinds of machines would, takes nothing of what is offered, and joins a multicast group for a
 /// moment. Everything else is only read. Ports are tried: stop `slamboot serve` first, or know that
 /// its own ports are told as taken.
 #[derive(Debug, Args)]
@@ -136,7 +137,8 @@ fn at(site: &Site, chosen: &Chosen, findings: &mut Vec<Finding>) {
     if chosen.address.is_loopback() {
         return;
     }
-    match offers::ask(name, chosen.index, chosen.address) {
+    let asked = Asker::open(name, chosen.index, chosen.address).and_then(|asker| asker.ask());
+    match asked {
         Ok(offers) => findings.extend(offers::judge(&offers, mode(site), chosen.address)),
         Err(error) => findings.push(Finding::skipped(
             "DHCP",
@@ -174,8 +176,38 @@ fn packets(site: &Site, interface: &str) -> Vec<Packet> {
             .http_port
             .map(|port| packet("tcp", port, "HTTP")),
     );
+    let https = site.server.https.as_ref();
+    packets.extend(https.map(|https| packet("tcp", https.port, "HTTPS")));
     let mut slam: Vec<u16> = site.transfers().iter().map(|t| t.port).collect();
     slam.dedup();
     packets.extend(slam.into_iter().map(|port| packet("udp", port, "SLAM")));
     packets
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_firewall_is_asked_of_every_port() {
+        let text = "[server]\ncertificate = \"crt\"\n[[image]]\nname = \"a\"\nkind = \"linux\"\n\
+                    kernel = \"k\"\ninitrd = \"i\"\n";
+        let site = Site::parse(text, Path::new("slamboot.toml")).unwrap();
+        let asked: Vec<String> = packets(&site, "eth0")
+            .iter()
+            .map(|packet| format!("{} {} {}", packet.protocol, packet.port, packet.purpose))
+            .collect();
+        let expected = [
+            "udp 67 DHCP",
+            "udp 4011 PXE",
+            "udp 69 TFTP",
+            "tcp 8080 HTTP",
+            "tcp 8443 HTTPS",
+            "udp 10000 SLAM",
+            "udp 10001 SLAM",
+        ];
+        assert_eq!(asked, expected);
+    }
 }

@@ -5,10 +5,13 @@ mod args;
 mod boot;
 mod face;
 mod print;
+mod privilege;
 mod reload;
 mod resolve;
+mod rivals;
 mod stands;
 mod summary;
+mod systemd;
 mod user;
 
 use std::net::SocketAddrV4;
@@ -27,7 +30,7 @@ use self::reload::Reloader;
 use self::stands::{boot_script, check_scripts, choose_interfaces, site_at};
 use self::summary::summarise;
 use crate::boot::handed::Handed;
-use crate::boot::http::{Beside, HttpServer, HttpStand};
+use crate::boot::http::{Beside, HttpServer, HttpSockets, HttpStand};
 use crate::boot::identity::{Identity, IdentityError};
 use crate::net::interface::Chosen;
 use crate::net::{Driver, Plan, Shelf, Stand, Watch};
@@ -36,17 +39,26 @@ use crate::observe::{Note, Tally};
 pub(super) use self::args::ServeArgs;
 pub(super) use self::resolve::{beside, image_name, resolve_site};
 
-/// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the edge: how long it all took is told at the end"
-)]
-pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again. Whether that went well: an
+/// error that is `false` was told already, in the language of the log.
+pub(super) fn run(args: ServeArgs) -> anyhow::Result<bool> {
     let output = if args.json || args.log.as_deref() == Some("json") {
         Output::Programs
     } else {
         Output::People
     };
+    match serve(args, output) {
+        Ok(()) => Ok(true),
+        Err(error) if output.failure(&super::explain(&error)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: how long it all took is told at the end"
+)]
+fn serve(args: ServeArgs, output: Output) -> anyhow::Result<()> {
     let handed = Handed::from_environment()?;
     let site = resolve_site(&args)?;
     let identity = read_identity(&site)?;
@@ -54,24 +66,48 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     // A taken port, too, is told before gigabytes are digested.
     check_scripts(&site, &stands)?;
     let shelf = Arc::new(Shelf::default());
-    let bound = Bound::bind(&site, &beside(&args), &chosen)?;
+    let mut bound = Bound::bind(&site, &beside(&args), &chosen)?;
+    let at = |port| {
+        let addresses = stands
+            .iter()
+            .map(|stand| SocketAddrV4::new(stand.host, port));
+        let addresses: Vec<SocketAddrV4> = addresses.collect();
+        let secure = site.server.https.as_ref().map(|https| https.port);
+        HttpSockets::bind(&addresses, secure, &handed)
+    };
+    let http_sockets = site.server.http_port.map(at).transpose()?;
+    if http_sockets.is_none() {
+        handed.check_all_taken(&[])?;
+    }
+    // From here on there are threads.
+    if let Err(error) = privilege::give_up(&site) {
+        // Serving goes on with what there is, as it does for whoever has nothing to give up.
+        output.warning(&format!(
+            "capabilities stay as they were: {error}; let the unit allow capset and prctl (SystemCallFilter=)"
+        ));
+    }
     let watching = Watching::begin(&site, &stands, &bound, output)?;
+    // At once: the port is that of this host's own DHCP client, which may want it again soon.
+    bound.take_rivals().look(watching.warner());
     let with_http = Beside {
         tell: Some(watching.tell()),
         pages: watching.pages(),
         secure: (site.server.https.as_ref().map(|https| https.port)).zip(identity),
         handed: handed.clone(),
+        archs: Arc::clone(&bound.archs),
     };
     let http = site
         .server
         .http_port
-        .map(|port| {
+        .zip(http_sockets)
+        .map(|(port, sockets)| {
             let http_stand = |stand: &Stand| HttpStand {
                 address: SocketAddrV4::new(stand.host, port),
                 site: site_at(&site, stand),
             };
             let http_stands: Vec<HttpStand> = stands.iter().map(http_stand).collect();
-            HttpServer::start(
+            HttpServer::start_at(
+                sockets,
                 &http_stands,
                 &shelf,
                 boot_script,
@@ -81,9 +117,6 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
             )
         })
         .transpose()?;
-    if http.is_none() {
-        handed.check_all_taken(&[])?;
-    }
     // A SIGHUP that comes while files are digested is not the end.
     let asked = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&asked))
@@ -93,9 +126,11 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
         user::become_user(user, bound.state())?;
     }
     let mut progress = DigestProgress::default();
+    let mut starting = systemd::Starting::default();
     let plan = Plan::new(&site, &stands);
     let driver = Driver::open(&plan, Arc::clone(&shelf), &mut |name, done, total| {
         progress.show(name, done, total);
+        starting.goes_on(name, done, total);
     });
     progress.finish();
     let driver = driver?;
@@ -113,8 +148,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut summary = summarise(&site, &chosen, &stands, &served, http.as_ref(), booting);
     watching.summarise(&mut summary);
     output.line(&summary);
-    // systemd, where it is the one that started this: units that come after may.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    systemd::ready();
     let mut reloader = Reloader {
         asked,
         args,
@@ -126,9 +160,10 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
     let mut tally = Tally::default();
     let mut reload = || reloader.reload(http.as_ref(), &running, &watching);
     let notes = watching.notes();
+    let mut on_look = |look| drop(notes.send(Note::Look(look)));
     let watch = Watch {
         desk: watching.desk(),
-        on_look: &mut |look| drop(notes.send(Note::Look(look))),
+        on_look: watching.is_shown().then_some(&mut on_look),
     };
     driver.run(&stop, &mut reload, watch, &mut |event| {
         tally.count(event);
@@ -136,6 +171,7 @@ pub(super) fn run(args: ServeArgs) -> anyhow::Result<()> {
         // Nobody who watches is no reason to stop serving.
         let _ = notes.send(Note::Event(event.clone()));
     })?;
+    systemd::stopping();
     drop(running);
     if let Some(http) = http {
         http.stop();

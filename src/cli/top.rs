@@ -4,12 +4,13 @@
 mod screen;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::serve::{ServeArgs, resolve_site};
 use crate::net::interface;
@@ -29,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 Examples:
   slamboot top                                  the server of ./slamboot.toml, on this host
   slamboot top http://192.0.2.1:8080            any other
+  slamboot top https://192.0.2.1:8443 --cacert room.crt
   slamboot top --once                           one look, as plain text
 
 Exit codes: 0 ended by q or done, 1 the server cannot be reached, 2 wrong options.")]
@@ -40,6 +42,11 @@ pub(super) struct TopArgs {
     /// Configuration that names the server [default: ./slamboot.toml, if it exists]
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     config: Option<PathBuf>,
+
+    /// Believe these certificates (PEM) instead of the public authorities, with https://: the root
+    /// that issued the server's certificate, or that one itself
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
 
     /// Seconds between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -56,7 +63,7 @@ pub(super) fn run(args: &TopArgs) -> anyhow::Result<()> {
         Some(url) => base(url),
         None => of_this_host(args)?,
     };
-    let server = Server::new(base);
+    let server = Server::new(base, args.cacert.as_deref())?;
     if args.once || !std::io::stdout().is_terminal() {
         print!("{}", screen::text(&server.status()?));
         return Ok(());
@@ -101,21 +108,31 @@ struct Server {
 }
 
 impl Server {
-    fn new(base: String) -> Server {
+    fn new(base: String, roots: Option<&Path>) -> anyhow::Result<Server> {
+        let mut tls = TlsConfig::builder();
+        if let Some(path) = roots {
+            tls = tls.root_certs(certificates(path)?);
+        }
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))
+            .tls_config(tls.build())
             .build();
-        Server {
+        Ok(Server {
             agent: config.into(),
             base,
-        }
+        })
     }
 
     fn status(&self) -> anyhow::Result<Status> {
         let url = format!("{}/api/v1/status", self.base);
         let help = || {
+            let trust = if url.starts_with("https:") {
+                "; a certificate of your own authority is believed with --cacert FILE, and one that signed itself only if it says that it is no authority (openssl req -addext basicConstraints=critical,CA:FALSE)"
+            } else {
+                ""
+            };
             format!(
-                "cannot ask {url}\n  help: is `slamboot serve` running there? It prints the page's address at its start"
+                "cannot ask {url}\n  help: is `slamboot serve` running there? It prints the page's address at its start{trust}"
             )
         };
         let mut answer = self.agent.get(&url).call().with_context(help)?;
@@ -124,6 +141,27 @@ impl Server {
         serde_json::from_slice(&body)
             .with_context(|| format!("{url} is no slamboot of this version"))
     }
+}
+
+/// All that are in a file.
+fn certificates(path: &Path) -> anyhow::Result<RootCerts> {
+    let shown = path.display();
+    let text = std::fs::read(path).with_context(|| format!("--cacert: cannot read {shown}"))?;
+    let items: Result<Vec<_>, _> = parse_pem(&text).collect();
+    let items = items.with_context(|| format!("--cacert: {shown} is broken PEM"))?;
+    let certificates: Vec<_> = items
+        .into_iter()
+        .filter_map(|item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        bail!(
+            "--cacert: no certificate in {shown}\n  expected: -----BEGIN CERTIFICATE-----, in PEM\n  help: from DER: openssl x509 -inform der -in FILE -out NEW"
+        );
+    }
+    Ok(certificates.into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: when to ask again")]

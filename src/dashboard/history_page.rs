@@ -97,6 +97,7 @@ pub(super) async fn one(State(face): Shared, id: Result<Path<u64>, PathRejection
                                 th scope="row" {
                                     (client.name.as_ref().unwrap_or(&client.address))
                                     small {
+                                        @if client.name_is_claimed { "by its own word, " }
                                         @if client.name.is_some() { (client.address) " " }
                                         @if let Some(mac) = &client.mac { span class="mac" { (mac) } }
                                     }

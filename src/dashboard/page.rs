@@ -174,7 +174,8 @@ fn session(transfer: &TransferStatus, may: bool) -> Markup {
                     (transfer.present)
                     @match transfer.expected {
                         Some(expected) if waiting => { " of " (expected) },
-                        _ => {},
+                        Some(expected) => small { " · " (transfer.joined) " of " (expected) " came" },
+                        None => {},
                     }
                     @if transfer.finished > 0 { small { " · " (transfer.finished) " finished" } }
                 } }
@@ -334,8 +335,8 @@ fn row(client: &ClientStatus, may: bool) -> Markup {
             td data-th="Boots with" { small { (client.program.as_deref().unwrap_or("–")) } }
             td data-th="State" {
                 span class={ "badge " (shade(client.state)) } { (word(client.state)) }
-                @if let (Some(rank @ 1..=3), ClientState::Receiving) = (client.slowness, client.state) {
-                    " " small class="rank" { @match rank { 1 => "slowest", 2 => "2nd slowest", _ => "3rd slowest" } }
+                @if let (Some(rank), ClientState::Receiving) = (client.slowness, client.state) {
+                    " " small class="rank" { (slowness(rank)) }
                 }
                 @if let Some(failure) = &client.failure { small class="bad" { (failure.text) } }
             }
@@ -437,6 +438,7 @@ fn facts(client: &ClientStatus) -> Markup {
                 (fact("Boots with", client.program.as_deref()))
                 (fact("Image", client.boots.as_deref()))
                 (fact("Transfer", client.transfer.as_deref()))
+                @if let Some(rank) = client.slowness { (fact("Rank", Some(&format!("{} of those who receive it", slowness(rank))))) }
                 @if client.transfer.is_some() {
                     div { dt { "Progress" } dd { (share(client.progress)) } }
                     @if let Some(seconds) = client.seconds { div { dt { "Took" } dd { (duration(seconds)) } } }
@@ -551,6 +553,21 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// A place among those who receive the same, the slowest first.
+fn slowness(rank: u64) -> String {
+    let ending = match (rank % 10, rank % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    match rank {
+        1 => "slowest".to_owned(),
+        _ => format!("{rank}{ending} slowest"),
+    }
+}
+
 /// As it may stand in an `id`.
 fn slug(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -619,6 +636,20 @@ mod tests {
         assert_eq!(
             [share(0.0), share(0.013), share(0.5)],
             ["0 %", "1.3 %", "50 %"]
+        );
+        assert_eq!(
+            [1, 2, 3, 4, 11, 12, 23, 101, 112].map(slowness),
+            [
+                "slowest",
+                "2nd slowest",
+                "3rd slowest",
+                "4th slowest",
+                "11th slowest",
+                "12th slowest",
+                "23rd slowest",
+                "101st slowest",
+                "112th slowest"
+            ]
         );
         assert_eq!(
             [duration(0.2), duration(119.0), duration(121.0)],

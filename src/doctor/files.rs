@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use site::{Https, Image, ImageKind, Site};
 
+use super::reader::Reader;
 use super::{Finding, split};
 use crate::boot::identity::Identity;
 use crate::boot::roms::RomShelf;
+use crate::dashboard::Token;
 use crate::observe::Bytes;
 
 /// A certificate that ends within it is to be renewed.
@@ -43,14 +45,14 @@ pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
     if site.images.iter().any(disks) {
         let memdisk = &site.server.memdisk;
         findings.push(match std::fs::read(memdisk) {
-            Ok(bytes) if bytes.len() > 4096 => {
-                Finding::ok("memdisk", memdisk.display().to_string())
-            }
-            Ok(_) => Finding::problem(
-                "memdisk",
-                format!("{} is no memdisk", memdisk.display()),
-                "apt-get install syslinux-common, and name it: [server] memdisk = \"FILE\"",
-            ),
+            Ok(bytes) => match no_memdisk(&bytes) {
+                None => Finding::ok("memdisk", memdisk.display().to_string()),
+                Some(why) => Finding::problem(
+                    "memdisk",
+                    format!("{} is no memdisk: {why}", memdisk.display()),
+                    "apt-get install syslinux-common, and name it: [server] memdisk = \"FILE\"",
+                ),
+            },
             Err(error) => Finding::problem(
                 "memdisk",
                 format!("{}: {error}: disk images will not boot", memdisk.display()),
@@ -65,6 +67,11 @@ pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
             .map(|https| certificate(https, now)),
     );
     roms(site, beside, &mut findings);
+    if let Some(reader) = Reader::of(site, beside) {
+        rights(site, &reader, &mut findings);
+    }
+    findings.extend(state(site));
+    findings.extend(token(site));
     // A clock that is behind what was written cannot be right; certificates and leases go by it.
     match newest {
         Some((modified, path)) if modified > now => findings.push(Finding::warning(
@@ -75,6 +82,94 @@ pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
         _ => findings.push(Finding::ok("clock", "not behind any image")),
     }
     findings
+}
+
+/// Whether the user that serves can read what is served.
+fn rights(site: &Site, reader: &Reader, findings: &mut Vec<Finding>) {
+    const CHECK: &str = "rights";
+    let before = findings.len();
+    let mut files: Vec<&Path> = site.images.iter().flat_map(paths).collect();
+    files.push(&site.server.memdisk);
+    files.extend(site.server.firmware.as_deref());
+    if let Some(https) = &site.server.https {
+        files.extend([https.certificate.as_path(), &https.key]);
+    }
+    files.extend(site.status.token_file.as_deref());
+    for path in files {
+        if let Err(obstacle) = reader.check_file(path) {
+            findings.push(Finding::problem(
+                CHECK,
+                obstacle.to_string(),
+                obstacle.remedy,
+            ));
+        }
+    }
+    // What `user` gets is given to it, and what systemd makes is the unit's.
+    if let (Some(state), None) = (&site.server.state, &site.server.user)
+        && let Err(obstacle) = reader.check_directory(state)
+    {
+        findings.push(Finding::problem(
+            CHECK,
+            obstacle.to_string(),
+            obstacle.remedy,
+        ));
+    }
+    if findings.len() == before {
+        findings.push(Finding::ok(CHECK, format!("{reader} reads all of it")));
+    }
+}
+
+/// Whether what is to be kept can be, where a directory for it is named.
+fn state(site: &Site) -> Option<Finding> {
+    const CHECK: &str = "state";
+    let state = site.server.state.as_ref()?;
+    let there = state.ancestors().find(|path| path.exists())?;
+    let shown = state.display();
+    if !there.is_dir() {
+        return Some(Finding::problem(
+            CHECK,
+            format!("{} is no directory", there.display()),
+            "name another: [server] state = \"DIRECTORY\"",
+        ));
+    }
+    Some(match tempfile::tempfile_in(there) {
+        Ok(_) => Finding::ok(CHECK, format!("{shown} can be written to")),
+        Err(error) => Finding::problem(
+            CHECK,
+            format!("{shown}: {error}: leases, assignments and history would be lost"),
+            format!(
+                "chown {}, or name another: [server] state = \"DIRECTORY\"",
+                there.display()
+            ),
+        ),
+    })
+}
+
+/// Whether the token can be used, where a file for it is named.
+fn token(site: &Site) -> Option<Finding> {
+    let path = site.status.token_file.as_ref()?;
+    Some(match Token::read(path) {
+        Ok(_) => Finding::ok("token", path.display().to_string()),
+        Err(error) => {
+            let (what, remedy) = split(&error.to_string());
+            Finding::problem("token", what, remedy)
+        }
+    })
+}
+
+/// Why a file is not memdisk, which looks like a Linux kernel for PCs (the kernel's
+/// Documentation/arch/x86/boot.rst) and says its name.
+fn no_memdisk(bytes: &[u8]) -> Option<&'static str> {
+    let at = |from: usize, what: &[u8]| bytes.get(from..from + what.len()) == Some(what);
+    if !at(0x1FE, &[0x55, 0xAA]) {
+        return Some("no 55 AA at offset 0x1FE, where every boot sector has it");
+    }
+    if !at(0x202, b"HdrS") {
+        return Some("no \"HdrS\" at offset 0x202, where every bzImage has it");
+    }
+    let name = b"MEMDISK";
+    let named = bytes.windows(name.len()).any(|text| text == name);
+    (!named).then_some("a Linux kernel, and not memdisk: \"MEMDISK\" is nowhere in it")
 }
 
 /// Whether it can be served with, and for how long.
@@ -175,5 +270,24 @@ fn roms(site: &Site, beside: &Path, findings: &mut Vec<Finding>) {
             format!("{place}/{name}: {why}"),
             BUILD,
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memdisk_is_known_by_what_is_in_it() {
+        let mut file = vec![0; 27_000];
+        assert!(no_memdisk(&[]).unwrap().contains("0x1FE"));
+        assert!(no_memdisk(&file).unwrap().contains("0x1FE"));
+        file[0x1FE..0x200].copy_from_slice(&[0x55, 0xAA]);
+        assert!(no_memdisk(&file).unwrap().contains("HdrS"));
+        assert!(no_memdisk(&file[..0x204]).unwrap().contains("HdrS"));
+        file[0x202..0x206].copy_from_slice(b"HdrS");
+        assert!(no_memdisk(&file).unwrap().contains("a Linux kernel"));
+        file[26_993..].copy_from_slice(b"MEMDISK");
+        assert_eq!(no_memdisk(&file), None);
     }
 }

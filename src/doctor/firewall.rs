@@ -2,8 +2,8 @@
 //! Whether this host's firewall (nftables) lets clients in.
 //!
 //! `nft -j list ruleset` is read as far as rules speak of ports, protocols and interfaces. What a
-//! rule asks besides (addresses, states, sets) is not known here: a packet that such a rule may
-//! drop is told as one that may be dropped.
+//! rule asks besides (addresses, states, sets, matches of iptables) is not known here: a packet that
+//! such a rule may drop is told as one that may be dropped.
 
 use std::process::Command;
 
@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::Finding;
 
 const CHECK: &str = "firewall";
+/// Statements that decide nothing and pass every packet on (libnftables-json(5)).
+const PASSING: [&str; 5] = ["counter", "log", "mangle", "notrack", "ct helper"];
 /// Chains that call chains: no ruleset of people goes deeper.
 const DEEPEST: u32 = 8;
 
@@ -35,6 +37,8 @@ enum Fate {
     Dropped,
     /// It depends on what is not known here.
     Unsure,
+    /// A rule that cannot be read here may have accepted it; else none has decided.
+    Passed,
     /// No rule has decided.
     Open,
 }
@@ -87,7 +91,8 @@ fn judge(ruleset: &Value, packets: &[Packet]) -> Vec<Finding> {
         for chain in &input {
             let of_chain = match walk(objects, chain, packet, DEEPEST) {
                 Fate::Open if chain["policy"] == "drop" => Fate::Dropped,
-                Fate::Open => Fate::Accepted,
+                Fate::Passed if chain["policy"] == "drop" => Fate::Unsure,
+                Fate::Open | Fate::Passed => Fate::Accepted,
                 decided => decided,
             };
             let worse = of_chain == Fate::Dropped || fate == Fate::Accepted;
@@ -116,7 +121,7 @@ fn judge(ruleset: &Value, packets: &[Packet]) -> Vec<Finding> {
                 format!("{protocol} {port} ({purpose}) may be dropped by chain {place}"),
                 remedy,
             )),
-            Fate::Accepted | Fate::Open => {}
+            Fate::Accepted | Fate::Open | Fate::Passed => {}
         }
     }
     if findings.is_empty() {
@@ -133,11 +138,15 @@ fn walk(objects: &[Value], chain: &Value, packet: &Packet, depth: u32) -> Fate {
     };
     let rules = objects.iter().filter_map(|object| object.get("rule"));
     let mut unsure = false;
+    // Whether a rule that cannot be read may have accepted it.
+    let mut passed = false;
     for rule in rules.filter(same) {
         let Some(parts) = rule["expr"].as_array() else {
             continue;
         };
         let mut about = Match::Yes;
+        // Whether something in it cannot be read, which may be its verdict.
+        let (mut unread, mut over) = (false, false);
         for part in parts {
             let fate = if let Some(what) = part.get("match") {
                 match is_about(what, packet) {
@@ -146,7 +155,10 @@ fn walk(objects: &[Value], chain: &Value, packet: &Packet, depth: u32) -> Fate {
                         about = Match::Unknown;
                         continue;
                     }
-                    Match::No => break,
+                    Match::No => {
+                        over = true;
+                        break;
+                    }
                 }
             } else if part.get("accept").is_some() {
                 Fate::Accepted
@@ -169,21 +181,33 @@ fn walk(objects: &[Value], chain: &Value, packet: &Packet, depth: u32) -> Fate {
                     });
                 match called {
                     Some(called) if depth > 0 => match walk(objects, called, packet, depth - 1) {
-                        Fate::Open => break,
+                        Fate::Open => {
+                            over = true;
+                            break;
+                        }
+                        Fate::Passed => {
+                            (passed, over) = (true, true);
+                            break;
+                        }
                         fate => fate,
                     },
                     _ => Fate::Unsure,
                 }
             } else if part.get("vmap").is_some() {
                 Fate::Unsure
+            } else if PASSING.iter().any(|name| part.get(name).is_some()) {
+                continue;
             } else {
-                // Counters, logs, comments, limits: nothing that decides.
-                if part.get("limit").is_some() {
-                    about = Match::Unknown;
-                }
+                // A limit passes some packets on, and what iptables asks (`xt`) passes some, or none,
+                // or is a verdict itself.
+                unread |= part.get("limit").is_none();
+                about = Match::Unknown;
                 continue;
             };
+            over = true;
+            passed |= unread && fate == Fate::Accepted;
             match (about, fate) {
+                (Match::Yes, Fate::Dropped) if passed => return Fate::Unsure,
                 (Match::Yes, Fate::Accepted | Fate::Dropped) if !unsure => return fate,
                 (Match::Yes, Fate::Open) => return if unsure { Fate::Unsure } else { Fate::Open },
                 // What may be accepted before need not be; what may be dropped may.
@@ -194,8 +218,13 @@ fn walk(objects: &[Value], chain: &Value, packet: &Packet, depth: u32) -> Fate {
             }
             break;
         }
+        unsure |= unread && !over;
     }
-    if unsure { Fate::Unsure } else { Fate::Open }
+    match (unsure, passed) {
+        (true, _) => Fate::Unsure,
+        (false, true) => Fate::Passed,
+        (false, false) => Fate::Open,
+    }
 }
 
 fn is_about(what: &Value, packet: &Packet) -> Match {
@@ -359,6 +388,48 @@ mod tests {
             "left": {"ct": {"key": "state"}}}});
         let usual = ruleset("drop", &[json!([state, {"accept": null}])]);
         assert_eq!(level(&usual, packet("udp", 67)), Level::Problem);
+    }
+
+    /// As iptables-nft leaves its rules: what it asks stands there as `xt`, and what it asks is not.
+    #[test]
+    fn what_iptables_asks_is_not_known() {
+        let xt = json!({ "xt": null });
+        let counter = json!({"counter": {"packets": 0, "bytes": 0}});
+        let rule = |policy: &str, parts: &[Value]| ruleset(policy, &[Value::from(parts)]);
+        // -m string --string x -j ACCEPT; -P DROP
+        let some = rule(
+            "drop",
+            &[xt.clone(), counter.clone(), json!({"accept": null})],
+        );
+        assert_eq!(level(&some, packet("udp", 67)), Level::Warning);
+        // -m comment --comment shut -j DROP
+        let shut = rule(
+            "accept",
+            &[xt.clone(), counter.clone(), json!({"drop": null})],
+        );
+        assert_eq!(level(&shut, packet("udp", 67)), Level::Warning);
+        // -p udp --dport 67 -j REJECT, which is iptables' own.
+        let reject = [dport("udp", &json!(67)), counter.clone(), xt.clone()];
+        let reject = rule("accept", &reject);
+        assert_eq!(level(&reject, packet("udp", 67)), Level::Warning);
+        assert_eq!(level(&reject, packet("udp", 69)), Level::Ok);
+        // Then everything that is left is dropped by a rule, not by the policy.
+        let last = [
+            json!([xt, {"accept": null}]),
+            json!([counter, {"drop": null}]),
+        ];
+        assert_eq!(
+            level(&ruleset("accept", &last), packet("udp", 67)),
+            Level::Warning
+        );
+        let queue = ruleset("accept", &[json!([{"queue": {"num": 1}}])]);
+        assert_eq!(level(&queue, packet("udp", 67)), Level::Warning);
+        // Nothing of this is what nft says itself.
+        let log = ruleset(
+            "drop",
+            &[json!([{"log": {"prefix": "x"}}, {"accept": null}])],
+        );
+        assert_eq!(level(&log, packet("udp", 67)), Level::Ok);
     }
 
     #[test]

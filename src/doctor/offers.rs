@@ -31,27 +31,92 @@ pub struct Offer {
     pub pxe: bool,
 }
 
-/// Asks as a PC with a BIOS would, takes nothing of what is offered, and lists who offered.
-#[expect(clippy::disallowed_methods, reason = "the edge: how long is waited")]
-pub fn ask(interface: &str, index: u32, own: Ipv4Addr) -> Result<Vec<Offer>, PortError> {
-    let socket = InterfaceSocket::open(interface, index, own, 68)?;
+/// Who may boot: a server may answer one and not the other, and name another file to each. Firmware that
+/// boots over HTTP is answered by those alone that say that they are HTTP boot servers.
+const MACHINES: [(&str, u16); 3] = [
+    ("PXEClient:Arch:00000:UNDI:002001", 0),
+    ("PXEClient:Arch:00007:UNDI:003016", 7),
+    ("HTTPClient:Arch:00016:UNDI:003016", 16),
+];
+
+/// A place to ask from, and the numbers of its questions.
+#[derive(Debug)]
+pub struct Asker {
+    socket: InterfaceSocket,
+    interface: String,
+    first: u32,
+}
+
+impl Asker {
+    /// Binds the port by which clients hear.
+    pub fn open(interface: &str, index: u32, own: Ipv4Addr) -> Result<Asker, PortError> {
+        let mut random = [0; 4];
+        // Best effort: numbers that others have, too, mix up answers and nothing else.
+        let _ = rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty());
+        Ok(Asker {
+            socket: InterfaceSocket::open(interface, index, own, 68)?,
+            interface: interface.to_owned(),
+            first: u32::from_ne_bytes(random),
+        })
+    }
+
+    /// The questions' transaction numbers: whoever serves DHCP here need not answer itself.
+    pub fn numbers(&self) -> [u32; MACHINES.len()] {
+        std::array::from_fn(|machine| self.first.wrapping_add(machine as u32))
+    }
+
+    /// Asks as PCs of every kind would, takes nothing of what is offered, and lists who offered.
+    #[expect(clippy::disallowed_methods, reason = "the edge: how long is waited")]
+    pub fn ask(&self) -> Result<Vec<Offer>, PortError> {
+        let (start, mut sent) = (Instant::now(), 0);
+        let mut offers: Vec<Offer> = Vec::new();
+        while start.elapsed() < PATIENCE {
+            if start.elapsed() >= AGAIN * sent {
+                sent += 1;
+                let to = std::net::SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
+                for (number, (class, arch)) in self.numbers().into_iter().zip(MACHINES) {
+                    let request = question(number, class, arch);
+                    self.socket.send(&request, to).map_err(|source| {
+                        let interface = self.interface.clone();
+                        PortError::System {
+                            port: 68,
+                            interface,
+                            step: "send to all",
+                            source,
+                        }
+                    })?;
+                }
+            }
+            let mut buffer = [0; 1500];
+            match self.socket.receive(&mut buffer) {
+                Ok(Some((length, _))) => {
+                    let parsed = |number| parse(&buffer[..length], number);
+                    if let Some(offer) = self.numbers().into_iter().find_map(parsed)
+                        && !offers.contains(&offer)
+                    {
+                        offers.push(offer);
+                    }
+                }
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        Ok(offers)
+    }
+}
+
+/// What a machine asks that wants to boot.
+fn question(number: u32, class: &str, arch: u16) -> Vec<u8> {
     let none = Ipv4Addr::UNSPECIFIED;
-    // An address of nobody: locally administered, and told apart from all cards.
-    let mut message = Message::new_with_id(
-        std::process::id() ^ 0x5a5a_0000,
-        none,
-        none,
-        none,
-        none,
-        &[0x02, 0x53, 0x4c, 0x41, 0x4d, 0x00],
-    );
+    // Addresses of nobody: locally administered, and told apart from all cards.
+    let card = [0x02, 0x53, 0x4c, 0x41, 0x4d, arch as u8];
+    let mut message = Message::new_with_id(number, none, none, none, none, &card);
     let flags = message.flags().set_broadcast();
     message.set_flags(flags);
     let opts = message.opts_mut();
     for option in [
         DhcpOption::MessageType(MessageType::Discover),
-        DhcpOption::ClassIdentifier(b"PXEClient:Arch:00000:UNDI:002001".to_vec()),
-        DhcpOption::ClientSystemArchitecture(0.into()),
+        DhcpOption::ClassIdentifier(class.as_bytes().to_vec()),
+        DhcpOption::ClientSystemArchitecture(arch.into()),
         DhcpOption::ClientNetworkInterface(1, 2, 1),
         DhcpOption::ParameterRequestList(vec![
             OptionCode::SubnetMask,
@@ -67,34 +132,7 @@ pub fn ask(interface: &str, index: u32, own: Ipv4Addr) -> Result<Vec<Offer>, Por
     let mut request = Vec::new();
     // A message of fixed fields and short options always has an encoding.
     let _ = message.encode(&mut Encoder::new(&mut request));
-    let (start, mut sent) = (Instant::now(), 0);
-    let mut offers: Vec<Offer> = Vec::new();
-    while start.elapsed() < PATIENCE {
-        if start.elapsed() >= AGAIN * sent {
-            sent += 1;
-            let to = std::net::SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
-            if let Err(source) = socket.send(&request, to) {
-                return Err(PortError::System {
-                    port: 68,
-                    interface: interface.to_owned(),
-                    step: "send to all",
-                    source,
-                });
-            }
-        }
-        let mut buffer = [0; 1500];
-        match socket.receive(&mut buffer) {
-            Ok(Some((length, _))) => {
-                if let Some(offer) = parse(&buffer[..length], message.xid())
-                    && !offers.contains(&offer)
-                {
-                    offers.push(offer);
-                }
-            }
-            _ => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
-    Ok(offers)
+    request
 }
 
 fn parse(datagram: &[u8], xid: u32) -> Option<Offer> {
@@ -122,7 +160,8 @@ fn parse(datagram: &[u8], xid: u32) -> Option<Offer> {
         .collect();
     let pxe = matches!(
         opts.get(OptionCode::ClassIdentifier),
-        Some(DhcpOption::ClassIdentifier(class)) if class.starts_with(b"PXEClient")
+        Some(DhcpOption::ClassIdentifier(class))
+            if class.starts_with(b"PXEClient") || class.starts_with(b"HTTPClient")
     );
     Some(Offer {
         server,
@@ -136,10 +175,13 @@ fn parse(datagram: &[u8], xid: u32) -> Option<Offer> {
 pub fn judge(offers: &[Offer], mode: DhcpMode, own: Ipv4Addr) -> Vec<Finding> {
     let others = || offers.iter().filter(|offer| offer.server != own);
     let mut findings = Vec::new();
-    let givers: Vec<Ipv4Addr> = others()
+    let mut givers: Vec<Ipv4Addr> = others()
         .filter(|offer| offer.address.is_some())
         .map(|offer| offer.server)
         .collect();
+    // Each offers several times: to machines of every kind.
+    givers.sort_unstable();
+    givers.dedup();
     let listed = |servers: &[Ipv4Addr]| {
         let texts: Vec<String> = servers.iter().map(ToString::to_string).collect();
         texts.join(", ")
@@ -165,9 +207,12 @@ pub fn judge(offers: &[Offer], mode: DhcpMode, own: Ipv4Addr) -> Vec<Finding> {
             "one is a mistake, often a home router: unplug it, or switch its DHCP off",
         )),
     }
-    for offer in others() {
-        let Some(file) = &offer.file else { continue };
-        let server = offer.server;
+    let mut files: Vec<(Ipv4Addr, &String)> = others()
+        .filter_map(|offer| Some((offer.server, offer.file.as_ref()?)))
+        .collect();
+    files.sort_unstable();
+    files.dedup();
+    for (server, file) in files {
         findings.push(match mode {
             DhcpMode::Off => Finding::ok("PXE", format!("{server} says that {file} boots")),
             _ => Finding::warning(
@@ -179,10 +224,16 @@ pub fn judge(offers: &[Offer], mode: DhcpMode, own: Ipv4Addr) -> Vec<Finding> {
             ),
         });
     }
-    for offer in others().filter(|offer| offer.pxe && offer.file.is_none()) {
+    let mut silent: Vec<Ipv4Addr> = others()
+        .filter(|offer| offer.pxe && offer.file.is_none())
+        .map(|offer| offer.server)
+        .collect();
+    silent.sort_unstable();
+    silent.dedup();
+    for server in silent {
         findings.push(Finding::warning(
             "PXE",
-            format!("{} is another PXE server (WDS, FOG, a proxyDHCP)", offer.server),
+            format!("{server} is another PXE server (WDS, FOG, a proxyDHCP)"),
             "switch it off for this network, or name machines that are yours: [[host]] with strict = true, and the like there",
         ));
     }
@@ -193,6 +244,8 @@ pub fn judge(offers: &[Offer], mode: DhcpMode, own: Ipv4Addr) -> Vec<Finding> {
 mod tests {
     use super::super::Level;
     use super::*;
+    use crate::boot::arch::{ClientArch, Fetch, Program};
+    use crate::boot::dhcp::message::Request;
 
     const OWN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
@@ -225,6 +278,45 @@ mod tests {
         let files = [offer(254, true, Some("pxelinux.0"))];
         assert_eq!(levels(&files, proxy), [Level::Ok, Level::Warning]);
         assert_eq!(levels(&files, DhcpMode::Off), [Level::Ok, Level::Ok]);
+    }
+
+    /// A server offers to machines of every kind, and is told of once.
+    #[test]
+    fn one_server_is_one_server() {
+        let uefi = |file: Option<&str>| Offer {
+            pxe: true,
+            ..offer(254, true, file)
+        };
+        let (bios, http) = (offer(254, true, Some("pxelinux.0")), uefi(None));
+        let found = judge(
+            &[bios.clone(), uefi(Some("boot.efi")), http.clone(), http],
+            DhcpMode::Proxy,
+            OWN,
+        );
+        let texts: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
+        let expected = [
+            "10.77.0.254 gives addresses",
+            "10.77.0.254 says, too, what boots: boot.efi",
+            "10.77.0.254 says, too, what boots: pxelinux.0",
+            "10.77.0.254 is another PXE server (WDS, FOG, a proxyDHCP)",
+        ];
+        assert_eq!(texts, expected);
+        assert_eq!(judge(&[bios], DhcpMode::Pool, OWN)[0].level, Level::Problem);
+    }
+
+    #[test]
+    fn every_kind_of_machine_asks() {
+        for (class, arch) in MACHINES {
+            let request = Request::decode(&question(7, class, arch)).unwrap();
+            let client = request.client().unwrap();
+            assert_eq!(client.arch, ClientArch::from_code(arch));
+            let fetch = if class.starts_with("HTTP") {
+                Fetch::Http
+            } else {
+                Fetch::Tftp
+            };
+            assert_eq!(client.program, Program::Vendor(fetch));
+        }
     }
 
     #[test]

@@ -71,11 +71,12 @@ pub struct Observer {
 
 impl Observer {
     /// Begins to watch a server at these addresses. `history` is the file for sessions that are over,
-    /// of which so many are kept.
+    /// of which so many are kept; what stands in the way goes to `warned`, too.
     pub fn start(
         addresses: Vec<String>,
         history: Option<PathBuf>,
         keep: usize,
+        warned: Box<dyn Fn(&str) + Send>,
     ) -> std::io::Result<Observer> {
         let (notes, told) = channel();
         let (publish, latest) = watch::channel(Arc::new(Published::default()));
@@ -83,6 +84,7 @@ impl Observer {
         let mut watching = Watching {
             model: Model::new(addresses, wall_clock()),
             history: None,
+            warned,
             keep,
             records: Vec::new(),
             publish,
@@ -127,6 +129,7 @@ impl Observer {
 struct Watching {
     model: Model,
     history: Option<History>,
+    warned: Box<dyn Fn(&str) + Send>,
     keep: usize,
     records: Vec<Arc<Record>>,
     publish: watch::Sender<Arc<Published>>,
@@ -156,7 +159,7 @@ impl Watching {
     }
 
     fn warn(&mut self, warning: &str) {
-        eprintln!("warning: {warning}");
+        (self.warned)(warning);
         self.model.warn(warning.to_owned());
     }
 
@@ -199,7 +202,7 @@ impl Watching {
             Note::Boot(event) => self.model.boot(&event, now),
             Note::Look(look) => self.model.look(look, now),
             Note::Names(names) => self.model.set_names(names),
-            Note::Warning(what) => self.model.warn(what),
+            Note::Warning(what) => self.warn(&what),
             Note::End => {}
         }
     }

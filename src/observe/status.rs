@@ -303,8 +303,11 @@ pub struct Record {
 /// A client of a session that is over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RecordClient {
-    /// What it is called.
+    /// What it is called: by `[[host]]`, or by itself.
     pub name: Option<String>,
+    /// Whether that is what it calls itself by DHCP, and no `[[host]]` does.
+    #[serde(default)]
+    pub name_is_claimed: bool,
     /// Its address.
     pub address: String,
     /// Its network card.

@@ -127,6 +127,11 @@ fn rest(paths: &Paths, programs: &[PathBuf]) -> Result<Vec<Placed>> {
         .arg(&paths.dist)
         .read()
         .context("making man pages and completions")?;
+    Cmd::new(paths.dist.join("bin/slam-client"))
+        .arg("--generate")
+        .arg(&paths.dist)
+        .read()
+        .context("making slam-client's man page and completions")?;
     let slamboot = paths.dist.join("bin/slamboot");
     let image = paths.demo_image();
     place::directory_of(&image)?;
@@ -222,6 +227,56 @@ mod tests {
         let site = site::Site::load(&config).unwrap();
         assert_eq!(site.images[0].name, "demo");
         assert_eq!(site.server.memdisk, dir.path().join("memdisk"));
+    }
+
+    /// Debian package and container are made of what the verb puts into dist/, and of what is here.
+    #[test]
+    fn packages_are_made_of_what_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+        let container = read("packaging/Containerfile");
+        let copied = container
+            .lines()
+            .filter_map(|line| line.strip_prefix("COPY "))
+            .flat_map(|line| {
+                let mut words: Vec<&str> = line.split_whitespace().collect();
+                words.pop();
+                words
+            });
+        let manifest = read("Cargo.toml");
+        let assets = manifest
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("[\"")?.strip_suffix("\"],"))
+            .filter_map(|line| {
+                line.split_once("\", \"usr/")
+                    .or(line.split_once("\", \"etc/"))
+            })
+            .map(|(source, _)| source);
+        let made = [
+            "bin/slamboot",
+            "bin/slam-client",
+            "firmware",
+            "firmware/*",
+            "images/demo.img",
+            "man/*",
+            "completions/slamboot.bash",
+            "completions/_slamboot",
+            "completions/slamboot.fish",
+            "completions/slam-client.bash",
+            "completions/_slam-client",
+            "completions/slam-client.fish",
+        ];
+        let mut counted = 0;
+        for source in copied.chain(assets) {
+            counted += 1;
+            let there = match source.strip_prefix("dist/") {
+                Some(of_dist) => made.contains(&of_dist),
+                None if source == "target/release/slamboot" => true,
+                None => root.join(source.split('*').next().unwrap()).exists(),
+            };
+            assert!(there, "{source} is nowhere");
+        }
+        assert!(counted > 15, "{counted} sources were read");
     }
 
     #[test]

@@ -38,7 +38,8 @@ enum Verb {
     /// Make disk images: `slamboot image`, built first.
     Image(passed::Arguments),
     Dist(dist::Arguments),
-    /// Serve images by multicast: `slamboot serve`, built first.
+    /// Serve images by multicast: `slamboot serve`, built first; without FILE and configuration the demo
+    /// in dist/, which is made where it is not there.
     Serve(passed::Arguments),
     Boot(boot::Arguments),
     Flash(flash::Arguments),
@@ -66,7 +67,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Firmware(arguments) => firmware::run(&arguments, &paths),
         Verb::Image(arguments) => passed::run("image", &arguments, &paths),
         Verb::Dist(arguments) => dist::run(&arguments, &paths),
-        Verb::Serve(arguments) => passed::run("serve", &arguments, &paths),
+        Verb::Serve(arguments) => passed::serve(&arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
         Verb::Flash(arguments) => flash::run(&arguments),
         Verb::Trust(arguments) => trust::run(&arguments, &paths),

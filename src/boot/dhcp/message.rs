@@ -83,6 +83,11 @@ impl Request {
         self.kind
     }
 
+    /// The number by which the client knows the answer.
+    pub fn number(&self) -> u32 {
+        self.message.xid()
+    }
+
     /// The client's card.
     pub fn mac(&self) -> Mac {
         self.mac

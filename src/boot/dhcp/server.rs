@@ -18,6 +18,7 @@ use super::message::{LONGEST, Reply, Request};
 use super::pool::{Act, Network, Pool, Told};
 use super::proxy::{self, Answer, Port};
 use super::socket::{InterfaceSocket, PortError};
+use crate::boot::archs::Archs;
 use crate::boot::assign::write_beside;
 use crate::boot::neighbour;
 use crate::boot::plan::{BootFile, BootPlan, Client, Silence};
@@ -108,11 +109,15 @@ impl DhcpSockets {
         })
     }
 
-    /// Answers from a thread of its own. `leases` is the directory for files of leases.
+    /// Answers from a thread of its own. `leases` is the directory for files of leases; what machines
+    /// say that they are is left in `archs`. Requests with these numbers are this host's own, who looks
+    /// for others.
     pub fn serve(
         self,
         plan: SharedPlan,
         leases: Option<&Path>,
+        archs: Arc<Archs>,
+        own_questions: Vec<u32>,
         tell: Tell,
     ) -> Result<DhcpServer, DhcpError> {
         let clock = Clock::start();
@@ -144,6 +149,8 @@ impl DhcpSockets {
                 let mut server = Server {
                     served: places,
                     plan,
+                    archs,
+                    own_questions,
                     clock,
                     teller: Teller {
                         tell,
@@ -220,6 +227,12 @@ impl Clock {
     }
 }
 
+/// What is known beside the plan.
+struct Known<'a> {
+    archs: &'a Archs,
+    own_questions: &'a [u32],
+}
+
 struct Served {
     server: Ipv4Addr,
     main: InterfaceSocket,
@@ -232,6 +245,8 @@ struct Served {
 struct Server {
     served: Vec<Served>,
     plan: SharedPlan,
+    archs: Arc<Archs>,
+    own_questions: Vec<u32>,
     clock: Clock,
     teller: Teller,
 }
@@ -260,13 +275,17 @@ impl Server {
         let _ = poll(&mut sockets, Some(&timeout));
         let plan = read_plan(&self.plan);
         for served in &mut self.served {
-            served.turn(&plan, self.clock.now(), &mut self.teller);
+            let known = Known {
+                archs: &self.archs,
+                own_questions: &self.own_questions,
+            };
+            served.turn(&plan, &known, self.clock.now(), &mut self.teller);
         }
     }
 }
 
 impl Served {
-    fn turn(&mut self, plan: &BootPlan, now: Now, teller: &mut Teller) {
+    fn turn(&mut self, plan: &BootPlan, known: &Known<'_>, now: Now, teller: &mut Teller) {
         let mut replies: Vec<(Reply, Option<SocketAddrV4>)> = Vec::new();
         let mut buffer = [0; LONGEST + 1];
         for port in [Port::Dhcp, Port::Pxe] {
@@ -282,6 +301,14 @@ impl Served {
                 let Ok(request) = Request::decode(&buffer[..length]) else {
                     continue;
                 };
+                if known.own_questions.contains(&request.number()) {
+                    continue;
+                }
+                if let Some(client) = request.client()
+                    && let Some(arch) = client.arch.known()
+                {
+                    known.archs.heard(client.mac, arch);
+                }
                 match (&mut self.pool, port) {
                     (Some((pool, _)), Port::Dhcp) => {
                         let acts = pool.receive(&request, plan, now);

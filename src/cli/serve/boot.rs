@@ -8,7 +8,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::{Context as _, anyhow};
 use site::{DhcpMode, IpNet, Site};
 
+use super::rivals::Rivals;
 use super::stands::{boot_script, site_at};
+use crate::boot::archs::Archs;
 use crate::boot::assign::Assignments;
 use crate::boot::dhcp::server::{DhcpServer, DhcpSockets, DhcpStand, SharedPlan, Tell, network};
 use crate::boot::http::HttpServer;
@@ -24,8 +26,11 @@ use crate::observe::{SummaryBoot, SummaryDhcp, SummaryRom};
 pub(super) struct Bound {
     pub(super) roms: Arc<RomShelf>,
     pub(super) assignments: Arc<Assignments>,
+    pub(super) archs: Arc<Archs>,
     state: Option<PathBuf>,
     dhcp: Option<DhcpSockets>,
+    rivals: Rivals,
+    own_questions: Vec<u32>,
     tftp: Option<TftpSockets>,
     services: Services,
     summary: SummaryBoot,
@@ -35,6 +40,7 @@ pub(super) struct Bound {
 pub(super) struct Running {
     plan: SharedPlan,
     roms: Arc<RomShelf>,
+    assignments: Arc<Assignments>,
     services: Services,
     _dhcp: Option<DhcpServer>,
     _tftp: Option<TftpServer>,
@@ -65,16 +71,20 @@ impl Bound {
             ..SummaryBoot::default()
         };
         let tftp = bind_tftp(site, chosen, &mut summary)?;
-        let dhcp = bind_dhcp(site, chosen, &mut summary)?;
+        let (dhcp, rivals) = bind_dhcp(site, chosen, &mut summary)?.unzip();
+        let rivals: Rivals = rivals.unwrap_or_default();
         Ok(Bound {
             roms: Arc::new(roms),
             assignments: Arc::new(assignments),
+            archs: Arc::default(),
             state,
             services: Services {
                 http: site.server.http_port,
                 tftp: tftp.is_some(),
             },
             dhcp,
+            own_questions: rivals.numbers(),
+            rivals,
             tftp,
             summary,
         })
@@ -83,6 +93,11 @@ impl Bound {
     /// Where leases and assignments are kept.
     pub(super) fn state(&self) -> Option<&Path> {
         self.state.as_deref()
+    }
+
+    /// Who else may answer is looked for by them, once.
+    pub(super) fn take_rivals(&mut self) -> Rivals {
+        std::mem::take(&mut self.rivals)
     }
 
     /// Answers from now on.
@@ -94,7 +109,8 @@ impl Bound {
         http: Option<&HttpServer>,
         tell: Tell,
     ) -> anyhow::Result<(Running, SummaryBoot)> {
-        let plan = BootPlan::new(site, self.roms.roms(), self.services);
+        let plan = BootPlan::new(site, self.roms.roms(), self.services)
+            .with_assignments(&self.assignments);
         let plan: SharedPlan = Arc::new(RwLock::new(Arc::new(plan)));
         let memdisk: Option<Arc<[u8]>> = std::fs::read(&site.server.memdisk).ok().map(Into::into);
         let tftp = self.tftp.map(|sockets| {
@@ -108,6 +124,7 @@ impl Bound {
                         boot_script,
                         contents,
                         &self.assignments,
+                        &self.archs,
                     );
                     Arc::new(made)
                 });
@@ -117,12 +134,15 @@ impl Bound {
                 .serve(files.collect(), Arc::clone(&tell))
                 .context("cannot start a thread for TFTP")
         });
-        let dhcp = self
-            .dhcp
-            .map(|sockets| sockets.serve(Arc::clone(&plan), self.state.as_deref(), tell));
+        let dhcp = self.dhcp.map(|sockets| {
+            let (plan, archs) = (Arc::clone(&plan), Arc::clone(&self.archs));
+            let own = self.own_questions;
+            sockets.serve(plan, self.state.as_deref(), archs, own, tell)
+        });
         let running = Running {
             plan,
             roms: self.roms,
+            assignments: self.assignments,
             services: self.services,
             _dhcp: dhcp.transpose()?,
             _tftp: tftp.transpose()?,
@@ -134,7 +154,8 @@ impl Bound {
 impl Running {
     /// Answers by the rules of another site from now on.
     pub(super) fn show(&self, site: &Site) {
-        let plan = BootPlan::new(site, self.roms.roms(), self.services);
+        let plan = BootPlan::new(site, self.roms.roms(), self.services)
+            .with_assignments(&self.assignments);
         *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
     }
 }
@@ -212,7 +233,7 @@ fn bind_dhcp(
     site: &Site,
     chosen: &[Chosen],
     summary: &mut SummaryBoot,
-) -> anyhow::Result<Option<DhcpSockets>> {
+) -> anyhow::Result<Option<(DhcpSockets, Rivals)>> {
     let mode = site.dhcp.mode;
     let loopback = chosen.iter().all(|one| one.address.is_loopback());
     if loopback && mode == DhcpMode::Auto {
@@ -252,14 +273,15 @@ fn bind_dhcp(
             networks.join(", ")
         ));
     }
-    match DhcpSockets::bind(stands, &site.dhcp) {
+    match DhcpSockets::bind(stands.clone(), &site.dhcp) {
         Ok(sockets) => {
+            let rivals = Rivals::at(&stands, mode);
             let ports = [site.dhcp.port, site.dhcp.pxe_port];
             summary.dhcp = match mode {
                 DhcpMode::Pool => SummaryDhcp::Pool { ports, pools },
                 _ => SummaryDhcp::Proxy { ports },
             };
-            Ok(Some(sockets))
+            Ok(Some((sockets, rivals)))
         }
         Err(error) if mode == DhcpMode::Auto => {
             let why = error.to_string();

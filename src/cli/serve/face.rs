@@ -41,8 +41,10 @@ impl Watching {
             .state()
             .filter(|_| shown)
             .map(|state| state.join("history.jsonl"));
-        let observer = Observer::start(addresses, history, site.status.history as usize)
-            .context("cannot start a thread")?;
+        let keep = site.status.history as usize;
+        let warned = Box::new(move |what: &str| output.warning(what));
+        let observer =
+            Observer::start(addresses, history, keep, warned).context("cannot start a thread")?;
         let notes = observer.notes();
         let told = notes.clone();
         let tell: Tell = Arc::new(move |event| {
@@ -54,32 +56,36 @@ impl Watching {
         } else {
             Token::none()
         };
-        let watching = Watching {
-            dashboard: None,
-            desk: Arc::default(),
-            site: Arc::new(RwLock::new(Arc::new(site.clone()))),
-            token: Arc::new(token),
-            observer,
-            tell,
-        };
         let _ = notes.send(Note::Names(names(site)));
+        let (desk, token): (Arc<Desk>, _) = (Arc::default(), Arc::new(token));
+        let site = Arc::new(RwLock::new(Arc::new(site.clone())));
         let dashboard = shown.then(|| Dashboard {
-            seen: watching.observer.seen(),
-            desk: Arc::clone(&watching.desk),
+            seen: observer.seen(),
+            desk: Arc::clone(&desk),
             assignments: Arc::clone(&bound.assignments),
-            site: Arc::clone(&watching.site),
-            token: Arc::clone(&watching.token),
-            tell: Arc::clone(&watching.tell),
+            site: Arc::clone(&site),
+            token: Arc::clone(&token),
+            tell: Arc::clone(&tell),
         });
         Ok(Watching {
+            observer,
             dashboard,
-            ..watching
+            desk,
+            tell,
+            site,
+            token,
         })
     }
 
     /// Whom boot services tell what they did.
     pub(super) fn tell(&self) -> Tell {
         Arc::clone(&self.tell)
+    }
+
+    /// Whoever has to be told of what stands in the way.
+    pub(super) fn warner(&self) -> impl Fn(String) + Send + 'static {
+        let notes = self.notes();
+        move |what| drop(notes.send(Note::Warning(what)))
     }
 
     /// Where the driver's notes are left.
@@ -90,6 +96,11 @@ impl Watching {
     /// Where wishes for the driver are left.
     pub(super) fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// Whether anybody can see what is watched.
+    pub(super) fn is_shown(&self) -> bool {
+        self.dashboard.is_some()
     }
 
     /// The pages, if they are served.
@@ -135,7 +146,6 @@ fn token(site: &Site, state: Option<&Path>, notes: &Sender<Note>) -> anyhow::Res
     Ok(
         Token::read_or_make(&state.join("token")).unwrap_or_else(|error| {
             let warning = format!("nothing can be done from the status page: {error}");
-            eprintln!("warning: {warning}");
             let _ = notes.send(Note::Warning(warning));
             Token::none()
         }),

@@ -37,6 +37,29 @@ impl Output {
         }
     }
 
+    /// What stands in the way, and keeps nobody from serving.
+    pub(super) fn warning(self, what: &str) {
+        match self {
+            Output::People => eprintln!("warning: {what}"),
+            Output::Programs => {
+                let event = "warning";
+                write_json(Level::Warning, &Told { event, what });
+            }
+        }
+    }
+
+    /// What ended the server, where that is not for people to read.
+    pub(super) fn failure(self, what: &str) -> bool {
+        match self {
+            Output::People => false,
+            Output::Programs => {
+                let event = "failed";
+                write_json(Level::Error, &Told { event, what });
+                true
+            }
+        }
+    }
+
     pub(super) fn event(self, event: &Event) {
         match self {
             Output::People => write_line(&format!(
@@ -46,6 +69,13 @@ impl Output {
             Output::Programs => write_json(event.kind.level(), event),
         }
     }
+}
+
+/// Something in words.
+#[derive(Serialize)]
+struct Told<'a> {
+    event: &'static str,
+    what: &'a str,
 }
 
 /// A line of JSON: when, how bad, and what.

@@ -10,6 +10,7 @@ use super::face::Watching;
 use super::read_identity;
 use super::resolve::resolve_site;
 use super::stands::{check_scripts, site_at};
+use super::systemd;
 use crate::boot::http::HttpServer;
 use crate::boot::identity::Identity;
 use crate::net::interface::Chosen;
@@ -36,7 +37,8 @@ impl Reloader {
         if !self.asked.swap(false, Ordering::Relaxed) {
             return None;
         }
-        Some(self.read().map(|(plan, later, identity)| {
+        systemd::reloading();
+        let read = self.read().map(|(plan, later, identity)| {
             if let Some(http) = http {
                 if let Some(identity) = &identity {
                     http.renew(identity);
@@ -46,7 +48,10 @@ impl Reloader {
             boot.show(&self.site);
             watching.show(&self.site);
             (plan, later)
-        }))
+        });
+        // With what was read, or with what there was.
+        systemd::ready();
+        Some(read)
     }
 
     fn read(&mut self) -> Result<(Plan, Vec<String>, Option<Identity>), String> {

@@ -17,6 +17,8 @@ use crate::observe::status::{
 
 /// Cells of a bar.
 const BAR: usize = 20;
+/// After a name that a machine calls itself, and no `[[host]]` does.
+const CLAIMED: char = '?';
 /// Lines of what happened.
 const EVENTS: u16 = 6;
 
@@ -67,7 +69,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, status: &Status, lost: Option<&str>, s
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), events);
     let dim = Style::new().add_modifier(Modifier::DIM);
-    let help = "q quit   arrows, PageUp, PageDown scroll   times are UTC";
+    let help = "q quit   arrows, PageUp, PageDown scroll   name? by its own word   times are UTC";
     frame.render_widget(Paragraph::new(Line::styled(help, dim)), keys);
 }
 
@@ -108,10 +110,11 @@ fn room(room: &TransferStatus) -> String {
     }
     let _ = write!(
         text,
-        "{} {:>3.0} %  {} clients  {}  repairs {}",
+        "{} {:>3.0} %  {} clients{}  {}  repairs {}",
         bar(room.progress),
         (room.progress * 100.0).floor(),
         room.present,
+        came(room),
         rate(room.bits_per_second),
         share(room.repair_share)
     );
@@ -119,6 +122,12 @@ fn room(room: &TransferStatus) -> String {
         let _ = write!(text, "  {} left", duration(left));
     }
     text
+}
+
+/// How many came of how many that were waited for.
+fn came(room: &TransferStatus) -> String {
+    let came = |expected| format!(" ({} of {expected} came)", room.joined);
+    room.expected.map(came).unwrap_or_default()
 }
 
 fn bar(progress: f64) -> String {
@@ -178,8 +187,13 @@ fn columns(client: &ClientStatus) -> [String; 7] {
         }
         None => String::new(),
     };
+    let name = if client.name_is_claimed {
+        format!("{}{CLAIMED}", plain(name))
+    } else {
+        plain(name)
+    };
     [
-        plain(name),
+        name,
         plain(client.address.as_deref().unwrap_or("")),
         word(client.state).to_owned(),
         progress,

@@ -18,8 +18,8 @@ const AT_REST: Duration = Duration::from_secs(2);
 pub struct Watch<'a> {
     /// Where wishes are left.
     pub desk: &'a Desk,
-    /// Is shown all transfers a few times a second, and must not take long.
-    pub on_look: &'a mut dyn FnMut(Look),
+    /// Is shown all transfers a few times a second, and must not take long; nobody looks without.
+    pub on_look: Option<&'a mut dyn FnMut(Look)>,
 }
 
 impl Driver {
@@ -30,7 +30,7 @@ impl Driver {
             let _ = answer.send(self.grant(&transfer, wish, now));
             self.next_look = now;
         }
-        if now < self.next_look {
+        if now < self.next_look || watch.on_look.is_none() {
             return;
         }
         let look = self.look(now);
@@ -40,7 +40,9 @@ impl Driver {
         };
         let rests = !look.transfers.iter().any(active);
         self.next_look = now + if rests { AT_REST } else { UNDER_WAY };
-        (watch.on_look)(look);
+        if let Some(on_look) = &mut watch.on_look {
+            on_look(look);
+        }
     }
 
     /// Something has changed that is worth a look.

@@ -294,8 +294,13 @@ impl Clients {
         };
         client.seen = now;
         client.does(Doing::new(state, detail));
+        let claimed = name
+            .is_none()
+            .then(|| client.calls_itself.clone())
+            .flatten();
         Some(RecordClient {
-            name,
+            name_is_claimed: claimed.is_some(),
+            name: name.or(claimed),
             address: socket.ip().to_string(),
             mac: client.mac.map(|mac| mac.to_string()),
             outcome: state,

@@ -3,6 +3,7 @@
 
 mod args;
 mod fallback;
+mod generate;
 mod reorder;
 mod report;
 mod session;
@@ -45,6 +46,9 @@ const EXIT_INTERRUPTED: u8 = 130;
 const LARGEST_BLOCK: u64 = 1 << 16;
 
 fn main() -> ExitCode {
+    if let Some(directory) = generate::asked() {
+        return generate::run(&directory);
+    }
     let args = Args::parse();
     let results = match args.place() {
         Place::Output => Stream::Error,
