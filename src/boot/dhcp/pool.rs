@@ -4,7 +4,7 @@
 //! An address that is given for the first time is looked for on the network first (RFC 2131,
 //! section 2.2): the edge makes the kernel ask for it by ARP, which hosts answer that drop pings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -273,7 +273,21 @@ impl Pool {
         if let Some(own) = reserved(plan, mac) {
             return self.leases.is_free(own, mac, now).then_some(own);
         }
-        let usable = |address: &Ipv4Addr| self.is_usable(*address, mac, plan, now);
+        let promised: HashSet<Ipv4Addr> = self
+            .offers
+            .iter()
+            .filter(|(other, offer)| **other != mac && offer.until > now)
+            .map(|(_, offer)| offer.address)
+            .chain(plan.rules().reservations().map(|(_, address)| address))
+            .collect();
+        // Looked up, not searched for: with thousands of strangers that ask, each of the pool's
+        // thousands of addresses would be compared with each of theirs.
+        let usable = |address: &Ipv4Addr| {
+            !promised.contains(address)
+                && in_range(self.network.range, *address)
+                && self.is_host(*address)
+                && self.leases.is_free(*address, mac, now)
+        };
         let before = self.leases.of(mac).map(|lease| lease.address);
         if let Some(address) = before.filter(usable) {
             return Some(address);
@@ -511,8 +525,9 @@ mod tests {
     use dhcproto::{Decodable as _, Decoder};
     use site::{Arch, Site};
 
-    use super::super::message::tests::{bytes, class, request};
+    use super::super::message::tests::{CODES, bytes, class, request};
     use super::*;
+    use crate::boot::fuzz;
     use crate::boot::plan::{Rom, Roms, Services};
 
     const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -528,15 +543,19 @@ mod tests {
 
     fn plan(text: &str) -> BootPlan {
         let site = Site::parse(text, Path::new("slamboot.toml")).unwrap();
-        let rom = Rom {
-            name: "undionly.kpxe".to_owned(),
+        let rom = |name: &str| Rom {
+            name: name.to_owned(),
             slam: true,
         };
         let services = Services {
             http: Some(8080),
             tftp: true,
         };
-        BootPlan::new(&site, Roms::new([(Arch::Bios, rom)]), services)
+        let roms = Roms::new([
+            (Arch::Bios, rom("undionly.kpxe")),
+            (Arch::EfiX64, rom("snponly.efi")),
+        ]);
+        BootPlan::new(&site, roms, services)
     }
 
     fn network(last: u8) -> Network {
@@ -666,6 +685,49 @@ mod tests {
         let offered: std::collections::BTreeSet<_> =
             replies(&offers).iter().map(v4::Message::yiaddr).collect();
         assert_eq!(offered.len(), 50);
+    }
+
+    /// UEFI's HTTP boot with no other DHCP server: address, name and URL in one offer (UEFI 2.10,
+    /// section 24.7.3.1), and what tells it from PXE's.
+    #[test]
+    fn http_boot_gets_address_and_url_at_once() {
+        let mut lab = Lab::new(199, "[dhcp]\nmode = \"pool\"\n");
+        let options = [
+            class("HTTPClient:Arch:00016:UNDI:003016"),
+            DhcpOption::ClientSystemArchitecture(16.into()),
+        ];
+        let mut acts = lab.send(&request(MessageType::Discover, mac(1), &options));
+        acts.extend(lab.settle());
+        let selecting = [
+            options.as_slice(),
+            &[
+                DhcpOption::ServerIdentifier(SERVER),
+                DhcpOption::RequestedIpAddress(at(100)),
+            ],
+        ]
+        .concat();
+        acts.extend(lab.send(&request(MessageType::Request, mac(1), &selecting)));
+        let replies = replies(&acts);
+        let kinds: Vec<_> = replies.iter().map(|r| r.opts().msg_type()).collect();
+        assert_eq!(kinds, [Some(MessageType::Offer), Some(MessageType::Ack)]);
+        for reply in replies {
+            let option = |code| reply.opts().get(code).cloned();
+            assert_eq!(reply.yiaddr(), at(100));
+            assert_eq!(
+                option(OptionCode::ClassIdentifier),
+                Some(DhcpOption::ClassIdentifier(b"HTTPClient".to_vec()))
+            );
+            let url = b"http://10.77.0.1:8080/firmware/snponly.efi".to_vec();
+            assert_eq!(
+                option(OptionCode::BootfileName),
+                Some(DhcpOption::BootfileName(url))
+            );
+            assert_eq!(option(OptionCode::VendorExtensions), None);
+            assert_eq!(
+                option(OptionCode::DomainNameServer),
+                Some(DhcpOption::DomainNameServer(vec![at(253)]))
+            );
+        }
     }
 
     #[test]
@@ -848,6 +910,52 @@ mod tests {
         let (first, last) = range([255, 255, 0, 0]).unwrap();
         assert_eq!(last, Ipv4Addr::new(10, 77, 255, 254));
         assert_eq!(u32::from(last) - u32::from(first) + 1, 16_383);
+    }
+
+    /// Whatever arrives, nothing panics, what is answered can be read, and memory stays within the pool.
+    #[test]
+    fn any_datagram() {
+        let mut lab = Lab::new(110, "");
+        let kinds = [
+            MessageType::Discover,
+            MessageType::Request,
+            MessageType::Inform,
+            MessageType::Decline,
+        ];
+        let seeds = kinds.map(|kind| {
+            let options = [
+                class("PXEClient:Arch:00000:UNDI:002001"),
+                DhcpOption::ServerIdentifier(SERVER),
+                DhcpOption::RequestedIpAddress(at(104)),
+            ];
+            bytes(&request(kind, mac(1), &options))
+        });
+        let mut answered = 0;
+        for seed in 0..fuzz::cases(5_000) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let whole = &seeds[random.usize(..seeds.len())];
+            let mut datagram = fuzz::dhcp(&mut random, whole, CODES);
+            if let Some(last) = datagram.get_mut(33) {
+                *last = random.u8(..30);
+            }
+            let mut acts = match Request::decode(&datagram) {
+                Ok(request) => lab.pool.receive(&request, &lab.plan, lab.now),
+                Err(_) => Vec::new(),
+            };
+            lab.now += Duration::from_millis(random.u64(..900));
+            acts.extend(lab.pool.wake(&lab.plan, lab.now, |_| None));
+            for act in acts {
+                if let Act::Send(reply) = act {
+                    let read = v4::Message::decode(&mut Decoder::new(&reply.encode()));
+                    let read = read.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                    assert_eq!(read.opcode(), v4::Opcode::BootReply, "seed {seed}");
+                    answered += 1;
+                }
+            }
+            assert!(lab.pool.offers.len() <= 11, "seed {seed}");
+            assert!(lab.pool.leases().iter().count() <= 11, "seed {seed}");
+        }
+        assert!(answered > 500, "{answered} answers: too few got so far");
     }
 
     /// Whatever clients send, no two of them hold one address, and memory stays within the pool.
