@@ -18,6 +18,9 @@ use crate::boot::plan::{BootFile, BootPlan, Client, Decision, Silence};
 
 /// How long an offer is kept for the client that it was made to.
 const OFFER: Duration = Duration::from_secs(30);
+/// Offers at one time. Whoever comes beyond takes the place of the oldest: a machine answers an offer within
+/// seconds, and a flood of strangers must not cost more with every one of them.
+const MOST_OFFERS: usize = 1024;
 /// How long ARP may take on a segment.
 const PROBE: Duration = Duration::from_millis(400);
 /// How long an address is left alone that somebody was found to have.
@@ -104,6 +107,14 @@ struct Offer {
     until: Now,
     /// The request that is answered when nobody was found to have the address.
     waiting: Option<Box<Request>>,
+}
+
+impl Offer {
+    /// When it was made, or its address looked for.
+    fn made(&self) -> Now {
+        let kept = if self.waiting.is_some() { PROBE } else { OFFER };
+        self.until.saturating_sub(kept)
+    }
 }
 
 /// The server of one interface.
@@ -255,6 +266,12 @@ impl Pool {
         });
         if known {
             return self.offer(request, address, plan, now);
+        }
+        if self.offers.len() >= MOST_OFFERS {
+            let oldest = self.offers.iter().min_by_key(|(_, offer)| offer.made());
+            if let Some(mac) = oldest.map(|(mac, _)| *mac) {
+                self.offers.remove(&mac);
+            }
         }
         self.offers.insert(
             mac,
@@ -793,6 +810,29 @@ mod tests {
         lab.now += OFFER;
         assert_eq!(lab.discover(2), Some(at(100)));
         assert_eq!(lab.select(1, at(100)), Some(MessageType::Nak));
+    }
+
+    /// Cards without end ask, and take nothing: who has an address of its own gets it all the same.
+    #[test]
+    fn a_flood_of_strangers_is_bounded() {
+        let own = "[[host]]\nmac = \"52:54:00:00:00:63\"\naddress = \"10.77.0.99\"\n";
+        let mut lab = Lab::new(199, own);
+        lab.pool.network.netmask = Ipv4Addr::new(255, 255, 0, 0);
+        lab.pool.network.range = Some((at(100), Ipv4Addr::new(10, 77, 63, 250)));
+        for number in 0..1_200u32 {
+            let [_, _, high, low] = number.to_be_bytes();
+            lab.send(&request(
+                MessageType::Discover,
+                [2, 0, 0, 0, high, low],
+                &[],
+            ));
+            assert!(lab.pool.offers.len() <= MOST_OFFERS, "{number}");
+        }
+        assert_eq!(lab.pool.offers.len(), MOST_OFFERS);
+        let mut acts = lab.send(&request(MessageType::Discover, mac(99), &[]));
+        acts.extend(lab.settle());
+        assert!(replies(&acts).iter().any(|offer| offer.yiaddr() == at(99)));
+        assert_eq!(lab.select(99, at(99)), Some(MessageType::Ack));
     }
 
     #[test]
