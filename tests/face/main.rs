@@ -115,15 +115,21 @@ fn a_session() -> Outcome {
     let settings = "min_clients = 4\nmax_wait = 600\nmax_rate = \"40 Mbit/s\"\n";
     let server = Server::start(50, settings, 3)?;
     let crowd = crowd::Crowd::join(&server, 3)?;
-    let result = server.person("session", server.folder.path());
+    let result = server.person("session", &pictures()?);
     crowd.leave()?;
     result
 }
 
-/// Pictures for people who look at them; what a program can judge of a page is judged.
-fn pages() -> Outcome {
+/// Where pictures of pages go.
+fn pictures() -> anyhow::Result<PathBuf> {
     let folder = paths().target.join("test/pages");
     fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Pictures for people who look at them; what a program can judge of a page is judged.
+fn pages() -> Outcome {
+    let folder = pictures()?;
     for count in [0, 3, 300] {
         let server = Server::start(500, "max_rate = \"30 Mbit/s\"\n", count)?;
         let crowd = crowd::Crowd::join(&server, count)?;
