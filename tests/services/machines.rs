@@ -43,7 +43,7 @@ pub fn bios_with(room: &Room, tap: &Tap, firmware: &Path) -> anyhow::Result<Mach
 }
 
 /// A machine with UEFI, whose own drivers and PXE client are EDK II's.
-fn uefi(room: &Room, tap: &Tap) -> anyhow::Result<Machine> {
+pub fn uefi(room: &Room, tap: &Tap) -> anyhow::Result<Machine> {
     #[rustfmt::skip]
     let arguments = [
         "-machine", "q35", "-m", "1024", "-bios", OVMF, "-vga", "none",
@@ -95,7 +95,7 @@ impl Machine {
 }
 
 /// What the server said of a machine.
-fn said(server: &Served, words: &[&str]) -> bool {
+pub fn said(server: &Served, words: &[&str]) -> bool {
     let lines = server.console.lines();
     lines
         .iter()
@@ -176,7 +176,7 @@ pub fn bios_by_rule() -> Outcome {
 }
 
 /// Debian's installer: memdisk is the BIOS's.
-fn linux() -> anyhow::Result<String> {
+pub fn linux() -> anyhow::Result<String> {
     let (kernel, initrd) = host::netboot().context("no netboot files")?;
     Ok(format!(
         "[[image]]\nname = \"debian\"\nkind = \"linux\"\nkernel = \"{}\"\ninitrd = \"{}\"\nargs = \"console=ttyS0 earlyprintk=ttyS0\"\n",
