@@ -62,9 +62,10 @@ pub fn no_service_stops() -> Outcome {
     let [foe, friend] = room.lab.hosts() else {
         anyhow::bail!("two hosts");
     };
-    let script: String = (1..=SOURCES)
-        .map(|number| format!("ip addr add 10.77.3.{number}/16 dev eth0; "))
+    let addresses: Vec<String> = (1..=SOURCES)
+        .map(|number| format!("ip addr add 10.77.3.{number}/16 dev eth0"))
         .collect();
+    let script = addresses.join("; ");
     foe.cmd("sh").args(["-c", &script]).read()?;
     let pid = served(room.lab.server())?;
     let before = memory(pid)?;

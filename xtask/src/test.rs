@@ -131,7 +131,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
 /// What makes tests take minutes that could: fuzz tests try a million inputs then.
 fn thorough(thorough: bool) -> Vec<(&'static str, OsString)> {
     let set = ("SLAMBOOT_THOROUGH", OsString::from("1"));
-    Vec::from_iter(thorough.then_some(set))
+    thorough.then_some(set).into_iter().collect()
 }
 
 fn run_cargo_test(
