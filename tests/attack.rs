@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! HTTP under attack: a real `slamboot serve`, more connections than it takes, from many addresses,
-//! which say nothing, or a header byte by byte, or read nothing of what they asked for.
+//! HTTP and TFTP under attack: a real `slamboot serve`, more connections than it takes, from many
+//! addresses, which say nothing, or a header byte by byte, or read nothing of what they asked for.
+
+#[path = "support/serve.rs"]
+mod serve;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
-use tempfile::TempDir;
+
+use serve::Server;
 
 /// Connections of the attack.
 const CONNECTIONS: usize = 10_000;
@@ -32,51 +35,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
-struct Server {
-    child: Child,
-    http: SocketAddrV4,
-    _folder: TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Server {
     fn start() -> Server {
         let folder = tempfile::tempdir().unwrap();
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let http = tcp.local_addr().unwrap().port();
-        let slam = udp.local_addr().unwrap().port();
-        drop((tcp, udp));
         fs::write(folder.path().join("demo.img"), vec![7; IMAGE]).unwrap();
-        let text = format!(
-            "[server]\ninterface = \"lo\"\nhttp_port = {http}\nstate = \"state\"\n\
-             [dhcp]\nmode = \"off\"\n[tftp]\nport = 0\n[slam]\nport = {slam}\n\
-             [[image]]\nname = \"demo\"\nkind = \"disk\"\npath = \"demo.img\"\n"
-        );
-        fs::write(folder.path().join("slamboot.toml"), text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_slamboot"))
-            .args(["serve", "--json"])
-            .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
-        assert!(line.contains("\"event\":\"serving\""), "{line}");
-        std::thread::spawn(move || for _ in lines.lines() {});
-        let server = Server {
-            child,
-            http: SocketAddrV4::new(Ipv4Addr::LOCALHOST, http),
-            _folder: folder,
-        };
+        let text = "[[image]]\nname = \"demo\"\nkind = \"disk\"\npath = \"demo.img\"\n";
+        let server = Server::serve(folder, text).unwrap();
         let start = now();
         while !server.get("/readyz").is_ok_and(|body| !body.is_empty()) {
             assert!(now() - start < SOON, "the server is not ready");
@@ -85,9 +49,13 @@ impl Server {
         server
     }
 
+    fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.http)
+    }
+
     /// What an honest client gets.
     fn get(&self, path: &str) -> std::io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::V4(self.http), SOON)?;
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::V4(self.address()), SOON)?;
         stream.set_read_timeout(Some(SOON))?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes())?;
@@ -148,7 +116,7 @@ fn an_attack_of_ten_thousand_connections_keeps_nobody_out() {
     let before = server.memory();
     let started = now();
     let mut attack: Vec<TcpStream> = (0..connections)
-        .map(|number| begin(number % SOURCES, server.http).unwrap())
+        .map(|number| begin(number % SOURCES, server.address()).unwrap())
         .collect();
     println!("{connections} connections begun in {:?}", now() - started);
     let (mut peak, mut open, mut slowest) = (0, 0, Duration::ZERO);
@@ -194,7 +162,7 @@ fn an_attack_of_ten_thousand_connections_keeps_nobody_out() {
 #[test]
 fn a_request_without_an_end_is_cut_off() {
     let server = Server::start();
-    let mut stream = TcpStream::connect(server.http).unwrap();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.set_write_timeout(Some(SOON)).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nX-Long: ").unwrap();
     let mut sent = 0;
@@ -207,4 +175,86 @@ fn a_request_without_an_end_is_cut_off() {
             .get("/")
             .is_ok_and(|page| page.starts_with(b"slamboot"))
     );
+}
+
+/// A request for the image, as firmware asks for it.
+const READ_REQUEST: &[u8] =
+    b"\0\x01images/demo\0octet\0blksize\x001468\0windowsize\x0016\0tsize\x000\0timeout\x0010\0";
+
+/// One that asks again while the server is busy, and takes the first two windows of the image: what
+/// it waited.
+fn tftp(server: SocketAddrV4) -> Duration {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let wait = Duration::from_millis(500);
+    socket.set_read_timeout(Some(wait)).unwrap();
+    let started = now();
+    let mut packet = [0; 2048];
+    let from = loop {
+        assert!(now() - started < SOON, "nothing but busy");
+        socket.send_to(READ_REQUEST, server).unwrap();
+        let Ok((_, from)) = socket.recv_from(&mut packet) else {
+            continue;
+        };
+        match packet[1] {
+            6 => break from,
+            _ => std::thread::sleep(wait),
+        }
+    };
+    socket.send_to(&[0, 4, 0, 0], from).unwrap();
+    let mut next = 1u16;
+    while next <= 32 {
+        let (length, from) = socket.recv_from(&mut packet).unwrap();
+        assert_eq!((packet[1], length), (3, 1472));
+        let [high, low] = next.to_be_bytes();
+        if packet[2..4] == [high, low] {
+            if next.is_multiple_of(16) {
+                socket.send_to(&[0, 4, high, low], from).unwrap();
+            }
+            next += 1;
+        }
+    }
+    now() - started
+}
+
+/// More transfers than are served at one time, from so many addresses that no bound of one is in
+/// the way, which are begun and go no further: some never, some after their options.
+#[test]
+fn half_open_tftp_keeps_nobody_out() {
+    const SOURCES: u8 = 80;
+    const EACH: usize = 14;
+    descriptors();
+    let mut server = Server::start();
+    let tftp_at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.tftp);
+    let (before, open) = (server.memory(), server.descriptors());
+    for goes_on in [false, true] {
+        let attack: Vec<UdpSocket> = (0..SOURCES)
+            .flat_map(|source| [source; EACH])
+            .map(|source| {
+                let from = Ipv4Addr::new(127, 78, 0, 1 + source);
+                let socket = UdpSocket::bind((from, 0)).unwrap();
+                socket.set_read_timeout(Some(SOON)).unwrap();
+                socket.send_to(READ_REQUEST, tftp_at).unwrap();
+                let (_, from) = socket.recv_from(&mut [0; 64]).unwrap();
+                if goes_on {
+                    socket.send_to(&[0, 4, 0, 0], from).unwrap();
+                }
+                socket
+            })
+            .collect();
+        assert_eq!(attack.len(), 1120);
+        let waited = tftp(tftp_at);
+        let (after, descriptors) = (server.memory(), server.descriptors());
+        println!(
+            "{} transfers go no further (options acknowledged: {goes_on}): an honest client took {waited:?}; \
+             memory {} KiB before, {} KiB now; {descriptors} descriptors",
+            attack.len(),
+            before >> 10,
+            after >> 10
+        );
+        // What one costs: a socket, the file's name, its state.
+        let grown = after.saturating_sub(before);
+        assert!(grown < 8 << 20, "{} KiB more", grown >> 10);
+        assert!(descriptors < open + MOST + SPARE as u64);
+    }
+    assert_eq!(server.child.try_wait().unwrap(), None, "it runs");
 }

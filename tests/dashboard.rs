@@ -2,10 +2,14 @@
 //! The page and the API over real sockets on loopback: a real server with its driver, and clients
 //! that speak SLAM by hand.
 
+#[path = "support/serve.rs"]
+mod serve;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,23 +17,10 @@ use slam_client::BlockSet;
 use slam_client::wire::{ClientPacket, MAX_NACK_LEN, Nack};
 use tempfile::TempDir;
 
+use serve::Server;
+
 const SOON: Duration = Duration::from_secs(30);
 const MAC: &str = "52:54:00:00:00:07";
-
-/// A running `slamboot serve` whose rooms wait for three.
-struct Server {
-    child: Child,
-    folder: TempDir,
-    http: u16,
-    slam: u16,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 struct Answer {
     status: u16,
@@ -55,44 +46,15 @@ impl Server {
         Server::start_in(tempfile::tempdir().unwrap(), config)
     }
 
+    /// Its rooms wait for three.
     fn start_in(folder: TempDir, config: &str) -> Server {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let (http, slam) = (
-            tcp.local_addr().unwrap().port(),
-            udp.local_addr().unwrap().port(),
-        );
-        drop((tcp, udp));
         fs::write(folder.path().join("demo.img"), vec![7; 3_000_000]).unwrap();
         let text = format!(
-            "[server]\ninterface = \"lo\"\nhttp_port = {http}\nstate = \"state\"\n\
-             [slam]\nport = {slam}\nmin_clients = 3\nmax_wait = 600\n\
+            "min_clients = 3\nmax_wait = 600\n\
              [[image]]\nname = \"demo\"\nkind = \"disk\"\npath = \"demo.img\"\n\
              [[host]]\nmac = \"{MAC}\"\nname = \"<b>pc-07</b>\"\n{config}"
         );
-        fs::write(folder.path().join("slamboot.toml"), text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_slamboot"))
-            .args(["serve", "--json"])
-            .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        // What stands in the way comes before.
-        while line.is_empty() || line.contains("\"event\":\"warning\"") {
-            line.clear();
-            lines.read_line(&mut line).unwrap();
-        }
-        assert!(line.contains("\"event\":\"serving\""), "{line}");
-        std::thread::spawn(move || for _ in lines.lines() {});
-        let server = Server {
-            child,
-            folder,
-            http,
-            slam,
-        };
+        let server = Server::serve(folder, &text).unwrap();
         if !config.contains("page = false") {
             let start = now();
             while server.get("/readyz").status != 200 {
@@ -101,11 +63,6 @@ impl Server {
             }
         }
         server
-    }
-
-    fn token(&self) -> String {
-        let text = fs::read_to_string(self.folder.path().join("state/token")).unwrap();
-        text.trim().to_owned()
     }
 
     fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
@@ -548,4 +505,81 @@ fn the_page_can_be_left_out() {
         200
     );
     assert!(!server.folder.path().join("state/token").exists());
+}
+
+/// Every name that this text has, of a metric of ours.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !word(c));
+    let ours = words.filter(|word| word.starts_with("slamboot_"));
+    ours.map(str::to_owned).collect()
+}
+
+/// Nothing on the dashboard is empty for ever, and Grafana's import asks for nothing but the source
+/// of data: <https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/>.
+#[test]
+fn the_dashboard_shows_metrics_that_there_are() {
+    let server = Server::start("");
+    let _client = server.client();
+    server.until("waiting", |demo| demo["state"] == "waiting");
+    let there = metrics(&server.get("/metrics").body);
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/packaging/grafana/slamboot.json"
+    );
+    let text = fs::read_to_string(file).unwrap();
+    let shown = metrics(&text);
+    assert!(shown.len() > 10, "{shown:?}");
+    let missing: Vec<_> = shown.difference(&there).collect();
+    assert!(missing.is_empty(), "{missing:?} is not among {there:#?}");
+
+    let board: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(board["uid"], "slamboot");
+    // In older ones a source of data is a name, and not the object that panels have here.
+    assert!(board["schemaVersion"].as_u64().unwrap() >= 36);
+    let source = &board["templating"]["list"][0];
+    for (key, value) in [
+        ("name", "datasource"),
+        ("type", "datasource"),
+        ("query", "prometheus"),
+    ] {
+        assert_eq!(source[key], value);
+    }
+    let panels = board["panels"].as_array().unwrap();
+    let mut ids = BTreeSet::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel:#}");
+        assert!(panel["title"].is_string() && panel["gridPos"]["w"].is_u64());
+        if panel["type"] == "row" {
+            continue;
+        }
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{panel:#}");
+        let asked = panel["targets"].as_array().unwrap();
+        assert!(!asked.is_empty(), "{panel:#}");
+        assert!(asked.iter().all(|target| target["expr"].is_string()));
+    }
+}
+
+/// As Prometheus's own judge of metrics sees them, where it is installed (Debian: prometheus).
+#[test]
+fn promtool_finds_nothing() {
+    if xtask::host::program("promtool").is_none() {
+        println!("skipped: promtool_finds_nothing: no promtool (Debian: prometheus)");
+        return;
+    }
+    let server = Server::start("");
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let body = server.get("/metrics").body;
+    let mut to = child.stdin.take().unwrap();
+    to.write_all(body.as_bytes()).unwrap();
+    drop(to);
+    let said = child.wait_with_output().unwrap();
+    let words = [said.stdout, said.stderr].concat();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&words));
 }

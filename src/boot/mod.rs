@@ -7,6 +7,8 @@ pub mod assign;
 mod body;
 mod crowd;
 pub mod dhcp;
+#[cfg(test)]
+pub(crate) mod fuzz;
 mod guarded;
 pub mod handed;
 pub mod http;

@@ -400,6 +400,36 @@ mod tests {
         }
     }
 
+    /// With a ROM for arm64 at hand its machines are served as all others are.
+    #[test]
+    fn arm64_gets_its_own_rom() {
+        let rom = |name: &str| Rom {
+            name: name.to_owned(),
+            slam: true,
+        };
+        let shelf = [
+            (Arch::Bios, rom("undionly.kpxe")),
+            (Arch::EfiX64, rom("snponly.efi")),
+            (Arch::EfiArm64, rom("snponly-arm64.efi")),
+        ];
+        let plan = BootPlan::new(&Site::default(), Roms::new(shelf), ALL_SERVICES);
+        let url = "http://10.77.0.1:8080/firmware/snponly-arm64.efi";
+        let script = "http://10.77.0.1:8080/boot.ipxe?mac=52:55:00:00:00:09";
+        for (code, program, expected) in [
+            (11, Program::Vendor(Fetch::Tftp), "snponly-arm64.efi"),
+            (19, Program::Vendor(Fetch::Http), url),
+            (11, told(true, false), url),
+            (11, told(false, false), "snponly-arm64.efi"),
+            (11, told(true, true), script),
+            // And nobody else gets it.
+            (7, Program::Vendor(Fetch::Tftp), "snponly.efi"),
+            (10, Program::Vendor(Fetch::Tftp), "NoRom"),
+        ] {
+            let found = plan.decide(&client(STRANGER, code, program), SERVER);
+            assert_eq!(name(&found), expected, "{code} {program:?}");
+        }
+    }
+
     fn told(http: bool, slam: bool) -> Program {
         Program::Ipxe(Features::Told { http, slam })
     }

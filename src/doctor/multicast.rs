@@ -29,6 +29,17 @@ pub fn look(chosen: &Chosen) -> Vec<Finding> {
             CHECK,
             format!("leaves by {}, {}", chosen.interface, chosen.address),
         )),
+        // The kernel takes no route for what leaves by a given interface: this is netfilter's word.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            findings.push(Finding::problem(
+                CHECK,
+                format!(
+                    "cannot be sent by {}: {error}: a firewall on this host drops it",
+                    chosen.interface
+                ),
+                "nft list ruleset: in chains with \"hook output\" let UDP out to 224.0.0.0/4",
+            ));
+        }
         Err(error) => findings.push(Finding::problem(
             CHECK,
             format!("cannot be sent by {}: {error}", chosen.interface),

@@ -246,6 +246,8 @@ mod tests {
     use super::*;
     use crate::boot::arch::{ClientArch, Fetch, Program};
     use crate::boot::dhcp::message::Request;
+    use crate::boot::dhcp::message::tests::{CODES, bytes, request};
+    use crate::boot::fuzz;
 
     const OWN: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
@@ -317,6 +319,31 @@ mod tests {
             };
             assert_eq!(client.program, Program::Vendor(fetch));
         }
+    }
+
+    /// Whatever answers, nothing panics, and what is printed is fit for a terminal.
+    #[test]
+    fn any_answer() {
+        let mut seed = bytes(&request(MessageType::Offer, [2, 0, 0, 0, 0, 1], &[]));
+        seed[0] = 2;
+        let mut files = 0;
+        for number in 0..fuzz::cases(5_000) {
+            let mut random = fastrand::Rng::with_seed(number);
+            let mut datagram = fuzz::dhcp(&mut random, &seed, CODES);
+            if random.bool() && datagram.len() > 140 {
+                datagram[108..140].fill_with(|| random.u8(..));
+            }
+            if let Some(offer) = parse(&datagram, 0x1234_5678)
+                && let Some(file) = offer.file
+            {
+                assert!(!file.is_empty() && !file.contains(char::is_control));
+                files += 1;
+            }
+        }
+        assert!(
+            files > 500,
+            "{files} offers with a file: too few got so far"
+        );
     }
 
     #[test]

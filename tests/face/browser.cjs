@@ -76,6 +76,18 @@ async function pictures(browser, name) {
   }
 }
 
+// This page, as it is, at every size, light and dark; it goes on at the desk, in the light.
+async function look(page, name) {
+  for (const scheme of ["dark", "light"]) {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+    for (const [size, [width, height]] of Object.entries(SIZES)) {
+      await page.setViewportSize({ width, height });
+      await judge(page, `${name} ${size} ${scheme}`);
+      await page.screenshot({ path: path.join(folder, `${name}-${size}-${scheme}.png`) });
+    }
+  }
+}
+
 // Three clients wait: a wrong token, the right one, start, drop, and the room becomes history.
 async function session(browser) {
   const page = await open(browser, SIZES.desk, "light");
@@ -109,6 +121,24 @@ async function session(browser) {
   await page.getByText("sending", { exact: true }).first().waitFor();
   await judge(page, "sending");
 
+  // The map fills: cells that everybody has, and what it says of itself is true.
+  const map = page.locator("svg.map").first();
+  await map.locator("path.m5").waitFor({ state: "attached" });
+  const filled = () => page.evaluate(() => {
+    const path = document.querySelector("svg.map path.m5");
+    const cells = [...path.getAttribute("d").matchAll(/h(\d+)v1/g)].reduce((sum, run) => sum + Number(run[1]), 0);
+    const said = document.querySelector("svg.map").getAttribute("aria-label").match(/(\d+) % held by everybody/)[1];
+    const [, , columns, rows] = document.querySelector("svg.map").getAttribute("viewBox").split(" ").map(Number);
+    return { cells, share: Math.floor(cells * 100 / (columns * rows)), said: Number(said), colour: getComputedStyle(path).fill };
+  });
+  const before = await filled();
+  assert.strictEqual(before.said, before.share);
+  const grey = await page.evaluate(() => getComputedStyle(document.querySelector(".legend path.m0")).fill);
+  assert.notStrictEqual(before.colour, grey, "held by all looks like not sent");
+  await page.waitForFunction((cells) =>
+    [...document.querySelector("svg.map path.m5").getAttribute("d").matchAll(/h(\d+)v1/g)].reduce((sum, run) => sum + Number(run[1]), 0) > cells,
+  before.cells);
+
   // Asked first; "no" changes nothing.
   const id = await page.locator("tr[id^=c-]").first().getAttribute("id");
   const drop = page.locator(`#${id}`).getByRole("button", { name: "Drop" });
@@ -119,17 +149,34 @@ async function session(browser) {
   await page.getByText("the client is dropped").waitFor();
   await page.locator(`#${id} .badge`, { hasText: "dropped" }).waitFor();
 
-  // The others finish, and the map has filled before.
+  // The others finish.
   await page.locator(".clients .badge.done").nth(1).waitFor();
   await page.locator("#idle-h").waitFor();
   await page.getByRole("link", { name: "History" }).click();
   await page.getByText("2 of 3").waitFor();
+  await look(page, "history");
   await page.locator("table.history a").first().click();
   await page.getByText("dropped", { exact: true }).waitFor();
+  await look(page, "session");
   assert.deepStrictEqual(page.errors, []);
+  await assign(page);
   await page.goto(url + "/status");
   await page.getByRole("button", { name: "Lock" }).click();
   await page.getByText("Read only").waitFor();
+}
+
+// From the room to a client's own page: what it boots next is chosen, seen, and taken back.
+async function assign(page) {
+  await page.goto(url + "/status");
+  await page.locator(".clients a[href^='/status/client/']").first().click();
+  await page.locator("p", { hasText: /^as the configuration says$/ }).waitFor();
+  await page.getByRole("combobox", { name: "Boot" }).selectOption({ label: "debian" });
+  await page.getByRole("button", { name: "Assign" }).click();
+  await page.getByText("debian, next time").waitFor();
+  await look(page, "client");
+  await page.getByRole("combobox", { name: "Boot" }).selectOption("rules");
+  await page.getByRole("button", { name: "Assign" }).click();
+  await page.locator("p", { hasText: /^as the configuration says$/ }).waitFor();
 }
 
 (async () => {

@@ -3,18 +3,20 @@
 //! from package registries, pinned, into `target/test`; where they cannot be had, it is said.
 
 mod crowd;
+#[path = "../support/serve.rs"]
+mod serve;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use serve::Server;
 use support::{Outcome, only_if_thorough, paths, trial};
 use xtask::cmd::Cmd;
 use xtask::host::{self, Need};
@@ -68,77 +70,29 @@ fn browser() -> anyhow::Result<(PathBuf, PathBuf)> {
     Ok((chromium, place))
 }
 
-/// A running server on loopback.
-struct Server {
-    child: Child,
-    dir: tempfile::TempDir,
-    http: u16,
-    slam: u16,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Server {
+    /// An image for a room, and a kernel beside it.
     fn start(megabytes: usize, settings: &str, hosts: usize) -> anyhow::Result<Server> {
-        let dir = tempfile::tempdir()?;
-        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        let slam = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        let folder = tempfile::tempdir()?;
         let content: Vec<u8> = (0..megabytes * 1_000_000)
             .map(|at| (at % 251) as u8)
             .collect();
-        fs::write(dir.path().join("room.img"), content)?;
-        fs::write(dir.path().join("linux"), "kernel")?;
+        fs::write(folder.path().join("room.img"), content)?;
+        fs::write(folder.path().join("linux"), "kernel")?;
         let mut text = format!(
-            "[server]\ninterface = \"lo\"\nhttp_port = {http}\nstate = \"state\"\n\
-             [slam]\nport = {slam}\ngroup = \"239.255.{}.1\"\n{settings}\
-             [[image]]\nname = \"windows-11\"\nkind = \"disk\"\npath = \"room.img\"\n\
-             [[image]]\nname = \"debian\"\nkind = \"linux\"\nkernel = \"linux\"\n",
-            slam % 200 + 10
+            "{settings}[[image]]\nname = \"windows-11\"\nkind = \"disk\"\npath = \"room.img\"\n\
+             [[image]]\nname = \"debian\"\nkind = \"linux\"\nkernel = \"linux\"\n"
         );
         for number in 1..=hosts {
             let (mac, name) = (crowd::mac(number), crowd::name(number));
             // Writing to a String does not fail.
             let _ = write!(text, "[[host]]\nmac = \"{mac}\"\nname = \"{name}\"\n");
         }
-        fs::write(dir.path().join("slamboot.toml"), text)?;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_slamboot"))
-            .arg("serve")
-            .current_dir(dir.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let out = child.stdout.take().context("a pipe")?;
-        let mut lines = BufReader::new(out).lines();
-        for line in lines.by_ref() {
-            if line?.starts_with("Waiting for clients") {
-                break;
-            }
-        }
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Server {
-            child,
-            dir,
-            http,
-            slam,
-        })
+        Ok(Server::serve(folder, &text)?)
     }
 
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.http)
-    }
-
-    fn token(&self) -> anyhow::Result<String> {
-        let text = fs::read_to_string(self.dir.path().join("state/token"))?;
-        Ok(text.trim().to_owned())
     }
 
     /// Has a person do this with the page.
@@ -146,7 +100,7 @@ impl Server {
         let (chromium, place) = browser()?;
         Cmd::new("node")
             .arg("browser.cjs")
-            .args([step, &self.url(), &self.token()?])
+            .args([step, &self.url(), &self.token()])
             .arg(folder)
             .dir(&place)
             .env("CHROMIUM", chromium)
@@ -161,15 +115,21 @@ fn a_session() -> Outcome {
     let settings = "min_clients = 4\nmax_wait = 600\nmax_rate = \"40 Mbit/s\"\n";
     let server = Server::start(50, settings, 3)?;
     let crowd = crowd::Crowd::join(&server, 3)?;
-    let result = server.person("session", server.dir.path());
+    let result = server.person("session", &pictures()?);
     crowd.leave()?;
     result
 }
 
-/// Pictures for people who look at them; what a program can judge of a page is judged.
-fn pages() -> Outcome {
+/// Where pictures of pages go.
+fn pictures() -> anyhow::Result<PathBuf> {
     let folder = paths().target.join("test/pages");
     fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Pictures for people who look at them; what a program can judge of a page is judged.
+fn pages() -> Outcome {
+    let folder = pictures()?;
     for count in [0, 3, 300] {
         let server = Server::start(500, "max_rate = \"30 Mbit/s\"\n", count)?;
         let crowd = crowd::Crowd::join(&server, count)?;
@@ -198,7 +158,7 @@ fn schemathesis() -> Outcome {
     let server = Server::start(1, "", 3)?;
     let crowd = crowd::Crowd::join(&server, 3)?;
     let described = format!("{}/api/v1/openapi.json", server.url());
-    for token in [None, Some(server.token()?)] {
+    for token in [None, Some(server.token())] {
         let mut cmd = Cmd::new(&program)
             .args([
                 "run",
@@ -210,7 +170,7 @@ fn schemathesis() -> Outcome {
                 "--no-color",
             ])
             .args(["--suppress-health-check", "all"])
-            .dir(server.dir.path())
+            .dir(server.folder.path())
             .limit(Duration::from_mins(8));
         if let Some(token) = &token {
             cmd = cmd.args(["--header", &format!("Authorization: Bearer {token}")]);

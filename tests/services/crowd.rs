@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
+use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode, UnknownOption};
 use dhcproto::{Decodable as _, Decoder, Encodable as _, Encoder};
 use rustix::process::Signal;
 use socket2::{Domain, Protocol, Socket, Type};
 use xtask::console::Deadline;
-use xtask::netlab::{INTERFACE, SERVER, SWITCH};
+use xtask::netlab::{INTERFACE, Namespace, SERVER, SWITCH};
 
 use super::{Room, SOON, small};
 use crate::support::Outcome;
@@ -19,7 +20,7 @@ use crate::support::Outcome;
 const POOL: &str = "[dhcp]\nmode = \"pool\"\npool = \"10.77.0.100-10.77.0.199\"\n";
 
 /// A socket on the clients' port, which hears what is said to all.
-fn client_socket() -> anyhow::Result<UdpSocket> {
+pub fn client_socket() -> anyhow::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.bind_device(Some(INTERFACE.as_bytes()))?;
     socket.set_broadcast(true)?;
@@ -29,10 +30,40 @@ fn client_socket() -> anyhow::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn send(socket: &UdpSocket, kind: MessageType, number: u8, options: &[DhcpOption]) -> Outcome {
+/// What an iPXE says of itself that has HTTP and SLAM.
+pub fn ipxe() -> [DhcpOption; 2] {
+    let features = vec![0x13, 1, 1, 0x1a, 1, 1];
+    let features = UnknownOption::new(OptionCode::Unknown(175), features);
+    [
+        DhcpOption::UserClass(b"iPXE".to_vec()),
+        DhcpOption::Unknown(features),
+    ]
+}
+
+/// What it says as it takes an offer.
+fn selecting(server: Ipv4Addr, address: Ipv4Addr) -> Vec<DhcpOption> {
+    let mut options = ipxe().to_vec();
+    options.extend([
+        DhcpOption::ServerIdentifier(server),
+        DhcpOption::RequestedIpAddress(address),
+    ]);
+    options
+}
+
+/// As the client with this number.
+pub fn send(socket: &UdpSocket, kind: MessageType, number: u8, options: &[DhcpOption]) -> Outcome {
+    send_as(socket, kind, [0x52, 0x54, 0, 0x99, 0, number], options)
+}
+
+/// As whoever has this card; its last number is the request's.
+pub fn send_as(
+    socket: &UdpSocket,
+    kind: MessageType,
+    mac: [u8; 6],
+    options: &[DhcpOption],
+) -> Outcome {
     let none = Ipv4Addr::UNSPECIFIED;
-    let mac = [0x52, 0x54, 0, 0x99, 0, number];
-    let mut message = Message::new_with_id(u32::from(number), none, none, none, none, &mac);
+    let mut message = Message::new_with_id(u32::from(mac[5]), none, none, none, none, &mac);
     // These cards are nobody's: what is sent to one of them does not come here.
     let flags = message.flags().set_broadcast();
     message.set_flags(flags);
@@ -50,18 +81,32 @@ fn send(socket: &UdpSocket, kind: MessageType, number: u8, options: &[DhcpOption
     Ok(())
 }
 
-/// Answers of our server, by the number of the client.
-fn receive(socket: &UdpSocket, server: Ipv4Addr) -> Option<(u8, Message)> {
+/// An answer: for which client, by which server.
+pub fn receive(socket: &UdpSocket) -> Option<(u8, Ipv4Addr, Message)> {
     let mut buffer = [0; 1500];
     let (length, _) = socket.recv_from(&mut buffer).ok()?;
     let message = Message::decode(&mut Decoder::new(&buffer[..length])).ok()?;
-    let id = message.opts().get(OptionCode::ServerIdentifier);
-    (id == Some(&DhcpOption::ServerIdentifier(server))).then_some(())?;
-    Some((message.xid() as u8, message))
+    // What is said to a flood of strangers beside us has numbers like ours.
+    let mine = message.chaddr().starts_with(&[0x52, 0x54, 0, 0x99]);
+    match message.opts().get(OptionCode::ServerIdentifier) {
+        Some(DhcpOption::ServerIdentifier(server)) if mine => {
+            Some((message.xid() as u8, *server, message))
+        }
+        _ => None,
+    }
 }
 
 /// Leases an address for each of these clients, all at once; each asks again after a second.
-fn lease(numbers: std::ops::Range<u8>, server: Ipv4Addr) -> anyhow::Result<BTreeMap<u8, Ipv4Addr>> {
+pub fn lease(numbers: Range<u8>, server: Ipv4Addr) -> anyhow::Result<BTreeMap<u8, Ipv4Addr>> {
+    Ok(boot(numbers, server)?.0)
+}
+
+/// Leases of `server`, and by our server's word what each client boots.
+fn boot(
+    numbers: Range<u8>,
+    server: Ipv4Addr,
+) -> anyhow::Result<(BTreeMap<u8, Ipv4Addr>, BTreeMap<u8, String>)> {
+    let mut boots = BTreeMap::new();
     let socket = client_socket()?;
     let mut leased = BTreeMap::new();
     let mut offered: BTreeMap<u8, Ipv4Addr> = BTreeMap::new();
@@ -75,28 +120,31 @@ fn lease(numbers: std::ops::Range<u8>, server: Ipv4Addr) -> anyhow::Result<BTree
         );
         for number in numbers.clone().filter(|n| !leased.contains_key(n)) {
             match offered.get(&number) {
-                None => send(&socket, MessageType::Discover, number, &[])?,
+                None => send(&socket, MessageType::Discover, number, &ipxe())?,
                 Some(address) => {
-                    let wanted = [
-                        DhcpOption::ServerIdentifier(server),
-                        DhcpOption::RequestedIpAddress(*address),
-                    ];
+                    let wanted = selecting(server, *address);
                     send(&socket, MessageType::Request, number, &wanted)?;
                 }
             }
         }
         let round = Deadline::after(Duration::from_secs(1));
         while round.left().is_some() && leased.len() < numbers.len() {
-            let Some((number, message)) = receive(&socket, server) else {
+            let Some((number, from, message)) = receive(&socket) else {
                 continue;
             };
+            if from == SERVER
+                && let Some(DhcpOption::BootfileName(name)) =
+                    message.opts().get(OptionCode::BootfileName)
+            {
+                boots.insert(number, String::from_utf8_lossy(name).into_owned());
+            }
+            if from != server {
+                continue;
+            }
             match message.opts().msg_type() {
                 Some(MessageType::Offer) => {
                     offered.insert(number, message.yiaddr());
-                    let wanted = [
-                        DhcpOption::ServerIdentifier(server),
-                        DhcpOption::RequestedIpAddress(message.yiaddr()),
-                    ];
+                    let wanted = selecting(server, message.yiaddr());
                     send(&socket, MessageType::Request, number, &wanted)?;
                 }
                 Some(MessageType::Ack) => {
@@ -106,17 +154,52 @@ fn lease(numbers: std::ops::Range<u8>, server: Ipv4Addr) -> anyhow::Result<BTree
             }
         }
     }
-    Ok(leased)
+    Ok((leased, boots))
 }
 
-pub fn fifty_dhcp_clients() -> Outcome {
+/// Fifty that take our addresses beside another server's, and two hundred transfers.
+pub fn a_room_by_pool() -> Outcome {
+    a_room(POOL, SERVER)
+}
+
+/// Fifty that take another server's addresses, which names another file to boot, and two hundred
+/// transfers.
+pub fn a_room_by_proxy() -> Outcome {
+    a_room("[dhcp]\nmode = \"proxy\"\n", SWITCH)
+}
+
+fn a_room(mode: &str, giver: Ipv4Addr) -> Outcome {
     let mut room = Room::new()?;
     let config = small(&room)?;
-    let _server = room.serve("serve", &format!("{POOL}{config}"))?;
-    let host = room.lab.host()?;
-    let leased = host.enter(|| lease(1..51, SERVER))??;
+    let _server = room.serve("serve", &format!("{mode}{config}"))?;
+    let _rival = room.lab.dhcp("rival.0", room.dir.path())?;
+    let expected = std::fs::read(room.path("small.img"))?;
+    // Sixteen transfers for each address at a time: as many hosts as there would be machines.
+    for _ in 0..21 {
+        room.lab.host()?;
+    }
+    let (machines, others) = room.lab.hosts().split_at(1);
+    let (booted, files) = std::thread::scope(|scope| {
+        let booted = scope.spawn(|| machines[0].enter(|| boot(1..51, giver)));
+        let files = two_hundred_transfers(others);
+        (booted.join().expect("no panic"), files)
+    });
+    let (leased, boots) = booted??;
     let addresses: BTreeSet<_> = leased.values().collect();
     ensure!(addresses.len() == 50, "{leased:?}");
+    // The proxy's word may be lost once; a client that has an address by then goes without.
+    let own = |number: &u8| format!("/boot.ipxe?mac=52:54:00:99:00:{number:02x}");
+    ensure!(
+        boots.len() == 50
+            && boots
+                .iter()
+                .all(|(number, url)| url.ends_with(&own(number))),
+        "{boots:?}"
+    );
+    ensure!(files.len() == 200, "{}", files.len());
+    for file in files {
+        ensure!(file? == expected, "another content");
+    }
     Ok(())
 }
 
@@ -176,7 +259,7 @@ pub fn a_rival_is_told() -> Outcome {
 }
 
 /// Reads a file as firmware does; `drop` packets are lost on the way, to see them come again.
-fn tftp(name: &str, options: &[&str], mut drop: u32) -> anyhow::Result<Vec<u8>> {
+pub fn tftp(name: &str, options: &[&str], mut drop: u32) -> anyhow::Result<Vec<u8>> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut request = vec![0, 1];
@@ -244,54 +327,34 @@ fn tftp(name: &str, options: &[&str], mut drop: u32) -> anyhow::Result<Vec<u8>> 
     }
 }
 
-pub fn two_hundred_tftp() -> Outcome {
-    let mut room = Room::new()?;
-    let config = small(&room)?;
-    let _server = room.serve("serve", &config)?;
-    let expected = std::fs::read(room.path("small.img"))?;
-    // Sixteen for each address at a time: as many hosts as there would be machines.
-    for _ in 0..20 {
-        room.lab.host()?;
-    }
-    let results: Vec<anyhow::Result<Vec<u8>>> = std::thread::scope(|scope| {
-        let hosts: Vec<_> = room
-            .lab
-            .hosts()
-            .iter()
-            .map(|host| {
-                scope.spawn(move || {
-                    host.enter(|| {
-                        std::thread::scope(|inside| {
-                            let ten: Vec<_> = (0..10)
-                                .map(|number| {
-                                    inside.spawn(move || {
-                                        let options: &[&str] = match number % 3 {
-                                            0 => &[],
-                                            1 => &["blksize", "1468", "tsize", "0"],
-                                            _ => &["blksize", "1468", "windowsize", "4"],
-                                        };
-                                        tftp("images/small", options, number % 2)
-                                    })
-                                })
-                                .collect();
-                            ten.into_iter()
-                                .map(|one| one.join().expect("no panic"))
-                                .collect::<Vec<_>>()
-                        })
+/// Ten on each of these hosts at once, of three sorts; every other one loses a packet.
+fn two_hundred_transfers(hosts: &[Namespace]) -> Vec<anyhow::Result<Vec<u8>>> {
+    let ten = || {
+        std::thread::scope(|inside| {
+            let ten: Vec<_> = (0..10)
+                .map(|number| {
+                    inside.spawn(move || {
+                        let options: &[&str] = match number % 3 {
+                            0 => &[],
+                            1 => &["blksize", "1468", "tsize", "0"],
+                            _ => &["blksize", "1468", "windowsize", "4"],
+                        };
+                        tftp("images/small", options, number % 2)
                     })
                 })
-            })
+                .collect();
+            let joined = ten.into_iter().map(|one| one.join().expect("no panic"));
+            joined.collect::<Vec<_>>()
+        })
+    };
+    std::thread::scope(|scope| {
+        let hosts: Vec<_> = hosts
+            .iter()
+            .map(|host| scope.spawn(move || host.enter(ten)))
             .collect();
-        hosts
-            .into_iter()
-            .flat_map(|host| host.join().expect("no panic").expect("a namespace"))
-            .collect()
-    });
-    ensure!(results.len() == 200, "{}", results.len());
-    for result in results {
-        ensure!(result? == expected, "another content");
-    }
-    Ok(())
+        let joined = hosts.into_iter().map(|host| host.join().expect("no panic"));
+        joined.flat_map(|ten| ten.expect("a namespace")).collect()
+    })
 }
 
 pub fn tftp_serves_names() -> Outcome {

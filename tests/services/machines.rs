@@ -95,7 +95,7 @@ impl Machine {
 }
 
 /// What the server said of a machine.
-fn said(server: &Served, words: &[&str]) -> bool {
+pub fn said(server: &Served, words: &[&str]) -> bool {
     let lines = server.console.lines();
     lines
         .iter()
@@ -197,7 +197,7 @@ pub fn bios_pxe_by_tftp() -> Outcome {
 }
 
 /// Debian's installer, by multicast or not at all: memdisk is the BIOS's.
-fn linux() -> anyhow::Result<String> {
+pub fn linux() -> anyhow::Result<String> {
     let (kernel, initrd) = host::netboot().context("no netboot files")?;
     Ok(format!(
         "[firmware.script]\nhttp_fallback = false\n\

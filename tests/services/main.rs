@@ -2,11 +2,15 @@
 //! The boot services of `slamboot serve`, with real clients in namespaces of their own: firmware in
 //! QEMU from power-on, crowds of DHCP and TFTP clients, a rival server.
 
+mod attached;
 mod built_in;
 mod crowd;
 mod doctor;
 mod machines;
+mod menu;
+mod relay;
 mod secure_boot;
+mod siege;
 #[path = "../support/mod.rs"]
 mod support;
 mod trust;
@@ -38,18 +42,45 @@ fn main() -> ExitCode {
     let lab = support::lacking(&[]);
     let boot = support::lacking(&[Need::Boot, Need::Serve, Need::Prebuilt]).or_else(no_roms);
     let guest = support::lacking(&[Need::Boot, Need::Serve, Need::Guest]).or_else(no_roms);
-    let in_lab: [(&str, Test); 6] = [
-        ("fifty_dhcp_clients_at_once", crowd::fifty_dhcp_clients),
+    let in_lab: [(&str, Test); 9] = [
+        (
+            "fifty_clients_two_hundred_transfers_and_a_rival_by_pool",
+            crowd::a_room_by_pool,
+        ),
+        (
+            "fifty_clients_two_hundred_transfers_and_a_rival_by_proxy",
+            crowd::a_room_by_proxy,
+        ),
+        (
+            "a_relay_agent_is_answered",
+            relay::a_relay_agent_is_answered,
+        ),
+        (
+            "what_a_relay_agent_says_comes_back",
+            relay::what_a_relay_agent_says_comes_back,
+        ),
+        (
+            "a_pool_refuses_a_relay_agent",
+            relay::a_pool_refuses_a_relay_agent,
+        ),
         ("leases_survive_a_restart", crowd::leases_survive_a_restart),
         (
             "an_address_in_use_is_not_leased",
             crowd::an_address_in_use_is_not_leased,
         ),
-        ("two_hundred_tftp_transfers", crowd::two_hundred_tftp),
         ("tftp_serves_names_not_paths", crowd::tftp_serves_names),
         ("a_rival_is_told", crowd::a_rival_is_told),
     ];
-    let of_doctor: [(&str, Test); 6] = [
+    let besieged: [(&str, Test); 1] = [("no_service_stops", siege::no_service_stops)];
+    let of_doctor: [(&str, Test); 8] = [
+        (
+            "doctor_finds_that_no_multicast_leaves",
+            doctor::no_multicast_leaves,
+        ),
+        (
+            "doctor_finds_the_clock_and_an_old_certificate",
+            doctor::the_clock_and_a_certificate,
+        ),
         ("doctor_finds_nothing_where_nothing_is", doctor::all_is_well),
         ("doctor_finds_that_nobody_gives_addresses", doctor::no_dhcp),
         (
@@ -97,15 +128,28 @@ fn main() -> ExitCode {
         "a_rom_boots_its_own_image_over_http_where_no_multicast_comes",
         built_in::own_image_over_http_without_multicast,
     )];
-    let at_length: [(&str, Test); 3] = [
+    let bios_at_length: [(&str, Test); 2] = [
+        ("the_servers_menu_boots_and_is_told", menu::of_the_server),
+        ("what_falls_back_to_http_is_told", menu::falls_back_to_http),
+    ];
+    let at_length: [(&str, Test); 5] = [
         (
             "bios_pxe_gets_ours_by_tftp_and_boots_by_multicast",
             machines::bios_pxe_by_tftp,
+        ),
+        (
+            "uefi_attaches_a_disk_over_http",
+            attached::uefi_attaches_a_disk,
+        ),
+        (
+            "uefi_http_boot_from_our_own_pool",
+            menu::uefi_http_from_our_pool,
         ),
         ("uefi_pxe_beside_dnsmasq", machines::uefi_pxe_beside_dnsmasq),
         ("uefi_http_boot_beside_dnsmasq", machines::uefi_http_boot),
     ];
     let thorough = guest.clone().or_else(only_if_thorough);
+    let thorough_bios = boot.clone().or_else(only_if_thorough);
     let built = boot.clone().or_else(no_source);
     let long_built = built.clone().or_else(only_if_thorough);
     let trusts = support::lacking(&[
@@ -123,11 +167,13 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for (tests, skip) in [
         (&in_lab[..], &lab),
+        (&besieged[..], &lab.clone().or_else(no_client)),
         (&of_doctor[..], &lab),
         (&in_bios[..], &boot),
         (&built_in[..], &built),
         (&trusting[..], &trusts),
         (&in_uefi[..], &guest),
+        (&bios_at_length[..], &thorough_bios),
         (&at_length[..], &thorough),
         (&built_at_length[..], &long_built),
     ] {
@@ -147,6 +193,11 @@ fn no_roms() -> Option<String> {
         .iter()
         .all(|rom| paths().dist_firmware().join(rom).exists());
     (!built).then(|| "no ROMs with SLAM were built (cargo xtask dist)".to_owned())
+}
+
+/// Why nobody receives by multicast here, if nobody can.
+fn no_client() -> Option<String> {
+    (!siege::client().exists()).then(|| "no slam-client was built (cargo xtask dist)".to_owned())
 }
 
 /// Why no firmware can be built here, if none can.

@@ -44,7 +44,10 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
         println!("{error:#}\n");
     }
     let mut tally = Tally::default();
-    cargo_test(paths, &mut tally, &["--workspace", "--no-fail-fast"])?;
+    let env = thorough(arguments.thorough);
+    println!("== crates ==\n");
+    let crates = ["--workspace", "--no-fail-fast"];
+    run_cargo_test(paths, &mut tally, &crates, env)?;
     if !arguments.crates {
         proofs(arguments, paths, &mut tally)?;
     }
@@ -113,13 +116,11 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
     }
     for name in ["lab", "boot", "tap", "services", "firmware", "face"] {
         println!("\n== {name} ==");
-        let mut env = vec![
+        let mut env = self::thorough(thorough);
+        env.extend([
             ("SLAMBOOT_DIST", dist.clone().into_os_string()),
             (Profile::VARIABLE, paths.profile.name().into()),
-        ];
-        if thorough {
-            env.push(("SLAMBOOT_THOROUGH", "1".into()));
-        }
+        ]);
         run_cargo_test(
             &paths,
             tally,
@@ -147,9 +148,10 @@ fn fuzz(paths: &Paths, tally: &mut Tally) -> Result<()> {
     run_cargo_test(paths, tally, &arguments, env)
 }
 
-fn cargo_test(paths: &Paths, tally: &mut Tally, arguments: &[&str]) -> Result<()> {
-    println!("== crates ==\n");
-    run_cargo_test(paths, tally, arguments, Vec::new())
+/// What makes tests take minutes that could: fuzz tests try a million inputs then.
+fn thorough(thorough: bool) -> Vec<(&'static str, OsString)> {
+    let set = ("SLAMBOOT_THOROUGH", OsString::from("1"));
+    thorough.then_some(set).into_iter().collect()
 }
 
 fn run_cargo_test(

@@ -427,11 +427,16 @@ impl Reply {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use dhcproto::v4::UnknownOption;
 
     use super::*;
     use crate::boot::arch::{Features, Fetch};
+
+    /// Options that are looked at, and those that come back as they came.
+    pub const CODES: &[u8] = &[
+        12, 43, 50, 53, 54, 55, 60, 61, 66, 67, 77, 82, 93, 94, 97, 152, 175, 0, 255,
+    ];
 
     /// A request as a client would send it.
     pub fn request(kind: MessageType, mac: [u8; 6], options: &[DhcpOption]) -> v4::Message {

@@ -4,7 +4,7 @@
 //! An address that is given for the first time is looked for on the network first (RFC 2131,
 //! section 2.2): the edge makes the kernel ask for it by ARP, which hosts answer that drop pings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ use crate::boot::plan::{BootFile, BootPlan, Client, Decision, Silence};
 
 /// How long an offer is kept for the client that it was made to.
 const OFFER: Duration = Duration::from_secs(30);
+/// Offers at one time. Whoever comes beyond takes the place of the oldest: a machine answers an offer within
+/// seconds, and a flood of strangers must not cost more with every one of them.
+const MOST_OFFERS: usize = 1024;
 /// How long ARP may take on a segment.
 const PROBE: Duration = Duration::from_millis(400);
 /// How long an address is left alone that somebody was found to have.
@@ -104,6 +107,14 @@ struct Offer {
     until: Now,
     /// The request that is answered when nobody was found to have the address.
     waiting: Option<Box<Request>>,
+}
+
+impl Offer {
+    /// When it was made, or its address looked for.
+    fn made(&self) -> Now {
+        let kept = if self.waiting.is_some() { PROBE } else { OFFER };
+        self.until.saturating_sub(kept)
+    }
 }
 
 /// The server of one interface.
@@ -256,6 +267,12 @@ impl Pool {
         if known {
             return self.offer(request, address, plan, now);
         }
+        if self.offers.len() >= MOST_OFFERS {
+            let oldest = self.offers.iter().min_by_key(|(_, offer)| offer.made());
+            if let Some(mac) = oldest.map(|(mac, _)| *mac) {
+                self.offers.remove(&mac);
+            }
+        }
         self.offers.insert(
             mac,
             Offer {
@@ -273,7 +290,21 @@ impl Pool {
         if let Some(own) = reserved(plan, mac) {
             return self.leases.is_free(own, mac, now).then_some(own);
         }
-        let usable = |address: &Ipv4Addr| self.is_usable(*address, mac, plan, now);
+        let promised: HashSet<Ipv4Addr> = self
+            .offers
+            .iter()
+            .filter(|(other, offer)| **other != mac && offer.until > now)
+            .map(|(_, offer)| offer.address)
+            .chain(plan.rules().reservations().map(|(_, address)| address))
+            .collect();
+        // Looked up, not searched for: with thousands of strangers that ask, each of the pool's
+        // thousands of addresses would be compared with each of theirs.
+        let usable = |address: &Ipv4Addr| {
+            !promised.contains(address)
+                && in_range(self.network.range, *address)
+                && self.is_host(*address)
+                && self.leases.is_free(*address, mac, now)
+        };
         let before = self.leases.of(mac).map(|lease| lease.address);
         if let Some(address) = before.filter(usable) {
             return Some(address);
@@ -505,6 +536,8 @@ pub fn default_range(server: Ipv4Addr, netmask: Ipv4Addr) -> Option<(Ipv4Addr, I
 
 #[cfg(test)]
 mod tests {
+    mod hostile;
+
     use std::path::Path;
 
     use dhcproto::v4::{self, OptionCode};
@@ -528,15 +561,19 @@ mod tests {
 
     fn plan(text: &str) -> BootPlan {
         let site = Site::parse(text, Path::new("slamboot.toml")).unwrap();
-        let rom = Rom {
-            name: "undionly.kpxe".to_owned(),
+        let rom = |name: &str| Rom {
+            name: name.to_owned(),
             slam: true,
         };
         let services = Services {
             http: Some(8080),
             tftp: true,
         };
-        BootPlan::new(&site, Roms::new([(Arch::Bios, rom)]), services)
+        let roms = Roms::new([
+            (Arch::Bios, rom("undionly.kpxe")),
+            (Arch::EfiX64, rom("snponly.efi")),
+        ]);
+        BootPlan::new(&site, roms, services)
     }
 
     fn network(last: u8) -> Network {
@@ -666,6 +703,49 @@ mod tests {
         let offered: std::collections::BTreeSet<_> =
             replies(&offers).iter().map(v4::Message::yiaddr).collect();
         assert_eq!(offered.len(), 50);
+    }
+
+    /// UEFI's HTTP boot with no other DHCP server: address, name and URL in one offer (UEFI 2.10,
+    /// section 24.7.3.1), and what tells it from PXE's.
+    #[test]
+    fn http_boot_gets_address_and_url_at_once() {
+        let mut lab = Lab::new(199, "[dhcp]\nmode = \"pool\"\n");
+        let options = [
+            class("HTTPClient:Arch:00016:UNDI:003016"),
+            DhcpOption::ClientSystemArchitecture(16.into()),
+        ];
+        let mut acts = lab.send(&request(MessageType::Discover, mac(1), &options));
+        acts.extend(lab.settle());
+        let selecting = [
+            options.as_slice(),
+            &[
+                DhcpOption::ServerIdentifier(SERVER),
+                DhcpOption::RequestedIpAddress(at(100)),
+            ],
+        ]
+        .concat();
+        acts.extend(lab.send(&request(MessageType::Request, mac(1), &selecting)));
+        let replies = replies(&acts);
+        let kinds: Vec<_> = replies.iter().map(|r| r.opts().msg_type()).collect();
+        assert_eq!(kinds, [Some(MessageType::Offer), Some(MessageType::Ack)]);
+        for reply in replies {
+            let option = |code| reply.opts().get(code).cloned();
+            assert_eq!(reply.yiaddr(), at(100));
+            assert_eq!(
+                option(OptionCode::ClassIdentifier),
+                Some(DhcpOption::ClassIdentifier(b"HTTPClient".to_vec()))
+            );
+            let url = b"http://10.77.0.1:8080/firmware/snponly.efi".to_vec();
+            assert_eq!(
+                option(OptionCode::BootfileName),
+                Some(DhcpOption::BootfileName(url))
+            );
+            assert_eq!(option(OptionCode::VendorExtensions), None);
+            assert_eq!(
+                option(OptionCode::DomainNameServer),
+                Some(DhcpOption::DomainNameServer(vec![at(253)]))
+            );
+        }
     }
 
     #[test]

@@ -116,8 +116,9 @@ mod tests {
     use dhcproto::{Decodable as _, Decoder};
     use site::{Arch, Site};
 
-    use super::super::message::tests::{bytes, class, ipxe, request};
+    use super::super::message::tests::{CODES, bytes, class, ipxe, request};
     use super::*;
+    use crate::boot::fuzz;
     use crate::boot::plan::{Rom, Roms, Services};
 
     const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -280,31 +281,16 @@ mod tests {
                 kinds.map(|kind| bytes(&pxe(kind, arch)))
             })
             .collect();
-        for seed in 0..20_000u64 {
+        let plan = plan();
+        for seed in 0..fuzz::cases(10_000) {
             let mut random = fastrand::Rng::with_seed(seed);
-            let mut datagram = seeds[random.usize(..seeds.len())].clone();
-            for _ in 0..random.usize(..6) {
-                let at = random.usize(..datagram.len());
-                match random.u8(..4) {
-                    0 => datagram[at] = random.u8(..),
-                    1 => datagram.truncate(at.max(1)),
-                    2 => datagram.insert(at, random.u8(..)),
-                    _ => {
-                        // An option of any length, where the end was.
-                        datagram.pop();
-                        datagram.push(random.u8(..));
-                        let length = random.u8(..);
-                        datagram.push(length);
-                        datagram.extend((0..random.u8(..=length)).map(|_| random.u8(..)));
-                        datagram.push(255);
-                    }
-                }
-            }
+            let whole = &seeds[random.usize(..seeds.len())];
+            let datagram = fuzz::dhcp(&mut random, whole, CODES);
             let Ok(request) = Request::decode(&datagram) else {
                 continue;
             };
             for port in [Port::Dhcp, Port::Pxe] {
-                if let Answer::Boot { reply, .. } = answer(&request, port, &plan(), SERVER) {
+                if let Answer::Boot { reply, .. } = answer(&request, port, &plan, SERVER) {
                     let sent = reply.encode();
                     assert!(sent.len() >= 300, "seed {seed}");
                     let read = v4::Message::decode(&mut Decoder::new(&sent));

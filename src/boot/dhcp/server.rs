@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! DHCP at the edge: sockets, the clock and the file of leases, on a thread of its own.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -28,6 +29,8 @@ use crate::observe::{BootEvent, Card};
 const TICK: Duration = Duration::from_millis(200);
 /// The same is told of the same client only after so long: firmware asks several times.
 const TOLD_AGAIN: Duration = Duration::from_secs(20);
+/// What was told long ago is forgotten so often.
+const SWEEP: Duration = Duration::from_secs(1);
 /// Clients of whom is remembered what was told.
 const MOST_TOLD: usize = 4096;
 /// Machines whose names are told.
@@ -155,6 +158,7 @@ impl DhcpSockets {
                     teller: Teller {
                         tell,
                         told: HashMap::new(),
+                        swept: Now::ZERO,
                         ours: HashSet::new(),
                     },
                 };
@@ -334,7 +338,13 @@ impl Served {
             }
         }
         if let Some((pool, file)) = &mut self.pool {
-            let acts = pool.wake(plan, now, neighbour::find);
+            // The kernel's table is read once for all that is due, and not at all where nothing is.
+            let heard = OnceCell::new();
+            let taken = |address| {
+                let all = heard.get_or_init(neighbour::all);
+                all.get(&address).copied()
+            };
+            let acts = pool.wake(plan, now, taken);
             act(acts, self.server, &mut replies, teller, now);
             // "The server must commit before it answers" (RFC 2131, section 3.1, step 4).
             if pool.take_changed()
@@ -386,6 +396,8 @@ fn act(
 struct Teller {
     tell: Tell,
     told: HashMap<String, Now>,
+    /// When what was told long ago was forgotten last.
+    swept: Now,
     /// Who boots here or leases: the names of everybody else are nobody's business.
     ours: HashSet<Mac>,
 }
@@ -406,9 +418,14 @@ impl Teller {
 
     fn once(&mut self, event: BootEvent, now: Now) {
         let key = event.to_string();
-        self.told
-            .retain(|_, at| now.saturating_sub(*at) < TOLD_AGAIN);
-        if self.told.len() >= MOST_TOLD || self.told.contains_key(&key) {
+        // Looked through once in a while, not for each of a thousand strangers.
+        if now.saturating_sub(self.swept) >= SWEEP {
+            self.swept = now;
+            self.told
+                .retain(|_, at| now.saturating_sub(*at) < TOLD_AGAIN);
+        }
+        let fresh = |at: &Now| now.saturating_sub(*at) < TOLD_AGAIN;
+        if self.told.len() >= MOST_TOLD || self.told.get(&key).is_some_and(fresh) {
             return;
         }
         self.told.insert(key, now);
@@ -498,6 +515,7 @@ mod tests {
         let mut teller = Teller {
             tell: Arc::new(move |event| heard.lock().unwrap().push(event.to_string())),
             told: HashMap::new(),
+            swept: Now::ZERO,
             ours: HashSet::new(),
         };
         let mac = |number| Mac::new([0x52, 0x54, 0, 0, 0, number]);

@@ -234,7 +234,11 @@ impl<'a> Iterator for Texts<'a> {
 mod tests {
     use proptest::prelude::*;
 
+    use slam_client::Timestamp;
+
+    use super::super::transfer::{Send, Transfer};
     use super::*;
+    use crate::boot::fuzz;
 
     fn request(texts: &[&str]) -> Vec<u8> {
         let mut packet = vec![0, 1];
@@ -314,6 +318,69 @@ mod tests {
             Refusal::Write.answer().unwrap(),
             b"\x00\x05\x00\x02read only\x00"
         );
+    }
+
+    /// Requests with options as clients write them, and such that are damaged: what is understood is
+    /// within bounds, and so is what a transfer makes of it.
+    #[test]
+    fn any_request() {
+        const KEYS: [&str; 6] = [
+            "blksize",
+            "BLKSIZE",
+            "timeout",
+            "tsize",
+            "windowsize",
+            "multicast",
+        ];
+        const VALUES: [&str; 12] = [
+            "0", "1", "7", "8", "512", "1468", "65464", "65535", "65536", "-1", "+9", "x",
+        ];
+        let mut understood = 0;
+        for seed in 0..fuzz::cases(5_000) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut pick = |of: &[&'static str]| of[random.usize(..of.len())];
+            let name = pick(&["snponly.efi", "/boot.ipxe", "images/demo", "..", "\u{e9}"]);
+            let mode = pick(&["octet", "OCTET", "octet", "netascii", ""]);
+            let mut texts = vec![name, mode];
+            for _ in 0..seed % 6 {
+                texts.extend([pick(&KEYS), pick(&VALUES)]);
+            }
+            let mut packet = request(&texts);
+            let whole = random.bool();
+            if !whole {
+                fuzz::damage(&mut random, &mut packet);
+            }
+            let Ok(read) = ReadRequest::decode(&packet) else {
+                assert!(!whole || !mode.eq_ignore_ascii_case("octet"), "seed {seed}");
+                continue;
+            };
+            understood += 1;
+            assert!(!whole || read.name == name, "seed {seed}");
+            let (bytes, mtu) = (random.u64(..200_000), 28 + random.u32(..9_000));
+            let start = Timestamp::ZERO;
+            let (mut transfer, mut send) = Transfer::new(bytes, read.options, mtu, start);
+            assert!((8..=1468).contains(&transfer.block_size()), "seed {seed}");
+            for _ in 0..8 {
+                if let Send::Blocks(blocks) = &send {
+                    assert!(blocks.end - blocks.start <= 16, "seed {seed}");
+                    for block in blocks.clone() {
+                        let range = transfer.range(block);
+                        assert!(
+                            range.start <= range.end && range.end <= bytes,
+                            "seed {seed}"
+                        );
+                    }
+                }
+                let mut ack = vec![0, 4, 0, random.u8(..20)];
+                if random.u8(..4) == 0 {
+                    fuzz::damage(&mut random, &mut ack);
+                }
+                if let Some(packet) = FromClient::decode(&ack) {
+                    send = transfer.receive(packet, start);
+                }
+            }
+        }
+        assert!(understood > 1_000, "{understood}: too few got so far");
     }
 
     proptest! {

@@ -19,10 +19,14 @@ use crate::boot::dhcp::server::Tell;
 use crate::net::Content;
 use crate::observe::BootEvent;
 
-/// Transfers at one time; whoever comes beyond is told to come again.
+/// Transfers at one time; whoever comes beyond takes the place of one that does not go on, or is told to
+/// come again.
 pub const MOST_TRANSFERS: usize = 1024;
 /// Transfers of one address at one time: firmware needs one or two.
 const MOST_PER_ADDRESS: usize = 16;
+/// A client that acknowledged something and is silent for so long makes room for another, where there is
+/// none: an honest one answers within a round trip, and one whose answer was lost asks again by itself.
+const SILENT: Duration = Duration::from_secs(2);
 /// Looks so often whether it is to end.
 const TICK: Duration = Duration::from_millis(200);
 /// Receive buffer for requests, in bytes.
@@ -216,6 +220,8 @@ struct Running {
     file: TftpFile,
     transfer: Transfer,
     began: Timestamp,
+    /// When the client said something last, if it did since it asked.
+    heard: Option<Timestamp>,
 }
 
 struct Server {
@@ -294,9 +300,19 @@ impl Server {
                 continue;
             };
             let mine = per_address.entry(client.ip()).or_default();
-            if self.transfers.len() >= MOST_TRANSFERS || *mine >= MOST_PER_ADDRESS {
+            if *mine >= MOST_PER_ADDRESS {
                 refuse(ErrorCode::Undefined, "busy: too many transfers, try again");
                 continue;
+            }
+            if self.transfers.len() >= MOST_TRANSFERS {
+                let Some(idle) = idlest(&self.transfers, now) else {
+                    refuse(ErrorCode::Undefined, "busy: too many transfers, try again");
+                    continue;
+                };
+                let given_up = self.transfers.swap_remove(idle);
+                if let Some(count) = per_address.get_mut(&given_up.client.ip()) {
+                    *count -= 1;
+                }
             }
             let Some(file) = files(&request.name, *from.ip()) else {
                 refuse(ErrorCode::NotFound, "not served here");
@@ -316,7 +332,7 @@ impl Server {
                 refuse(ErrorCode::Undefined, "busy: no socket, try again");
                 continue;
             };
-            *mine += 1;
+            *per_address.entry(client.ip()).or_default() += 1;
             let (transfer, first) = Transfer::new(file.len(), request.options, stand.mtu, now);
             let mut running = Running {
                 socket: own,
@@ -325,11 +341,24 @@ impl Server {
                 file,
                 transfer,
                 began: now,
+                heard: None,
             };
             running.send(&first);
             self.transfers.push(running);
         }
     }
+}
+
+/// The transfer that makes room: of those that were begun and never acknowledged the oldest, for that is
+/// all that a flood of requests with borrowed addresses can do; else the one that is silent the longest.
+fn idlest(transfers: &[Running], now: Timestamp) -> Option<usize> {
+    let since = |one: &Running| (one.heard.is_some(), one.heard.unwrap_or(one.began));
+    let (number, one) = transfers
+        .iter()
+        .enumerate()
+        .min_by_key(|(_, one)| since(one))?;
+    let silent = one.heard.is_none_or(|at| now.since(at) >= SILENT);
+    silent.then_some(number)
 }
 
 impl Running {
@@ -340,6 +369,7 @@ impl Running {
             match self.socket.recv(&mut buffer) {
                 Ok(length) => {
                     if let Some(packet) = FromClient::decode(&buffer[..length]) {
+                        self.heard = Some(now);
                         let send = self.transfer.receive(packet, now);
                         self.send(&send);
                     }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What machines tell of themselves, from a real iPXE: that they boot what a menu has chosen, that they
+//! go on by HTTP. And UEFI's HTTP boot without any other DHCP server.
+
+use anyhow::ensure;
+
+use super::machines::{bios_with, linux, said, uefi};
+use super::{Room, demo, small};
+use crate::support::{Outcome, paths};
+
+const POOL: &str = "[dhcp]\nmode = \"pool\"\npool = \"10.77.0.50-10.77.0.60\"\n";
+
+/// Nobody chooses, so that the default boots, which is not the first image: that could not boot at all.
+pub fn of_the_server() -> Outcome {
+    let mut room = Room::new()?;
+    let (other, own) = (small(&room)?, demo(&room)?);
+    let menu = "[boot]\nmenu = true\ntimeout = 2\ndefault = \"demo\"\n";
+    let server = room.serve("serve", &format!("{POOL}{menu}{other}{own}"))?;
+    let tap = room.lab.tap()?;
+    let rom = paths().dist_firmware().join("8086100e.mrom");
+    let machine = bios_with(&room, &tap, &rom)?;
+    for words in [
+        "slamboot: menu",
+        "slamboot: fetched demo over x-slam",
+        "slamboot demo: ok",
+    ] {
+        machine.says(words, &server)?;
+    }
+    for words in ["gets the script for the menu", "boots demo"] {
+        ensure!(
+            said(&server, &[&tap.mac, words]),
+            "{}",
+            server.console.tail()
+        );
+    }
+    Ok(())
+}
+
+/// A firewall on the server lets nothing of SLAM in.
+pub fn falls_back_to_http() -> Outcome {
+    let mut room = Room::new()?;
+    let config = demo(&room)?;
+    let server = room.serve("serve", &format!("{POOL}{config}"))?;
+    let place = room.lab.server();
+    for rule in [
+        "add table inet closed",
+        "add chain inet closed input { type filter hook input priority 0; }",
+        "add rule inet closed input udp dport 10000 drop",
+    ] {
+        place.cmd("nft").arg(rule).read()?;
+    }
+    let tap = room.lab.tap()?;
+    let rom = paths().dist_firmware().join("8086100e.mrom");
+    let machine = bios_with(&room, &tap, &rom)?;
+    machine.says("slamboot demo: ok", &server)?;
+    let told = "got nothing by multicast, and downloads demo: Connection timed out";
+    ensure!(
+        said(&server, &[&tap.mac, told]),
+        "{}",
+        server.console.tail()
+    );
+    ensure!(
+        said(&server, &[&tap.mac, "boots demo"]),
+        "{}",
+        server.console.tail()
+    );
+    Ok(())
+}
+
+/// Address, name and URL come from one server, and no TFTP is there to fall back on.
+pub fn uefi_http_from_our_pool() -> Outcome {
+    let mut room = Room::new()?;
+    let config = linux()?;
+    let server = room.serve("serve", &format!("[tftp]\nport = 0\n{POOL}{config}"))?;
+    let tap = room.lab.tap()?;
+    let machine = uefi(&room, &tap)?;
+    machine.says("Linux version", &server)?;
+    let booted =
+        "UEFI HTTP boot on efi-x64 (HTTP boot) boots http://10.77.0.1:8080/firmware/snponly.efi";
+    for words in ["leases 10.77.0.50", booted, "boots debian"] {
+        ensure!(
+            said(&server, &[&tap.mac, words]),
+            "{}",
+            server.console.tail()
+        );
+    }
+    Ok(())
+}
