@@ -86,7 +86,7 @@ impl Ahead {
             let lost = sent
                 .last(gap.start)
                 .is_some_and(|last| sent_to_it.contains(&last));
-            if lost && !context.demand.contains(gap.start) {
+            if lost && !context.demand.repairs(gap.start) {
                 return Want {
                     repairs: self.repair_hole(&gap, context),
                     fresh: self.go_on(gap.start, false, context),

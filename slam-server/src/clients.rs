@@ -17,8 +17,14 @@ use super::view::{ClientView, Gaps};
 
 /// Bound on memory: a client costs a few hundred bytes and the runs last sent for it.
 pub(crate) const MAX_CLIENTS: usize = 4096;
-/// Solicits under way at once: all answers together must not overrun a socket buffer or a ring.
+/// Solicits under way at once: all answers together must not overrun a socket buffer or a ring. One
+/// that was not answered in time is no longer taken for under way, or the dead of a room, and
+/// requests in the name of hosts that do not exist, would keep everybody else from being asked.
 const MAX_ASKED: usize = 32;
+/// So many of them to clients that have never answered one, as whoever was made up never does.
+const MAX_ASKED_NEW: usize = 16;
+/// Those who do not answer are all together asked no more often than this.
+const SPACING: Duration = Duration::from_millis(2);
 /// First wait for an answer where no round trip is known.
 const FIRST_PATIENCE: Duration = Duration::from_millis(10);
 /// A lost solicit must be repeated long before the stock client's own retry after 250 ms.
@@ -28,12 +34,18 @@ const LONGEST_PATIENCE: Duration = Duration::from_millis(200);
 /// A stock client dies of 15 s without multicast (iPXE `slam.c`, `SLAM_SLAVE_TIMEOUT` retried);
 /// nobody who has been silent for longer is still there.
 pub(crate) const SILENCE: Duration = Duration::from_secs(16);
+/// After so many questions in a row, whoever has answered before is taken for one who does not.
+const FEW_TRIES: u32 = 3;
+/// So many who have never been asked are taken for clients in any case.
+const FEW: usize = 8;
 /// Whoever has not answered for so long may not be able to hear the question.
 const UNHEARD: Duration = Duration::from_millis(400);
 /// So many NACKs in a row with the same first gap, and a client is getting nowhere.
 const STUCK: u32 = 3;
 /// So many NACKs in a row that say the same, and a client is sent the blocks themselves.
 const UNMOVED: u32 = 8;
+/// So long without getting anything, and a client is let go if others wait for it to end.
+const HOPELESS: Duration = Duration::from_mins(1);
 /// Longest pause before a client is asked again whose first gap does not move.
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
 /// Round trip assumed of a client that has not been measured.
@@ -78,6 +90,8 @@ pub(crate) struct Client {
     /// What it last said is missing, from where and how much, and how often it said just that.
     list: (Option<u64>, u64),
     unmoved: u32,
+    /// Since when.
+    unmoved_since: Timestamp,
     /// It lists all its gaps, so that a misread answer would make many losses.
     pub(crate) lists: bool,
     /// Solicits that were not answered yet, the oldest first.
@@ -126,17 +140,62 @@ struct Question {
 #[derive(Clone, Copy, Debug)]
 enum Turn {
     /// It has spoken, and is asked again: when nothing is left to send, but not before a moment,
-    /// and while there is, at another.
+    /// and while there is, at another. `new`: it has never answered.
     Served {
         not_before: Timestamp,
         due: Timestamp,
+        new: bool,
     },
     /// It was asked and has not answered yet.
     Asked {
         first: Timestamp,
         tries: u32,
         again: Timestamp,
+        new: bool,
     },
+}
+
+/// Whether a client answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Answers,
+    /// It has not been asked, or just now.
+    Unknown,
+    /// It does not, or no longer.
+    Mute,
+}
+
+impl Turn {
+    fn kind(self) -> Kind {
+        match self {
+            Turn::Served { new: false, .. } => Kind::Answers,
+            Turn::Served { new: true, .. } => Kind::Unknown,
+            Turn::Asked {
+                new: true, tries, ..
+            } if tries <= 1 => Kind::Unknown,
+            Turn::Asked {
+                new: false, tries, ..
+            } if tries <= FEW_TRIES => Kind::Answers,
+            Turn::Asked { .. } => Kind::Mute,
+        }
+    }
+}
+
+/// Clients that were served and are to be asked.
+#[derive(Debug, Default)]
+struct Queue {
+    /// By the moment before which they are not asked.
+    free: BTreeSet<(Timestamp, SocketAddr)>,
+    /// By the moment when they are asked while there is something to send.
+    due: BTreeSet<(Timestamp, SocketAddr)>,
+}
+
+impl Queue {
+    /// Who is first, and when.
+    fn first(&self, at_once: bool) -> Option<(Timestamp, SocketAddr)> {
+        let order = if at_once { &self.free } else { &self.due };
+        order.first().copied()
+    }
 }
 
 /// All clients of a session.
@@ -145,14 +204,20 @@ pub(crate) struct Clients {
     by_address: BTreeMap<SocketAddr, Client>,
     /// How many there are at each host.
     hosts: BTreeMap<IpAddr, usize>,
-    /// How many of them did not say that they take parity.
+    /// How many of those who answer did not say that they take parity.
     without_parity: usize,
-    /// Served clients by the moment before which they are not asked.
-    served: BTreeSet<(Timestamp, SocketAddr)>,
-    /// Served clients by the moment when they are asked while there is something to send.
-    due: BTreeSet<(Timestamp, SocketAddr)>,
+    /// Served clients.
+    served: Queue,
+    /// Those who have never answered.
+    new: Queue,
     /// Asked clients by the moment when they are asked again.
     asked: BTreeSet<(Timestamp, SocketAddr)>,
+    /// How many of them were asked once, and how many of those have never answered.
+    under_way: usize,
+    under_way_new: usize,
+    /// How many there are of each [`Kind`] but those who do not answer.
+    answering: usize,
+    unknown: usize,
 }
 
 impl Clients {
@@ -163,6 +228,27 @@ impl Clients {
     /// Hosts that they are at.
     pub(crate) fn hosts(&self) -> usize {
         self.hosts.len()
+    }
+
+    /// Hosts that answer, and as many that may; no more than `most` of the former are counted. For
+    /// those who never answer, nobody is to wait.
+    pub(crate) fn voters(&self, most: usize) -> usize {
+        let answering = self.by_address.iter();
+        let answering = answering.filter(|(_, client)| client.turn.kind() == Kind::Answers);
+        // They are in the order of their addresses.
+        let mut last = None;
+        let mut another = |address: &SocketAddr| last.replace(address.ip()) != Some(address.ip());
+        let addresses = answering.map(|(address, _)| address);
+        let answering = addresses
+            .filter(|&address| another(address))
+            .take(most)
+            .count();
+        answering + self.unknown.min(answering)
+    }
+
+    /// How many are to be asked from time to time: those who answer, and about as many who may.
+    pub(crate) fn answering(&self) -> usize {
+        self.answering + self.unknown.min(self.answering.max(FEW))
     }
 
     /// Bytes taken, roughly.
@@ -183,17 +269,26 @@ impl Clients {
         self.by_address.contains_key(&address)
     }
 
+    /// Whether a client was asked and has not answered yet.
+    pub(crate) fn is_asked(&self, address: SocketAddr) -> bool {
+        let client = self.by_address.get(&address);
+        client.is_some_and(|client| matches!(client.turn, Turn::Asked { .. }))
+    }
+
     /// Notes whether a client said that it takes parity.
     pub(crate) fn note_parity(&mut self, address: SocketAddr, takes_parity: bool) {
         if let Some(client) = self.by_address.get_mut(&address) {
-            self.without_parity -= usize::from(!client.takes_parity);
-            self.without_parity += usize::from(!takes_parity);
-            client.takes_parity = takes_parity;
+            let before = std::mem::replace(&mut client.takes_parity, takes_parity);
+            if client.turn.kind() == Kind::Answers {
+                self.without_parity -= usize::from(!before);
+                self.without_parity += usize::from(!takes_parity);
+            }
         }
     }
 
     /// Whether parity serves more than one client, and everybody. Beside clients that know nothing
-    /// of it, a block that all of them lost would be sent twice: as itself and as a sum.
+    /// of it, a block that all of them lost would be sent twice: as itself and as a sum. Who has
+    /// never answered may not exist, and does not know yet who asks.
     pub(crate) fn share_parity(&self) -> bool {
         self.without_parity == 0 && self.by_address.len() > 1
     }
@@ -213,6 +308,7 @@ impl Clients {
         let turn = Turn::Served {
             not_before: now,
             due: now,
+            new: true,
         };
         let client = Client {
             joined: now,
@@ -233,6 +329,7 @@ impl Clients {
             heard_at: Timestamp::ZERO,
             list: (None, 0),
             unmoved: 0,
+            unmoved_since: now,
             lists: false,
             questions: VecDeque::new(),
             turn,
@@ -240,10 +337,9 @@ impl Clients {
             mobility: Mobility::default(),
             moved: None,
         };
-        self.without_parity += 1;
         *self.hosts.entry(address.ip()).or_default() += 1;
         self.by_address.insert(address, client);
-        self.enter(address, turn);
+        self.enter(address, turn, false);
     }
 
     /// Adds a client of another lane. What it knew of what was sent there does not count here.
@@ -275,8 +371,7 @@ impl Clients {
                 self.hosts.remove(&address.ip());
             }
         }
-        self.without_parity -= usize::from(!client.takes_parity);
-        self.leave(address, client.turn);
+        self.leave(address, client.turn, client.takes_parity);
         Some(client)
     }
 
@@ -304,6 +399,15 @@ impl Clients {
     /// The same at the last verdict of each.
     pub(crate) fn best_arrives(&self, address: SocketAddr) -> Option<f64> {
         self.best_of(address, |client| client.arrives)
+    }
+
+    /// The smallest share of what was sent that a client other than `address` has lost lately.
+    pub(crate) fn least_lost(&self, address: SocketAddr) -> Option<f64> {
+        let others = self.by_address.iter();
+        let others = others.filter(|(other, _)| **other != address);
+        others
+            .filter_map(|(_, client)| client.lost)
+            .reduce(f64::min)
     }
 
     fn best_of(&self, besides: SocketAddr, what: impl Fn(&Client) -> Option<f64>) -> Option<f64> {
@@ -402,6 +506,7 @@ impl Clients {
         let turn = Turn::Served {
             not_before: now + pause,
             due: now + pause.max(interval),
+            new: client.round_trip.is_none(),
         };
         self.set_turn(address, turn);
     }
@@ -414,11 +519,7 @@ impl Clients {
         next: Serial,
         now: Timestamp,
     ) -> Option<SocketAddr> {
-        if self.asked.len() >= MAX_ASKED {
-            return None;
-        }
-        let order = if at_once { &self.served } else { &self.due };
-        let &(moment, address) = order.first()?;
+        let (moment, address) = self.next_served(at_once)?;
         if moment > now {
             return None;
         }
@@ -428,9 +529,26 @@ impl Clients {
             first: now,
             tries: 1,
             again: now + client.patience(at_once),
+            new: client.round_trip.is_none(),
         };
         self.set_turn(address, turn);
         Some(address)
+    }
+
+    /// Who is asked next, and when, if one more may be.
+    fn next_served(&self, at_once: bool) -> Option<(Timestamp, SocketAddr)> {
+        if self.under_way >= MAX_ASKED {
+            return None;
+        }
+        let may_ask_new = self.under_way_new < MAX_ASKED_NEW;
+        let new = self.new.first(at_once).filter(|_| may_ask_new);
+        self.served.first(at_once).into_iter().chain(new).min()
+    }
+
+    /// How long those who do not answer are left alone at least.
+    fn shortest_pause(&self) -> Duration {
+        let lost = self.asked.len().saturating_sub(self.under_way);
+        SPACING * u32::try_from(lost).unwrap_or(u32::MAX)
     }
 
     /// The next client to ask again: it, or our solicit, or its answer got lost.
@@ -444,19 +562,25 @@ impl Clients {
         if again > now {
             return None;
         }
+        let shortest = self.shortest_pause();
         let client = self.by_address.get_mut(&address)?;
-        let Turn::Asked { first, tries, .. } = client.turn else {
+        let Turn::Asked {
+            first, tries, new, ..
+        } = client.turn
+        else {
             return None;
         };
         client.note_question(next, now);
         let patience = client
             .patience(nothing_to_send)
             .saturating_mul(1 << tries.min(10))
-            .min(LONGEST_PATIENCE);
+            .min(LONGEST_PATIENCE)
+            .max(shortest);
         let turn = Turn::Asked {
             first,
             tries: tries + 1,
             again: now + patience,
+            new,
         };
         self.set_turn(address, turn);
         Some(address)
@@ -476,10 +600,14 @@ impl Clients {
     /// Notes that a client is asked at a quiet moment: whatever it says speaks of all before
     /// `next`.
     pub(crate) fn ask_anew(&mut self, address: SocketAddr, next: Serial, now: Timestamp) {
+        let shortest = self.shortest_pause();
         let Some(client) = self.by_address.get_mut(&address) else {
             return;
         };
-        let Turn::Asked { first, tries, .. } = client.turn else {
+        let Turn::Asked {
+            first, tries, new, ..
+        } = client.turn
+        else {
             return;
         };
         client.questions.clear();
@@ -487,7 +615,8 @@ impl Clients {
         let turn = Turn::Asked {
             first,
             tries: tries + 1,
-            again: now + LONGEST_PATIENCE,
+            again: now + shortest.max(LONGEST_PATIENCE),
+            new,
         };
         self.set_turn(address, turn);
     }
@@ -506,8 +635,8 @@ impl Clients {
 
     /// When somebody must be asked next; those who were served only if nothing is left to send.
     pub(crate) fn next_deadline(&self, nothing_to_send: bool) -> Option<Timestamp> {
-        let may_ask = nothing_to_send && self.asked.len() < MAX_ASKED;
-        let served = self.served.first().filter(|_| may_ask).map(|&(at, _)| at);
+        let served = self.next_served(true).filter(|_| nothing_to_send);
+        let served = served.map(|(at, _)| at);
         let asked = self.asked.first().map(|&(at, _)| at);
         served.into_iter().chain(asked).min()
     }
@@ -517,39 +646,73 @@ impl Clients {
             return;
         };
         let before = std::mem::replace(&mut client.turn, turn);
-        self.leave(address, before);
-        self.enter(address, turn);
+        let takes_parity = client.takes_parity;
+        self.leave(address, before, takes_parity);
+        self.enter(address, turn, takes_parity);
     }
 
-    fn enter(&mut self, address: SocketAddr, turn: Turn) {
+    fn enter(&mut self, address: SocketAddr, turn: Turn, takes_parity: bool) {
+        let answers = turn.kind() == Kind::Answers;
+        self.answering += usize::from(answers);
+        self.without_parity += usize::from(answers && !takes_parity);
+        self.unknown += usize::from(turn.kind() == Kind::Unknown);
         match turn {
-            Turn::Served { not_before, due } => {
-                self.served.insert((not_before, address));
-                self.due.insert((due, address));
+            Turn::Served {
+                not_before,
+                due,
+                new,
+            } => {
+                let queue = self.queue(new);
+                queue.free.insert((not_before, address));
+                queue.due.insert((due, address));
             }
-            Turn::Asked { again, .. } => {
+            Turn::Asked {
+                again, tries, new, ..
+            } => {
                 self.asked.insert((again, address));
+                self.under_way += usize::from(tries == 1);
+                self.under_way_new += usize::from(tries == 1 && new);
             }
         }
     }
 
-    fn leave(&mut self, address: SocketAddr, turn: Turn) {
+    fn leave(&mut self, address: SocketAddr, turn: Turn, takes_parity: bool) {
+        let answers = turn.kind() == Kind::Answers;
+        self.answering -= usize::from(answers);
+        self.without_parity -= usize::from(answers && !takes_parity);
+        self.unknown -= usize::from(turn.kind() == Kind::Unknown);
         match turn {
-            Turn::Served { not_before, due } => {
-                self.served.remove(&(not_before, address));
-                self.due.remove(&(due, address));
+            Turn::Served {
+                not_before,
+                due,
+                new,
+            } => {
+                let queue = self.queue(new);
+                queue.free.remove(&(not_before, address));
+                queue.due.remove(&(due, address));
             }
-            Turn::Asked { again, .. } => {
+            Turn::Asked {
+                again, tries, new, ..
+            } => {
                 self.asked.remove(&(again, address));
+                self.under_way -= usize::from(tries == 1);
+                self.under_way_new -= usize::from(tries == 1 && new);
             }
         }
+    }
+
+    fn queue(&mut self, new: bool) -> &mut Queue {
+        if new { &mut self.new } else { &mut self.served }
     }
 }
 
 impl Client {
     /// Notes how much is missing, and from where.
-    pub(crate) fn note_list(&mut self, first: Option<u64>, blocks: u64) {
+    pub(crate) fn note_list(&mut self, first: Option<u64>, blocks: u64, now: Timestamp) {
         let same = std::mem::replace(&mut self.list, (first, blocks)) == (first, blocks);
+        if !same {
+            self.unmoved_since = now;
+        }
         self.unmoved = if same {
             self.unmoved.saturating_add(1)
         } else {
@@ -566,6 +729,11 @@ impl Client {
     /// Whether it has said the same so often that sums do not seem to help it.
     pub(crate) fn is_unmoved(&self) -> bool {
         self.unmoved >= UNMOVED
+    }
+
+    /// Whether it has got nothing of what it was sent for long, and says so.
+    pub(crate) fn is_hopeless(&self, now: Timestamp) -> bool {
+        self.is_stuck() && self.is_unmoved() && now.since(self.unmoved_since) >= HOPELESS
     }
 
     /// Whether what is sent to it does not seem to arrive.
@@ -730,13 +898,51 @@ mod tests {
         for number in 0..100 {
             clients.add(address(number), Serial::NEVER, at(0));
         }
-        let asked = std::iter::from_fn(|| clients.ask_next(true, Serial::NEVER, at(1))).count();
-        assert_eq!(asked, MAX_ASKED);
-        answer(&mut clients, address(0), 5, at(2));
-        assert_eq!(
-            std::iter::from_fn(|| clients.ask_next(true, Serial::NEVER, at(2))).count(),
-            1
-        );
+        fn ask(clients: &mut Clients, now: Timestamp) -> Vec<SocketAddr> {
+            std::iter::from_fn(|| clients.ask_next(true, Serial::NEVER, now)).collect()
+        }
+        // Those of whom nobody knows whether they exist have half the places.
+        let asked = ask(&mut clients, at(1));
+        assert_eq!(asked.len(), MAX_ASKED_NEW);
+        for address in asked {
+            answer(&mut clients, address, 5, at(1));
+        }
+        for round in 2..20 {
+            for address in ask(&mut clients, at(round)) {
+                answer(&mut clients, address, round % 10, at(round));
+            }
+        }
+        assert_eq!((clients.answering, clients.unknown), (100, 0));
+        assert_eq!(ask(&mut clients, at(1000)).len(), MAX_ASKED);
+        answer(&mut clients, address(0), 5, at(1001));
+        assert_eq!(ask(&mut clients, at(1001)).len(), 1);
+        // Nobody else answers: they are asked again, but not waited for.
+        while clients.ask_again(true, Serial::NEVER, at(1005)).is_some() {}
+        assert_eq!(ask(&mut clients, at(1005)).len(), MAX_ASKED);
+    }
+
+    /// However many there are, all together they are asked no more often than every 2 ms.
+    #[test]
+    fn those_who_do_not_answer_are_asked_ever_more_rarely() {
+        let mut clients = Clients::default();
+        for number in 0..2000 {
+            clients.add(address(number), Serial::NEVER, at(0));
+        }
+        let mut asked = 0;
+        for ms in 0..15_000 {
+            let now = at(ms);
+            while clients.ask_next(false, Serial::NEVER, now).is_some() {}
+            while clients.ask_again(false, Serial::NEVER, now).is_some() {
+                asked += u32::from(ms >= 5000);
+            }
+        }
+        assert!((4500..5500).contains(&asked), "{asked} in ten seconds");
+        assert!(clients.find_silent(at(15_900)).is_none());
+        let silent = std::iter::from_fn(|| {
+            let (address, _) = clients.find_silent(at(21_500))?;
+            clients.remove(address)
+        });
+        assert_eq!(silent.count(), 2000);
     }
 
     #[test]
@@ -819,12 +1025,12 @@ mod tests {
         clients.add(address(1), Serial::NEVER, at(0));
         let client = clients.get_mut(address(1)).unwrap();
         for _ in 0..UNMOVED {
-            client.note_list(Some(5), 33);
+            client.note_list(Some(5), 33, at(0));
             assert!(!client.is_unmoved());
         }
-        client.note_list(Some(5), 33);
+        client.note_list(Some(5), 33, at(0));
         assert!(client.is_unmoved());
-        client.note_list(Some(5), 32);
+        client.note_list(Some(5), 32, at(0));
         assert!(!client.is_unmoved());
     }
 

@@ -40,6 +40,21 @@ impl Demand {
         blocks.subtract(&self.carousel);
     }
 
+    /// Takes the repairs that are pending out of `blocks`.
+    pub(crate) fn subtract_repairs_from(&self, blocks: &mut BlockSet) {
+        blocks.subtract(&self.repairs);
+    }
+
+    /// Whether something other than repairs is to be sent.
+    pub(crate) fn has_fresh(&self) -> bool {
+        !self.carousel.is_empty()
+    }
+
+    /// Whether `block` will be sent as a repair.
+    pub(crate) fn repairs(&self, block: u64) -> bool {
+        self.repairs.contains(BlockIndex(block))
+    }
+
     /// How many of these repairs are pending.
     pub(crate) fn repairs_within(&self, numbers: Range<u64>) -> u64 {
         self.repairs.len_within(numbers)

@@ -23,6 +23,10 @@ const BURST: u32 = 1000;
 /// Who sends more is not heard until it has kept to that for so long: what a flood says of its
 /// losses must not slow a session.
 const BAN: Duration = Duration::from_secs(5);
+/// Answers to questions of ours that are heard from a barred address all the same: who floods the
+/// server in a client's name is not to silence that client.
+const ANSWER_RATE: u32 = 500;
+const ANSWER_BURST: u32 = 50;
 /// Clients at one address: virtual machines behind one, and PCs that were started again.
 const MAX_PORTS: usize = 64;
 /// Addresses that have a bucket of their own: a large network's worth.
@@ -57,6 +61,8 @@ pub struct Guard {
 struct Source {
     bucket: Bucket,
     barred_until: Timestamp,
+    /// Of answers that are heard while it is barred.
+    answers: Bucket,
     /// Ports, and when each was last heard.
     ports: Vec<(u16, Timestamp)>,
 }
@@ -68,10 +74,11 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn take(&mut self, now: Timestamp) -> bool {
-        let token = Duration::from_secs(1) / RATE;
+    /// Takes a token, of which there come `rate` in a second and are `burst` at most.
+    fn take(&mut self, rate: u32, burst: u32, now: Timestamp) -> bool {
+        let token = Duration::from_secs(1) / rate;
         let full_at = self.full_at.max(now) + token;
-        let admitted = full_at.since(now) <= token * BURST;
+        let admitted = full_at.since(now) <= token * burst;
         if admitted {
             self.full_at = full_at;
         }
@@ -80,12 +87,22 @@ impl Bucket {
 }
 
 impl Source {
-    fn hear(&mut self, port: u16, now: Timestamp) -> Result<(), Refusal> {
-        if !self.bucket.take(now) {
+    fn hear(
+        &mut self,
+        port: u16,
+        is_awaited: impl FnOnce() -> bool,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if !self.bucket.take(RATE, BURST, now) {
             self.barred_until = now + BAN;
         }
         if now < self.barred_until {
-            return Err(Refusal::TooOften);
+            let heard = is_awaited() && self.answers.take(ANSWER_RATE, ANSWER_BURST, now);
+            return if heard {
+                Ok(())
+            } else {
+                Err(Refusal::TooOften)
+            };
         }
         if let Some((_, heard)) = self.ports.iter_mut().find(|(known, _)| *known == port) {
             *heard = now;
@@ -124,11 +141,13 @@ impl Default for Guard {
 
 impl Guard {
     /// Whether a datagram from `from` is looked at, `allowed` being the networks that take part
-    /// (`None`: all). This host itself is not limited.
+    /// (`None`: all), and `is_awaited` telling whether it is an answer to a question of ours. This
+    /// host itself is not limited.
     pub fn admit(
         &mut self,
         from: SocketAddr,
         allowed: Option<&[IpNet]>,
+        is_awaited: impl FnOnce() -> bool,
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let address = from.ip().to_canonical();
@@ -139,7 +158,7 @@ impl Guard {
             return Ok(());
         }
         if let Some(source) = self.sources.get_mut(&address) {
-            return source.hear(from.port(), now);
+            return source.hear(from.port(), is_awaited, now);
         }
         if self.sources.len() >= MAX_SOURCES && now >= self.next_sweep {
             self.next_sweep = now + SWEEP;
@@ -147,9 +166,9 @@ impl Guard {
         }
         if self.sources.len() < MAX_SOURCES {
             let source = self.sources.entry(address).or_default();
-            return source.hear(from.port(), now);
+            return source.hear(from.port(), is_awaited, now);
         }
-        if self.others.take(now) {
+        if self.others.take(RATE, BURST, now) {
             Ok(())
         } else {
             Err(Refusal::TooOften)
@@ -169,6 +188,10 @@ mod tests {
         (std::net::Ipv4Addr::from_bits(0x0a00_0000 + host), port).into()
     }
 
+    fn no() -> bool {
+        false
+    }
+
     #[test]
     fn only_allowed_networks_are_heard() {
         let allowed: Vec<IpNet> = ["10.0.0.0/24", "fd00::/64"]
@@ -185,11 +208,11 @@ mod tests {
         ] {
             let from = address.parse().unwrap();
             assert_eq!(
-                guard.admit(from, Some(&allowed), at(0)),
+                guard.admit(from, Some(&allowed), no, at(0)),
                 result,
                 "{address}"
             );
-            assert_eq!(guard.admit(from, None, at(0)), Ok(()), "{address}");
+            assert_eq!(guard.admit(from, None, no, at(0)), Ok(()), "{address}");
         }
     }
 
@@ -200,46 +223,46 @@ mod tests {
         let mut heard = 0;
         for step in 0..200_000_u64 {
             let now = Timestamp::from_start(Duration::from_micros(10 * step));
-            heard += u32::from(guard.admit(from(1, 1), None, now).is_ok());
+            heard += u32::from(guard.admit(from(1, 1), None, no, now).is_ok());
             if step % 100 == 0 {
-                assert_eq!(guard.admit(from(2, 1), None, now), Ok(()), "{step}");
+                assert_eq!(guard.admit(from(2, 1), None, no, now), Ok(()), "{step}");
             }
         }
         assert!((BURST..2 * BURST).contains(&heard), "{heard}");
-        let soon = guard.admit(from(1, 1), None, at(6900));
+        let soon = guard.admit(from(1, 1), None, no, at(6900));
         assert_eq!(soon, Err(Refusal::TooOften));
-        assert_eq!(guard.admit(from(1, 1), None, at(7100)), Ok(()));
+        assert_eq!(guard.admit(from(1, 1), None, no, at(7100)), Ok(()));
     }
 
     #[test]
     fn one_address_is_so_many_clients_only() {
         let mut guard = Guard::default();
         for port in 1..=64 {
-            assert_eq!(guard.admit(from(1, port), None, at(0)), Ok(()));
+            assert_eq!(guard.admit(from(1, port), None, no, at(0)), Ok(()));
         }
-        let more = guard.admit(from(1, 65), None, at(1000));
+        let more = guard.admit(from(1, 65), None, no, at(1000));
         assert_eq!(more, Err(Refusal::TooManyPorts));
-        assert_eq!(guard.admit(from(1, 64), None, at(1000)), Ok(()));
-        assert_eq!(guard.admit(from(2, 65), None, at(1000)), Ok(()));
+        assert_eq!(guard.admit(from(1, 64), None, no, at(1000)), Ok(()));
+        assert_eq!(guard.admit(from(2, 65), None, no, at(1000)), Ok(()));
         // Those that fell silent make room.
-        assert_eq!(guard.admit(from(1, 65), None, at(17_000)), Ok(()));
+        assert_eq!(guard.admit(from(1, 65), None, no, at(17_000)), Ok(()));
     }
 
     #[test]
     fn forged_addresses_fill_no_memory_and_keep_nobody_known_out() {
         let mut guard = Guard::default();
-        assert_eq!(guard.admit(from(0, 1), None, at(0)), Ok(()));
+        assert_eq!(guard.admit(from(0, 1), None, no, at(0)), Ok(()));
         let mut heard = 0;
         for host in 1..100_000 {
             let now = Timestamp::from_start(Duration::from_micros(10 * u64::from(host)));
-            heard += usize::from(guard.admit(from(host, 1), None, now).is_ok());
+            heard += usize::from(guard.admit(from(host, 1), None, no, now).is_ok());
             assert!(guard.sources.len() <= MAX_SOURCES);
         }
         let most = MAX_SOURCES + (RATE + BURST) as usize;
         assert!(heard <= most, "{heard}");
-        assert_eq!(guard.admit(from(0, 1), None, at(1000)), Ok(()));
+        assert_eq!(guard.admit(from(0, 1), None, no, at(1000)), Ok(()));
         // When the flood is over its addresses are forgotten.
-        assert_eq!(guard.admit(from(200_000, 1), None, at(60_000)), Ok(()));
+        assert_eq!(guard.admit(from(200_000, 1), None, no, at(60_000)), Ok(()));
         assert_eq!(guard.sources.len(), 1);
     }
 }

@@ -106,6 +106,12 @@ impl Lanes {
         }
     }
 
+    /// Whether a client was asked and has not answered yet.
+    pub(crate) fn has_asked(&self, client: SocketAddr) -> bool {
+        let mut sessions = self.sessions.iter();
+        sessions.any(|session| session.has_asked(client))
+    }
+
     /// Lets nobody else in: another content waits for this one to end. Who comes now hears what the
     /// others are sent, so that it does not give up, and asks again.
     pub fn call_last(&mut self) {
@@ -146,6 +152,7 @@ impl Lanes {
                 start: Start::AT_ONCE,
                 ..self.config.clone()
             });
+            session.be_slower();
             if to.0 + 1 == self.most() {
                 session.be_last();
             }

@@ -12,6 +12,7 @@
 //!                            ├──────→ Sent      when each block left, which tells loss from flight
 //!                            ├──────→ Window    how far ahead of the only client's answers
 //!                            ├──────→ Hush      when to send nothing, so that the deaf can hear
+//!                            ├──────→ Quiet     when to send nothing, so that those speak who listen
 //!                            ├──────→ View      what people are shown of all that
 //!                            └──────→ Pacer     when; at the rate that RateControl finds
 //! ```
@@ -24,6 +25,7 @@ mod hush;
 mod lanes;
 mod pacer;
 mod policy;
+mod quiet;
 mod rate;
 mod repair;
 mod room;

@@ -18,9 +18,9 @@ const BATCH: Duration = Duration::from_micros(100);
 const COARSE_BATCH: Duration = Duration::from_micros(540);
 /// At low rates these times are a block or none, and each would cost a wake-up. What a small ring
 /// holds may leave at once, unless so much of it takes longer than this: Realtek's has 4 places
-/// under iPXE, Intel's 8.
-const SMALLEST_RING: u64 = 2;
-const SMALL_RING: u64 = 8;
+/// under iPXE. While the rate is being found, half of one.
+const SMALL_RING: u64 = 4;
+const HALF_RING: u64 = 2;
 const LONGEST_BATCH: Duration = Duration::from_micros(400);
 const LONGEST_COARSE_BATCH: Duration = Duration::from_millis(2);
 /// How much of a late wake-up may be made up for at once.
@@ -69,7 +69,7 @@ impl Pacer {
     /// The longest batch at `rate`: at least one block.
     pub(crate) fn batch_blocks(&self, rate: BitRate, ease: Ease) -> u64 {
         let (time, longest, ring) = match ease {
-            Ease::Careful => (BATCH, LONGEST_BATCH, SMALLEST_RING),
+            Ease::Careful => (BATCH, LONGEST_BATCH, HALF_RING),
             Ease::Easy => (COARSE_BATCH, LONGEST_COARSE_BATCH, SMALL_RING),
         };
         let ring = self.blocks_in(rate, longest).min(ring);
@@ -182,6 +182,24 @@ mod tests {
         assert!((970_000_000..1_010_000_000).contains(&bits), "{bits}");
         let burst = pacer.blocks_in(rate, CATCH_UP) * 4 / 3 + 2 * batch;
         assert!(most <= burst, "{most} at once");
+    }
+
+    /// At the default block size: 1,454 bytes and the header's 18.
+    #[test]
+    fn no_batch_of_a_low_rate_is_more_than_the_smallest_ring_holds() {
+        let pacer = Pacer::new(1472);
+        let batch = |megabits: u64, ease| {
+            pacer.batch_blocks(BitRate::from_bits_per_second(megabits * 1_000_000), ease)
+        };
+        for megabits in 1..=600 {
+            assert!((1..=4).contains(&batch(megabits, Ease::Careful)));
+        }
+        for megabits in 1..=110 {
+            assert!((1..=4).contains(&batch(megabits, Ease::Easy)));
+        }
+        // 100 and 540 microseconds: of rates that only larger rings take.
+        assert_eq!(batch(1000, Ease::Careful), 8);
+        assert_eq!(batch(1000, Ease::Easy), 43);
     }
 
     #[test]

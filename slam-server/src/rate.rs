@@ -35,8 +35,8 @@ const FEWEST_BLOCKS: u64 = 24;
 const FEWEST_LOSSES: u64 = 4;
 /// How much of what is known of loss at any rate a verdict of less changes.
 const FORGET: f64 = 0.1;
-/// So many verdicts make a vote, or as many as there are hosts if they are fewer.
-const QUORUM: f64 = 8.0;
+/// So many verdicts make a vote, or as many as there are hosts that answer if they are fewer.
+pub(crate) const QUORUM: usize = 8;
 /// Of which each host has so many: nobody waits for a dead one, nor hears one alone.
 const MOST_OF_ONE: f64 = 2.0;
 /// A rate that lost goodput by falling as much as this was not the cause of the loss.
@@ -193,6 +193,8 @@ pub(crate) struct Ballot {
     pub(crate) host: IpAddr,
     /// Hosts that take part.
     pub(crate) hosts: usize,
+    /// How many of them answer, as far as that matters to [`QUORUM`].
+    pub(crate) voters: usize,
     /// The batch that is sent next.
     pub(crate) next: Serial,
     /// There is a verdict of everybody's at this rate, without which it does not rise where the
@@ -279,7 +281,7 @@ impl RateControl {
         let quorum = if self.slowest_decides {
             against || ballot.all_judged
         } else {
-            votes.verdicts() >= (ballot.hosts as f64).clamp(1.0, QUORUM)
+            votes.verdicts() >= ballot.voters.clamp(1, QUORUM) as f64
         };
         if quorum {
             let before = self.rate;
@@ -371,6 +373,7 @@ mod tests {
             lost: Some(lost),
             host: host(number),
             hosts,
+            voters: hosts,
             next: Serial::NEVER,
             all_judged: true,
         }
@@ -494,6 +497,7 @@ mod tests {
         assert_eq!(bits(&control), 300_000_000);
         control.vote(Ballot {
             hosts: 1,
+            voters: 1,
             ..abstains
         });
         assert_eq!(bits(&control), 300_000_000);

@@ -46,8 +46,8 @@ impl Repair {
     }
 
     /// Puts sums in the place of blocks, where that serves: of `repairs`, which `nack` asks for,
-    /// knowing the batches before `asked`. What is on its way anyway, in `demand` or since then, is
-    /// left out.
+    /// knowing the batches before `asked`. Sums that are on their way anyway, in `demand` or since
+    /// then, are left out.
     pub(crate) fn replace(
         &mut self,
         repairs: &mut BlockSet,
@@ -55,7 +55,6 @@ impl Repair {
         asked: Serial,
         demand: &Demand,
     ) {
-        demand.subtract_from(repairs);
         let mut sums = BlockSet::new();
         let mut at = 0;
         while let Some(run) = repairs.run_from(BlockIndex(at * WINDOW)) {

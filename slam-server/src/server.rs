@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use site::{BitRate, Priority};
 use slam_client::Timestamp;
+use slam_client::wire::ClientPacket;
 
 use super::lanes::{Lane, Lanes};
 use super::session::{Output, SessionConfig};
@@ -110,6 +111,12 @@ impl Server {
         }
     }
 
+    /// Whether `datagram` is what session `id` waits for: the answer of a client that was asked.
+    pub fn awaits(&self, id: SessionId, from: SocketAddr, datagram: &[u8]) -> bool {
+        let asked = self.session(id).is_some_and(|lanes| lanes.has_asked(from));
+        asked && matches!(ClientPacket::decode(datagram), Ok(ClientPacket::Nack(_)))
+    }
+
     /// The next thing to do, for which session and in which lane of it; `None` with the moment to come back at when
     /// no session has anything to do.
     pub fn poll(&mut self, now: Timestamp) -> Result<(SessionId, Lane, Output), Option<Timestamp>> {
@@ -174,9 +181,7 @@ mod tests {
     use crate::{RateLimits, Start};
     use site::SlowClients;
     use slam_client::BlockSet;
-    use slam_client::wire::{
-        BlockSize, ClientPacket, MAX_NACK_LEN, Nack, TransactionId, TransferHeader, VarInt,
-    };
+    use slam_client::wire::{BlockSize, MAX_NACK_LEN, Nack, TransactionId, TransferHeader, VarInt};
 
     fn config(header: TransferHeader, rate: RateLimits) -> SessionConfig {
         SessionConfig {

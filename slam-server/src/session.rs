@@ -18,6 +18,7 @@ use super::demand::Demand;
 use super::hush::Hush;
 use super::pacer::Pacer;
 use super::policy::{self, Pace};
+use super::quiet::Quiet;
 use super::rate::{RateControl, RateLimits};
 use super::repair::Repair;
 use super::room::{Room, Start};
@@ -58,6 +59,7 @@ pub struct Session {
     /// How far sending may run ahead of a client that is alone.
     reach: Reach,
     hush: Hush,
+    quiet: Quiet,
     room: Room,
     slow_clients: SlowClients,
     /// Dropped clients, and whether each is still to be told.
@@ -68,6 +70,8 @@ pub struct Session {
     last_call: bool,
     /// Whether there is no slower lane.
     is_last: bool,
+    /// Whether it is one: nobody comes there by himself.
+    is_slower: bool,
     limits: RateLimits,
     /// Since when somebody has been there.
     active_since: Option<Timestamp>,
@@ -93,12 +97,14 @@ impl Session {
             may_ask: true,
             reach: Reach::default(),
             hush: Hush::default(),
+            quiet: Quiet::default(),
             room: Room::new(config.start),
             slow_clients: config.slow_clients,
             dropped: BTreeMap::new(),
             out_of_pace: VecDeque::new(),
             last_call: false,
             is_last: !matches!(config.slow_clients, SlowClients::Split(_)),
+            is_slower: false,
             limits: config.rate,
             active_since: None,
             totals: SessionTotals::default(),
@@ -136,7 +142,13 @@ impl Session {
         self.is_last = true;
     }
 
-    /// Lets nobody else in: another content waits for this one to end.
+    /// It is a lane of those who were moved.
+    pub(crate) fn be_slower(&mut self) {
+        self.is_slower = true;
+    }
+
+    /// Lets nobody else in: another content waits for this one to end. Who gets nowhere is no longer
+    /// waited for.
     pub(crate) fn call_last(&mut self) {
         self.last_call = true;
     }
@@ -225,6 +237,11 @@ impl Session {
         self.clients.contains(client)
     }
 
+    /// Whether a client here was asked and has not answered yet.
+    pub(crate) fn has_asked(&self, client: SocketAddr) -> bool {
+        self.clients.is_asked(client)
+    }
+
     /// Whether a client that gets `goodput` would be too slow for those who are here.
     pub(crate) fn is_out_of_pace(&self, goodput: Option<BitRate>) -> bool {
         policy::is_out_of_pace(goodput, self.clients.best_arrived())
@@ -288,7 +305,10 @@ impl Session {
 
     /// Whether [`Session::poll`] would send blocks now, had it nothing else to do.
     pub(crate) fn is_ready(&self, now: Timestamp) -> bool {
-        !self.demand.is_empty() && self.pacer.next_batch() <= now && self.held(now).is_none()
+        !self.demand.is_empty()
+            && self.pacer.next_batch() <= now
+            && self.held(now).is_none()
+            && !self.quiet.is_quiet(now)
     }
 
     /// What is under way to the client that is alone.
@@ -347,6 +367,11 @@ impl Session {
             }
             return self.poll_in_turn(now, turn);
         }
+        if let Some(until) = self.quiet_until(now) {
+            // Whoever is asked already is asked again; to ask others would be to send.
+            let ask = self.clients.next_deadline(false);
+            return Output::Timeout(ask.into_iter().chain([until]).min());
+        }
         if turn && held.is_none() && self.pacer.next_batch() <= now {
             let (rate, ease) = (self.rate.rate(), self.rate.ease());
             let mut longest = self.pacer.batch_blocks(rate, ease);
@@ -380,6 +405,15 @@ impl Session {
         let batch = (!idle).then(|| self.pacer.next_batch().max(held.unwrap_or_default()));
         let ask = self.clients.next_deadline(waits);
         Output::Timeout(batch.into_iter().chain(ask).min())
+    }
+
+    /// Until when nothing is sent, so that those speak who only listen.
+    fn quiet_until(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if self.demand.is_empty() || self.is_slower {
+            return None;
+        }
+        let (sent, count) = (self.totals.sent_blocks, self.header.block_count());
+        self.quiet.pause(sent, count, self.sent.last_moment(), now)
     }
 
     /// What a room that waits needs.
@@ -470,6 +504,7 @@ impl Session {
         self.room.leave();
         self.dropped.clear();
         self.out_of_pace.clear();
+        self.quiet = Quiet::default();
         self.sent = Sent::default();
         self.repair = Repair::default();
         self.rate.forget_votes();

@@ -217,7 +217,8 @@ impl Driver {
             let allowed = planned.allowed.as_deref();
             let received = socket.receive(&mut self.received, |from, datagram| {
                 let now = clock();
-                match guard.admit(from, allowed, now) {
+                let is_awaited = || server.awaits(SessionId(at), from, datagram);
+                match guard.admit(from, allowed, is_awaited, now) {
                     Ok(()) => server.handle(SessionId(at), from, datagram, now),
                     Err(refusal) => refused.hold(from, Reason::Refused(refusal)),
                 }

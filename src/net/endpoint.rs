@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use site::BitRate;
 use slam_client::Timestamp;
 use slam_client::wire::TransferHeader;
 
@@ -91,13 +92,15 @@ impl Quiet {
     }
 }
 
+/// What the kernel may send for the socket of one session; several groups have a rate each.
+fn paced(planned: &Planned) -> Option<BitRate> {
+    planned.slow_groups.is_empty().then_some(planned.max_rate)
+}
+
 impl Endpoint {
     pub(super) fn open(planned: &Planned) -> Result<Endpoint, SocketError> {
         let socket = SessionSocket::open(planned.local, planned.ttl)?;
-        if planned.slow_groups.is_empty() {
-            // Several groups have a rate each.
-            socket.pace_below(planned.max_rate);
-        }
+        socket.pace_below(paced(planned));
         Ok(Endpoint {
             socket,
             planned: planned.clone(),
@@ -108,6 +111,12 @@ impl Endpoint {
             refused: Refused::default(),
             send_failed: Quiet::default(),
         })
+    }
+
+    /// Takes another plan that the same socket serves.
+    pub(super) fn become_planned(&mut self, planned: Planned) {
+        self.socket.pace_below(paced(&planned));
+        self.planned = planned;
     }
 
     pub(super) fn tell(
@@ -213,5 +222,56 @@ impl Endpoint {
             transfer: Some(self.planned.label.clone()),
             kind,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use site::{SlowClients, Transfer, TransferPart};
+
+    use super::*;
+    use crate::slam::Start;
+
+    fn planned(megabits: u64, slow_groups: Vec<SocketAddr>) -> Planned {
+        let group = SocketAddr::from(([239, 255, 1, 1], 10000));
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Planned {
+            transfer: Transfer {
+                image: "demo".to_owned(),
+                part: TransferPart::Disk,
+                path: "demo.img".into(),
+                priority: site::Priority::default(),
+                port: 0,
+                group,
+                slow_groups: slow_groups.clone(),
+            },
+            host: Ipv4Addr::LOCALHOST,
+            local,
+            group,
+            slow_groups,
+            label: "demo".to_owned(),
+            ttl: 1,
+            block_size: 1454,
+            max_rate: BitRate::from_bits_per_second(megabits * 1_000_000),
+            start: Start::AT_ONCE,
+            slow_clients: SlowClients::Serve,
+            allowed: None,
+        }
+    }
+
+    /// After SIGHUP the kernel must not hold back what the new configuration allows.
+    #[test]
+    fn the_kernel_learns_of_another_ceiling() {
+        let mut endpoint = Endpoint::open(&planned(100, Vec::new())).unwrap();
+        assert_eq!(endpoint.socket.ceiling(), 13_125_000);
+        endpoint.become_planned(planned(1000, Vec::new()));
+        assert_eq!(endpoint.socket.ceiling(), 131_250_000);
+        let slow = SocketAddr::from(([239, 255, 2, 1], 10000));
+        endpoint.become_planned(planned(1000, vec![slow]));
+        assert_eq!(endpoint.socket.ceiling(), u64::MAX);
+        endpoint.become_planned(planned(100, Vec::new()));
+        assert_eq!(endpoint.socket.ceiling(), 13_125_000);
     }
 }

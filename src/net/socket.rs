@@ -29,6 +29,8 @@ sockopt_impl!(
     libc::SO_MAX_PACING_RATE,
     u64
 );
+/// No ceiling (`sk_max_pacing_rate` before it is set).
+const UNPACED: u64 = u64::MAX;
 /// What the kernel's pacing is above ours, so that it never holds up what keeps to the rate: it
 /// counts Ethernet headers, and not preambles.
 const PACING_SLACK_PERCENT: u64 = 5;
@@ -125,10 +127,12 @@ impl SessionSocket {
     }
 
     /// Has the kernel spread out what leaves at once after a late wake-up, where the interface's
-    /// queue is `fq`; no other queue knows of it.
-    pub fn pace_below(&self, rate: BitRate) {
-        let bytes = rate.bits_per_second() / 8;
-        let ceiling = bytes.saturating_add(bytes / 100 * PACING_SLACK_PERCENT);
+    /// queue is `fq`; no other queue knows of it. `None`: however fast.
+    pub fn pace_below(&self, rate: Option<BitRate>) {
+        let ceiling = rate.map_or(UNPACED, |rate| {
+            let bytes = rate.bits_per_second() / 8;
+            bytes.saturating_add(bytes / 100 * PACING_SLACK_PERCENT)
+        });
         // Best effort: our own pacer keeps to the rate without.
         let _ = setsockopt(&self.socket, MaxPacingRate, &ceiling);
     }
@@ -223,19 +227,9 @@ impl AsFd for SessionSocket {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use nix::sys::socket::getsockopt;
-
-    use super::*;
-
-    #[test]
-    fn the_kernel_knows_the_ceiling() {
-        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let socket = SessionSocket::open(local, 1).unwrap();
-        socket.pace_below(BitRate::from_bits_per_second(1_000_000_000));
-        let ceiling = getsockopt(&socket.socket, MaxPacingRate).unwrap();
-        assert_eq!(ceiling, 131_250_000);
+impl SessionSocket {
+    /// What the kernel was told, in bytes per second.
+    pub(super) fn ceiling(&self) -> u64 {
+        nix::sys::socket::getsockopt(&self.socket, MaxPacingRate).expect("Linux knows it")
     }
 }

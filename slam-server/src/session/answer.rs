@@ -11,7 +11,7 @@ use slam_client::{BlockSet, Timestamp};
 use super::super::ahead::{Context, STOCK_GAP, Want};
 use super::super::clients::{Horizon, MAX_CLIENTS, Mobility};
 use super::super::policy::{self, Pace};
-use super::super::rate::{Ballot, Sample};
+use super::super::rate::{Ballot, QUORUM, Sample};
 use super::super::sent::Serial;
 use super::{Rejection, Session, SessionEvent};
 
@@ -30,6 +30,11 @@ const WINDOW: u32 = 2;
 const JOINING: Duration = Duration::from_millis(5);
 /// Longer than a first NACK waits in our socket while its client hears blocks already.
 const QUEUED: Duration = Duration::from_millis(400);
+
+/// What a client has lost beyond this, and beyond so many times what the best of the others has, is
+/// repaired when they have been served.
+const MUCH_LOSS: f64 = 0.02;
+const FAR_MORE: f64 = 3.0;
 
 /// A list of more gaps is most likely one that does not fit a datagram.
 const FULL: usize = 400;
@@ -116,6 +121,20 @@ impl Session {
         leaves
     }
 
+    /// Whether a client has lost far more lately than the best of the others: what it takes to
+    /// repair that is not to hold them up.
+    fn loses_far_more(&mut self, from: SocketAddr) -> bool {
+        if self.slow_clients == SlowClients::Cap {
+            return false;
+        }
+        let lost = self.clients.get_mut(from).and_then(|client| client.lost);
+        let Some(lost) = lost.filter(|&lost| lost > MUCH_LOSS) else {
+            return false;
+        };
+        let least = self.clients.least_lost(from);
+        least.is_some_and(|least| lost > MUCH_LOSS + least * FAR_MORE)
+    }
+
     pub(super) fn handle_nack(&mut self, from: SocketAddr, nack: &Nack, now: Timestamp) {
         let count = self.header.block_count();
         let first = nack.missing().runs().next().map(|run| run.start);
@@ -175,8 +194,10 @@ impl Session {
             return;
         }
         let present = self.clients.len();
+        let answering = self.clients.answering();
         self.clients.note_parity(from, nack.takes_parity());
         let share_parity = self.clients.share_parity();
+        let is_bad = self.loses_far_more(from);
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
@@ -207,6 +228,7 @@ impl Session {
                 lost,
                 host: from.ip(),
                 hosts: self.clients.hosts(),
+                voters: self.clients.voters(QUORUM),
                 next: self.sent.next(),
                 all_judged,
             });
@@ -215,14 +237,14 @@ impl Session {
             return;
         };
         let rate = self.rate.rate();
-        let each = if self.rate.is_climbing() && present >= LARGE_ROOM {
+        let each = if self.rate.is_climbing() && answering >= LARGE_ROOM {
             BLOCKS_PER_QUESTION_RISING
         } else {
             BLOCKS_PER_QUESTION
         };
         let interval = self
             .pacer
-            .time_for(each * present as u64, rate)
+            .time_for(each * answering as u64, rate)
             .max(INTERVAL);
         let round_trip = client.round_trip();
         let window = self.pacer.blocks_in(rate, (interval + round_trip) * WINDOW);
@@ -252,12 +274,19 @@ impl Session {
             self.reach.disturb(now);
         }
         let followed = client.ahead.is_followed(count);
-        client.note_list(first, nack.missing().len());
+        client.note_list(first, nack.missing().len(), now);
         let is_full = client.lists && nack.missing().run_count() > 1 && nack.extent() < count;
         let waits = is_full && present > 1 && self.slow_clients != SlowClients::Cap;
         if waits {
             // It misses more than fits a list: the others do not wait for all that.
             fresh.union_with(&std::mem::take(&mut repairs));
+        } else if is_bad && client.lists && self.demand.has_fresh() {
+            // Nor do they for what it loses again and again. It will name all that once they have
+            // been served, and sums may do then; or the carousel brings it.
+            let repairs = std::mem::take(&mut repairs);
+            if !share_parity {
+                fresh.union_with(&repairs);
+            }
         }
         if client.leaves && present > 1 {
             // It gets all that where it goes.
@@ -266,6 +295,8 @@ impl Session {
         }
         if share_parity && !waits && !client.is_unmoved() {
             // What was sent before it first spoke it may have heard but for a few blocks, too.
+            self.demand.subtract_repairs_from(&mut repairs);
+            self.demand.subtract_from(&mut fresh);
             let mut both = repairs;
             both.union_with(&fresh);
             self.repair.replace(&mut both, nack, asked, &self.demand);
@@ -286,8 +317,15 @@ impl Session {
         } else {
             interval
         };
+        let hopeless = client.is_hopeless(now);
         let last_sent = first.and_then(|first| self.sent.last(first));
         self.clients
             .served(from, first, last_sent, asked, again, now);
+        if self.last_call && hopeless {
+            // Others wait for this content to end.
+            if let Some(left) = self.clients.remove(from) {
+                self.dismiss(from, &left, false, now);
+            }
+        }
     }
 }

@@ -6,7 +6,9 @@
 
 mod adversary;
 mod client;
+mod dying;
 mod figures;
+mod lossy;
 mod network;
 mod rooms;
 mod world;

@@ -213,7 +213,7 @@ impl Driver {
                         }
                     }
                 } else {
-                    endpoint.planned = *planned;
+                    endpoint.become_planned(*planned);
                 }
             }
         }
