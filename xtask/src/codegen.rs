@@ -109,11 +109,11 @@ fn libclang() -> bool {
         dirs.extend([entry.path(), entry.path().join("lib")]);
     }
     dirs.iter().any(|dir| {
-        let names = fs::read_dir(dir).into_iter().flatten().flatten();
-        names.map(|entry| entry.file_name()).any(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with("libclang.so")
-                || name.starts_with("libclang-") && !name.contains("cpp")
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).any(|file| {
+            let file = file.to_string_lossy();
+            file.starts_with("libclang.so")
+                || file.starts_with("libclang-") && !file.contains("cpp")
         })
     })
 }
