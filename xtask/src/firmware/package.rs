@@ -138,6 +138,8 @@ impl Staged {
         let file = self.file;
         self.beside
             .persist(&file)
+            // What could not be put there goes with the rest of the error.
+            .map_err(|failed| failed.error)
             .with_context(|| format!("cannot put {} in its place", file.display()))?;
         Ok(self.artefact)
     }

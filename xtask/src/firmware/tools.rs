@@ -73,10 +73,11 @@ impl Tools {
     }
 
     fn lines(&self, wanted: impl Fn(&str) -> bool) -> String {
-        let wanted = self.0.iter().filter(|(name, _)| wanted(name));
-        wanted
-            .map(|(name, version)| format!("{name} {version}\n"))
-            .collect()
+        let mut lines = String::new();
+        for (name, version) in self.0.iter().filter(|(name, _)| wanted(name)) {
+            lines.extend([*name, " ", version.as_str(), "\n"]);
+        }
+        lines
     }
 
     #[cfg(test)]
