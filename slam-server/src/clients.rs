@@ -13,6 +13,7 @@ use super::ahead::Ahead;
 use super::policy::{Arrivals, Progress};
 use super::rate::Evidence;
 use super::sent::{Sent, Serial};
+use super::turn::{Kind, Queue, Turn};
 use super::view::{ClientView, Gaps};
 
 /// Bound on memory: a client costs a few hundred bytes and the runs last sent for it.
@@ -34,8 +35,6 @@ const LONGEST_PATIENCE: Duration = Duration::from_millis(200);
 /// A stock client dies of 15 s without multicast (iPXE `slam.c`, `SLAM_SLAVE_TIMEOUT` retried);
 /// nobody who has been silent for longer is still there.
 pub(crate) const SILENCE: Duration = Duration::from_secs(16);
-/// After so many questions in a row, whoever has answered before is taken for one who does not.
-const FEW_TRIES: u32 = 3;
 /// So many who have never been asked are taken for clients in any case.
 const FEW: usize = 8;
 /// Whoever has not answered for so long may not be able to hear the question.
@@ -135,67 +134,6 @@ struct RoundTrip {
 struct Question {
     asked: Timestamp,
     horizon: Serial,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Turn {
-    /// It has spoken, and is asked again: when nothing is left to send, but not before a moment,
-    /// and while there is, at another. `new`: it has never answered.
-    Served {
-        not_before: Timestamp,
-        due: Timestamp,
-        new: bool,
-    },
-    /// It was asked and has not answered yet.
-    Asked {
-        first: Timestamp,
-        tries: u32,
-        again: Timestamp,
-        new: bool,
-    },
-}
-
-/// Whether a client answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Answers,
-    /// It has not been asked, or just now.
-    Unknown,
-    /// It does not, or no longer.
-    Mute,
-}
-
-impl Turn {
-    fn kind(self) -> Kind {
-        match self {
-            Turn::Served { new: false, .. } => Kind::Answers,
-            Turn::Served { new: true, .. } => Kind::Unknown,
-            Turn::Asked {
-                new: true, tries, ..
-            } if tries <= 1 => Kind::Unknown,
-            Turn::Asked {
-                new: false, tries, ..
-            } if tries <= FEW_TRIES => Kind::Answers,
-            Turn::Asked { .. } => Kind::Mute,
-        }
-    }
-}
-
-/// Clients that were served and are to be asked.
-#[derive(Debug, Default)]
-struct Queue {
-    /// By the moment before which they are not asked.
-    free: BTreeSet<(Timestamp, SocketAddr)>,
-    /// By the moment when they are asked while there is something to send.
-    due: BTreeSet<(Timestamp, SocketAddr)>,
-}
-
-impl Queue {
-    /// Who is first, and when.
-    fn first(&self, at_once: bool) -> Option<(Timestamp, SocketAddr)> {
-        let order = if at_once { &self.free } else { &self.due };
-        order.first().copied()
-    }
 }
 
 /// All clients of a session.
@@ -892,14 +830,15 @@ mod tests {
         assert!((75..90).contains(&asked), "{asked}");
     }
 
+    fn ask(clients: &mut Clients, now: Timestamp) -> Vec<SocketAddr> {
+        std::iter::from_fn(|| clients.ask_next(true, Serial::NEVER, now)).collect()
+    }
+
     #[test]
     fn few_are_asked_at_a_time() {
         let mut clients = Clients::default();
         for number in 0..100 {
             clients.add(address(number), Serial::NEVER, at(0));
-        }
-        fn ask(clients: &mut Clients, now: Timestamp) -> Vec<SocketAddr> {
-            std::iter::from_fn(|| clients.ask_next(true, Serial::NEVER, now)).collect()
         }
         // Those of whom nobody knows whether they exist have half the places.
         let asked = ask(&mut clients, at(1));

@@ -33,6 +33,7 @@ mod sent;
 mod server;
 mod session;
 mod share;
+mod turn;
 mod view;
 mod window;
 

@@ -59,7 +59,8 @@ pub struct Session {
     /// How far sending may run ahead of a client that is alone.
     reach: Reach,
     hush: Hush,
-    quiet: Quiet,
+    /// `None` in a slower lane, where nobody comes by himself.
+    quiet: Option<Quiet>,
     room: Room,
     slow_clients: SlowClients,
     /// Dropped clients, and whether each is still to be told.
@@ -70,8 +71,6 @@ pub struct Session {
     last_call: bool,
     /// Whether there is no slower lane.
     is_last: bool,
-    /// Whether it is one: nobody comes there by himself.
-    is_slower: bool,
     limits: RateLimits,
     /// Since when somebody has been there.
     active_since: Option<Timestamp>,
@@ -97,14 +96,13 @@ impl Session {
             may_ask: true,
             reach: Reach::default(),
             hush: Hush::default(),
-            quiet: Quiet::default(),
+            quiet: Some(Quiet::default()),
             room: Room::new(config.start),
             slow_clients: config.slow_clients,
             dropped: BTreeMap::new(),
             out_of_pace: VecDeque::new(),
             last_call: false,
             is_last: !matches!(config.slow_clients, SlowClients::Split(_)),
-            is_slower: false,
             limits: config.rate,
             active_since: None,
             totals: SessionTotals::default(),
@@ -144,7 +142,7 @@ impl Session {
 
     /// It is a lane of those who were moved.
     pub(crate) fn be_slower(&mut self) {
-        self.is_slower = true;
+        self.quiet = None;
     }
 
     /// Lets nobody else in: another content waits for this one to end. Who gets nowhere is no longer
@@ -308,7 +306,7 @@ impl Session {
         !self.demand.is_empty()
             && self.pacer.next_batch() <= now
             && self.held(now).is_none()
-            && !self.quiet.is_quiet(now)
+            && !self.quiet.is_some_and(|quiet| quiet.is_quiet(now))
     }
 
     /// What is under way to the client that is alone.
@@ -409,11 +407,12 @@ impl Session {
 
     /// Until when nothing is sent, so that those speak who only listen.
     fn quiet_until(&mut self, now: Timestamp) -> Option<Timestamp> {
-        if self.demand.is_empty() || self.is_slower {
+        if self.demand.is_empty() {
             return None;
         }
         let (sent, count) = (self.totals.sent_blocks, self.header.block_count());
-        self.quiet.pause(sent, count, self.sent.last_moment(), now)
+        let quiet = self.quiet.as_mut()?;
+        quiet.pause(sent, count, self.sent.last_moment(), now)
     }
 
     /// What a room that waits needs.
@@ -504,7 +503,7 @@ impl Session {
         self.room.leave();
         self.dropped.clear();
         self.out_of_pace.clear();
-        self.quiet = Quiet::default();
+        self.quiet = self.quiet.map(|_| Quiet::default());
         self.sent = Sent::default();
         self.repair = Repair::default();
         self.rate.forget_votes();

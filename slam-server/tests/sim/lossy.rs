@@ -42,7 +42,9 @@ fn one_that_loses_a_tenth_costs_the_others_little() {
         ])
     {
         let mut guests = room(kind, 8, 0.0);
-        guests.iter_mut().for_each(|guest| guest.parity = parity);
+        for guest in &mut guests {
+            guest.parity = parity;
+        }
         let world = World::gigabit(33, 100 * MIB, guests);
         let one = Guest {
             parity,

@@ -8,9 +8,11 @@ mod adversary;
 mod client;
 mod dying;
 mod figures;
+mod flooded;
 mod lossy;
 mod network;
 mod rooms;
+mod stragglers;
 mod world;
 mod worlds;
 
