@@ -30,7 +30,8 @@ pub struct Arguments {
     /// Only the tests of the crates: no firmware, no namespaces, no machines.
     #[arg(long)]
     crates: bool,
-    /// Build and boot every pinned release besides: minutes for each.
+    /// Build and boot every pinned release besides, and simulate thousands of random networks:
+    /// minutes for each.
     #[arg(long, conflicts_with = "crates")]
     thorough: bool,
 }
@@ -45,6 +46,9 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     }
     let mut tally = Tally::default();
     cargo_test(paths, &mut tally, &["--workspace", "--no-fail-fast"])?;
+    if arguments.thorough {
+        thousands_of_worlds(paths, &mut tally)?;
+    }
     if !arguments.crates {
         proofs(arguments, paths, &mut tally)?;
     }
@@ -125,6 +129,20 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
         )?;
     }
     Ok(())
+}
+
+/// The simulation, optimised: thousands of random networks, rooms of full size.
+fn thousands_of_worlds(paths: &Paths, tally: &mut Tally) -> Result<()> {
+    println!("\n== sim ==\n");
+    #[rustfmt::skip]
+    let arguments = [
+        "--release", "--package", "slam-server", "--test", "sim", "--", "--include-ignored",
+    ];
+    let env = vec![
+        ("SLAMBOOT_SIM_SEEDS", "3000".into()),
+        ("SLAMBOOT_SIM_FULL", "1".into()),
+    ];
+    run_cargo_test(paths, tally, &arguments, env)
 }
 
 fn cargo_test(paths: &Paths, tally: &mut Tally, arguments: &[&str]) -> Result<()> {
