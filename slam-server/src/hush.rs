@@ -50,6 +50,11 @@ impl Hush {
         self.until
     }
 
+    /// Until when sending pauses already.
+    pub(crate) fn pauses(&self, now: Timestamp) -> Option<Timestamp> {
+        self.until.filter(|&until| now < until)
+    }
+
     /// Who is to be asked now that it is quiet.
     pub(crate) fn next_to_ask(&mut self) -> Option<SocketAddr> {
         self.to_ask.pop()

@@ -30,6 +30,15 @@ pub struct Server {
     share: Option<Share>,
 }
 
+/// Who may send.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// Nothing is shared.
+    Everybodys,
+    /// One, or nobody.
+    Of(Option<usize>),
+}
+
 #[derive(Debug)]
 struct Place {
     lanes: Lanes,
@@ -120,14 +129,41 @@ impl Server {
     /// The next thing to do, for which session and in which lane of it; `None` with the moment to come back at when
     /// no session has anything to do.
     pub fn poll(&mut self, now: Timestamp) -> Result<(SessionId, Lane, Output), Option<Timestamp>> {
-        let turn = self.share.as_ref().map(|share| {
-            let ready = self.awake.iter().filter(|&&id| {
-                let place = self.sessions[id].as_ref();
-                place.is_some_and(|place| place.lanes.is_ready(now))
-            });
-            let open = share.next_batch() <= now;
-            (open.then(|| share.choose(ready.copied())).flatten(), open)
+        // Those whose turn it was, and who had something better to do than to send: a pause begins
+        // when it is looked for. Without them somebody else may have the turn.
+        let mut passed = Vec::new();
+        loop {
+            let turn = self.turn(&passed, now);
+            match self.poll_in_turn(turn, now) {
+                Err(earliest) => match turn {
+                    Turn::Of(Some(id)) => passed.push(id),
+                    Turn::Of(None) | Turn::Everybodys => return Err(earliest),
+                },
+                found => return found,
+            }
+        }
+    }
+
+    /// Who may send now, apart from those who passed.
+    fn turn(&self, passed: &[usize], now: Timestamp) -> Turn {
+        let Some(share) = &self.share else {
+            return Turn::Everybodys;
+        };
+        if share.next_batch() > now {
+            return Turn::Of(None);
+        }
+        let ready = self.awake.iter().copied().filter(|&id| {
+            let place = self.sessions[id].as_ref();
+            !passed.contains(&id) && place.is_some_and(|place| place.lanes.is_ready(now))
         });
+        Turn::Of(share.choose(ready))
+    }
+
+    fn poll_in_turn(
+        &mut self,
+        turn: Turn,
+        now: Timestamp,
+    ) -> Result<(SessionId, Lane, Output), Option<Timestamp>> {
         let mut earliest: Option<Timestamp> = None;
         let mut asleep = Vec::new();
         let (before, from) = (..self.next, self.next..);
@@ -138,7 +174,10 @@ impl Server {
                 asleep.push(at);
                 continue;
             };
-            let may_send = turn.is_none_or(|(turn, _)| turn == Some(at));
+            let may_send = match turn {
+                Turn::Everybodys => true,
+                Turn::Of(id) => id == Some(at),
+            };
             match place.lanes.poll_in_turn(now, may_send) {
                 (_, Output::Timeout(None)) => asleep.push(at),
                 (_, Output::Timeout(Some(mut next))) => {

@@ -323,6 +323,9 @@ impl Session {
 
     /// Until when nothing leaves, for want of answers.
     fn held(&self, now: Timestamp) -> Option<Timestamp> {
+        if let Some(until) = self.hush.pauses(now) {
+            return Some(until);
+        }
         self.window(now)?.holds_until(self.sent.last_moment(), now)
     }
 

@@ -30,7 +30,8 @@ pub struct Arguments {
     /// Only the tests of the crates: no firmware, no namespaces, no machines.
     #[arg(long)]
     crates: bool,
-    /// Build and boot every pinned release besides: minutes for each.
+    /// Build and boot every pinned release besides, and simulate thousands of random networks:
+    /// minutes for each.
     #[arg(long, conflicts_with = "crates")]
     thorough: bool,
 }
@@ -48,6 +49,9 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     println!("== crates ==\n");
     let crates = ["--workspace", "--no-fail-fast"];
     run_cargo_test(paths, &mut tally, &crates, env)?;
+    if arguments.thorough {
+        thousands_of_worlds(paths, &mut tally)?;
+    }
     if !arguments.crates {
         proofs(arguments, paths, &mut tally)?;
     }
@@ -152,6 +156,20 @@ fn fuzz(paths: &Paths, tally: &mut Tally) -> Result<()> {
 fn thorough(thorough: bool) -> Vec<(&'static str, OsString)> {
     let set = ("SLAMBOOT_THOROUGH", OsString::from("1"));
     thorough.then_some(set).into_iter().collect()
+}
+
+/// The simulation, optimised: thousands of random networks, rooms of full size.
+fn thousands_of_worlds(paths: &Paths, tally: &mut Tally) -> Result<()> {
+    println!("\n== sim ==\n");
+    #[rustfmt::skip]
+    let arguments = [
+        "--release", "--package", "slam-server", "--test", "sim", "--", "--include-ignored",
+    ];
+    let env = vec![
+        ("SLAMBOOT_SIM_SEEDS", "3000".into()),
+        ("SLAMBOOT_SIM_FULL", "1".into()),
+    ];
+    run_cargo_test(paths, tally, &arguments, env)
 }
 
 fn run_cargo_test(

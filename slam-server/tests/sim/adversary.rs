@@ -20,7 +20,8 @@ fn garbage_and_strangers_harm_nobody() {
             1 => vec![0],
             _ => (0..random.usize(0..40)).map(|_| random.u8(..)).collect(),
         };
-        let from = Forged::FromOutside(random.u16(..));
+        // As many as one address may have: the guard hears no more.
+        let from = Forged::FromOutside(random.u16(1..=60));
         world.attacks.push((when, from, datagram));
     }
     let attacked = figures(&world);
@@ -77,6 +78,39 @@ fn forged_words_of_clients_cost_time_at_most() {
         }
         let figures = figures(&world);
         assert!(figures.sent < 12.0, "{kind:?}: {}", figures.sent);
+    }
+}
+
+/// Whole, well-formed blocks of another content, in the middle of the transfer and as if the server
+/// had sent them: a client begins anew each time, and never has bytes of both.
+#[test]
+fn forged_headers_of_another_content_cost_time_and_no_byte() {
+    let content = Content {
+        number: 9,
+        bytes: 5 * MIB,
+    };
+    for kind in [Kind::Ours, Kind::Firmware, Kind::Stock] {
+        let mut world = World::gigabit(20, 16 * MIB, room(kind, 3, 0.001));
+        let quiet = figures(&world);
+        for number in 0..6_u32 {
+            let when = Duration::from_millis(50) + Duration::from_millis(200) * number;
+            let from = Forged::Block(content, u64::from(number) * 100);
+            world.attacks.push((when, from, Vec::new()));
+            // And a solicit with that header, to one of them.
+            let when = when + Duration::from_millis(97);
+            let solicit = super::network::header(content).encode();
+            let from = Forged::ToGuest((number % 3) as usize);
+            world
+                .attacks
+                .push((when, from, solicit.as_bytes().to_vec()));
+        }
+        let forged = figures(&world);
+        // What was held is sent again, for each of them at worst.
+        assert!(forged.sent < quiet.sent + 13.0, "{kind:?}: {}", forged.sent);
+        assert!(
+            forged.sent > quiet.sent + 0.1,
+            "{kind:?}: nothing was forged"
+        );
     }
 }
 

@@ -11,7 +11,10 @@ mod figures;
 mod flooded;
 mod lossy;
 mod network;
+mod parity;
 mod rooms;
+mod seat;
+mod shared;
 mod stragglers;
 mod world;
 mod worlds;
@@ -19,11 +22,14 @@ mod worlds;
 use std::time::Duration;
 
 use network::{Report, run};
+use slam_server::Start;
 use world::{Guest, Kind, Loss, World};
 
 const MIB: u64 = 1 << 20;
 const LIMIT: Duration = Duration::from_mins(3);
+/// How long a stock client hears nothing before it asks, and in a room that waits to begin.
 const LISTENS: Duration = Duration::from_secs(1);
+const KEPT_ALIVE: Duration = Duration::from_millis(4100);
 
 /// What a world came to.
 struct Figures {
@@ -40,7 +46,7 @@ fn figures(world: &World) -> Figures {
     let report = run(world, LIMIT);
     let live = world.guests.iter().zip(&report.done).enumerate();
     let last = live
-        .filter(|(_, (guest, _))| guest.dies.is_none())
+        .filter(|(number, (guest, _))| guest.dies.is_none() && !report.dropped[*number])
         // All that it said was lost: no server can know of it.
         .filter(|(number, (guest, _))| guest.kind != Kind::Stock || report.known[*number])
         .map(|(number, (_, done))| {
@@ -56,6 +62,17 @@ fn figures(world: &World) -> Figures {
     let first = report.first_heard.unwrap_or_default();
     let time = last.saturating_sub(first).as_secs_f64() / world.bound().as_secs_f64();
     let sent = report.totals.sent_bytes as f64 / world.content().bytes as f64;
+    // Those who wait for others hear a block every four seconds, on purpose.
+    let silence = match world.start {
+        Start::AT_ONCE => LISTENS,
+        _ => KEPT_ALIVE,
+    };
+    assert!(
+        report.longest_silence < silence,
+        "seed {}: silent for {:?} while a stock client waited",
+        world.seed,
+        report.longest_silence
+    );
     println!(
         "seed {}: {time:.3} x the bound, {sent:.3} x the file, {} solicits, {} heard, \
          {} KiB of server memory, {:.1} s to simulate",

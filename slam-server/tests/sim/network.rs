@@ -10,20 +10,24 @@
 //! Each datagram is handed over with its own moment.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use slam_client::wire::{BlockSize, TransactionId, TransferHeader, VarInt};
+use site::IpNet;
+use slam_client::wire::{BlockSize, EncodedHeader, TransactionId, TransferHeader, VarInt};
 use slam_client::{BlockIndex, Input, Output as Deed, Timestamp};
-use slam_server::{Lane, Lanes, Output, RateLimits, SessionConfig, SessionEvent, SessionTotals};
+use slam_server::{
+    Guard, Lane, Output, RateLimits, Server, SessionConfig, SessionEvent, SessionId, SessionTotals,
+};
 
 use slam_client::window::ParityIndex;
 
 use super::client::{Act, Client};
-use super::world::{Content, Forged, Guest, Kind, Loss, World};
+use super::seat::{Carried, Datagram, Seat, Stored};
+use super::world::{Content, Forged, World};
 
 /// What a datagram costs on the link beside its UDP payload, as `tbf` counts: Ethernet, IPv4, UDP.
 const FRAME_OVERHEAD: u64 = 14 + 20 + 8;
@@ -40,179 +44,24 @@ pub struct Report {
     /// Whether a word of each reached a server: a stock client says three, and leaves.
     pub known: Vec<bool>,
     pub totals: SessionTotals,
+    /// Whom a server dropped for being too slow.
+    pub dropped: Vec<bool>,
+    /// Bytes of blocks that left all servers, those that were ended among them.
+    pub sent_bytes: u64,
     pub solicits: u64,
     /// Datagrams that reached a server.
     pub heard: u64,
+    /// Those of them that the guard did not let in.
+    pub refused: u64,
     /// When the first of them came.
     pub first_heard: Option<Duration>,
     /// Those of them that came before the first block was on its way.
     pub heard_first: u64,
-    /// The longest time without multicast while a stock client that had spoken was waiting.
+    /// The longest time without multicast while a stock client that had spoken was waiting, and
+    /// nothing that it and the server said to each other got lost.
     pub longest_silence: Duration,
     /// Most bytes that a session took.
     pub memory: usize,
-}
-
-/// A datagram on its way.
-struct Datagram {
-    bytes: Vec<u8>,
-    kind: Carried,
-}
-
-enum Carried {
-    /// Content number, block, and where its bytes begin.
-    Block {
-        content: u64,
-        block: u64,
-        payload_at: usize,
-    },
-    Unicast,
-    /// To the group, by nobody of this world.
-    Forged,
-}
-
-struct Seat {
-    guest: Guest,
-    random: fastrand::Rng,
-    client: Option<Client>,
-    ended: bool,
-    /// Whose group it listens to: the switch forwards no other to it.
-    lane: Lane,
-    /// What has passed the network, and when it will have been taken out of the ring, in order.
-    inbox: VecDeque<(Timestamp, Rc<Datagram>)>,
-    /// When it looks into its inbox, by an event of its own.
-    wake: Option<Timestamp>,
-    /// When its timer is due, and for when an event stands in the queue.
-    timer: Option<Timestamp>,
-    timer_event: Option<Timestamp>,
-    /// Datagrams until the next loss; whether in a burst of losses.
-    until_loss: u64,
-    in_burst: bool,
-    /// Nothing delays this one's datagrams: it looks when everybody does.
-    plain: bool,
-    transaction: u64,
-    stored: Stored,
-    spoke: Option<Timestamp>,
-    done: Option<Duration>,
-}
-
-/// Which blocks a client has stored.
-#[derive(Default)]
-struct Stored {
-    words: Vec<u64>,
-    blocks: u64,
-}
-
-impl Stored {
-    fn insert(&mut self, block: u64) {
-        let (word, bit) = ((block / 64) as usize, 1 << (block % 64));
-        if word >= self.words.len() {
-            self.words.resize(word + 1, 0);
-        }
-        self.blocks += u64::from(self.words[word] & bit == 0);
-        self.words[word] |= bit;
-    }
-}
-
-impl Extend<u64> for Stored {
-    fn extend<T: IntoIterator<Item = u64>>(&mut self, blocks: T) {
-        blocks.into_iter().for_each(|block| self.insert(block));
-    }
-}
-
-impl Seat {
-    fn new(guest: Guest, seed: u64) -> Seat {
-        let plain = guest.pauses.is_none()
-            && guest.jitter.is_zero()
-            && guest.overtaken == 0.0
-            && guest.service <= Duration::from_micros(5);
-        let mut seat = Seat {
-            guest,
-            random: fastrand::Rng::with_seed(seed),
-            client: None,
-            ended: false,
-            lane: Lane::FIRST,
-            inbox: VecDeque::new(),
-            wake: None,
-            timer: None,
-            timer_event: None,
-            until_loss: 0,
-            in_burst: true,
-            plain,
-            transaction: 0,
-            stored: Stored::default(),
-            spoke: None,
-            done: None,
-        };
-        seat.next_loss();
-        seat
-    }
-
-    /// Draws how many datagrams pass before one is lost, or how many are lost in a row.
-    fn next_loss(&mut self) {
-        let geometric = |random: &mut fastrand::Rng, p: f64| {
-            if p <= 0.0 {
-                return u64::MAX;
-            }
-            // Inverse of the geometric distribution.
-            let u = 1.0 - random.f64();
-            (u.ln() / (1.0 - p.min(0.999_999)).ln()) as u64
-        };
-        let random = &mut self.random;
-        self.until_loss = match self.guest.loss {
-            Loss::Independent(p) => geometric(random, p),
-            Loss::Bursts { begin, end } => {
-                self.in_burst = !self.in_burst;
-                let p = if self.in_burst { end } else { begin };
-                geometric(random, p).saturating_add(1)
-            }
-        };
-    }
-
-    fn is_lost(&mut self) -> bool {
-        match self.guest.loss {
-            Loss::Independent(_) => {
-                if self.until_loss > 0 {
-                    self.until_loss -= 1;
-                    return false;
-                }
-                self.next_loss();
-                true
-            }
-            Loss::Bursts { .. } => {
-                if self.until_loss == 0 {
-                    self.next_loss();
-                }
-                self.until_loss -= 1;
-                self.in_burst
-            }
-        }
-    }
-
-    fn is_there(&self, now: Timestamp) -> bool {
-        self.client.is_some() && self.guest.dies.is_none_or(|dies| now.since_start() < dies)
-    }
-
-    fn waits_since(&self, moment: Timestamp, now: Timestamp) -> bool {
-        self.guest.kind == Kind::Stock
-            && self.is_there(now)
-            && !self.guest.is_cut_off(now)
-            && self.guest.cut.end <= moment.since_start()
-            && self.spoke.is_some_and(|spoke| spoke <= moment)
-    }
-
-    /// A datagram has passed the network; whether there was room in the ring.
-    fn arrive(&mut self, at: Timestamp, datagram: &Rc<Datagram>) -> bool {
-        // As many places before the end stands the one whose leaving makes room.
-        let full = self.inbox.len().checked_sub(self.guest.ring);
-        if full.is_some_and(|place| self.inbox[place].0 > at) {
-            return false;
-        }
-        let free = self.inbox.back().map_or(at, |&(last, _)| last.max(at));
-        let taken_out = self.guest.awake(free) + self.guest.service;
-        self.inbox.push_back((taken_out, Rc::clone(datagram)));
-        true
-    }
 }
 
 enum Event {
@@ -223,7 +72,7 @@ enum Event {
     LookAll,
     /// A datagram that was overtaken comes after all.
     Overtaken(usize, Rc<Datagram>),
-    ToServer(usize, SocketAddr, Vec<u8>),
+    ToServer(Port, SocketAddr, Vec<u8>),
     Attack(usize),
     Life(usize),
     ServerWakes(usize),
@@ -252,9 +101,44 @@ impl Ord for Queued {
     }
 }
 
+impl Report {
+    fn add(&mut self, totals: &SessionTotals) {
+        let sum = &mut self.totals;
+        sum.sent_blocks += totals.sent_blocks;
+        sum.sent_bytes += totals.sent_bytes;
+        sum.finished += totals.finished;
+        sum.gave_up += totals.gave_up;
+        sum.silent += totals.silent;
+        sum.dropped += totals.dropped;
+        sum.moved += totals.moved;
+        sum.rejected += totals.rejected;
+    }
+}
+
+/// Where one of a server's sessions is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Port {
+    place: usize,
+    session: usize,
+}
+
+/// What was sent to a server, and what one sends: its place and which of its groups.
+#[derive(Clone, Copy)]
+struct Group {
+    port: Port,
+    lane: Lane,
+}
+
+/// A server's process: what each of its sessions serves.
+struct Process {
+    server: Server,
+    guard: Guard,
+    contents: Vec<Content>,
+}
+
 /// A server's place on the network, with the process that runs there now.
 struct Place {
-    session: Option<(Lanes, u64)>,
+    process: Option<Process>,
     until: Duration,
     wakes: Option<Timestamp>,
     link_free: Timestamp,
@@ -269,7 +153,9 @@ struct Run<'w> {
     seats: Vec<Seat>,
     look_all: Option<Timestamp>,
     report: Report,
-    last_multicast: Option<Timestamp>,
+    /// Of each session.
+    last_multicast: Vec<Option<Timestamp>>,
+    allowed: Vec<IpNet>,
 }
 
 /// Each client is a host of its own.
@@ -289,9 +175,9 @@ fn guest_at(address: SocketAddr) -> Option<usize> {
     }
 }
 
-/// The group of a lane, and the other way round.
-fn group(lane: Lane) -> SocketAddr {
-    SocketAddr::from(([239, 255, 1 + lane.0 as u8, 1], 10000))
+/// The group of a session's lane, and the lane of a group.
+fn group(session: usize, lane: Lane) -> SocketAddr {
+    SocketAddr::from(([239, 255, 1 + lane.0 as u8, 1 + session as u8], 10000))
 }
 
 fn lane(group: Option<SocketAddr>) -> Lane {
@@ -301,10 +187,33 @@ fn lane(group: Option<SocketAddr>) -> Lane {
     })
 }
 
-fn header(content: Content) -> TransferHeader {
+pub fn header(content: Content) -> TransferHeader {
     let transaction = TransactionId(VarInt::new(content.number << 40).unwrap());
     let size = BlockSize::new(BLOCK.into()).unwrap();
     TransferHeader::new(transaction, content.bytes, size).unwrap()
+}
+
+/// A block of a content, or a sum: zeros.
+fn data(
+    encoded: &EncodedHeader,
+    header: &TransferHeader,
+    content: Content,
+    block: u64,
+) -> Datagram {
+    let mut bytes = Vec::with_capacity(1500);
+    encoded.encode_data_prefix(BlockIndex(block), &mut bytes);
+    let payload_at = bytes.len();
+    let len = match ParityIndex::of_number(block, header.block_count()) {
+        Some(_) => usize::from(BLOCK),
+        None => header.block_len(BlockIndex(block)),
+    };
+    bytes.resize(payload_at + len, 0);
+    let kind = Carried::Block {
+        content: content.number,
+        block,
+        payload_at,
+    };
+    Datagram { bytes, kind }
 }
 
 /// Runs a world until nobody is left, or until `limit`.
@@ -317,7 +226,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
         serial: 0,
         places: (0..places.unwrap_or(0))
             .map(|_| Place {
-                session: None,
+                process: None,
                 until: Duration::ZERO,
                 wakes: None,
                 link_free: Timestamp::ZERO,
@@ -334,14 +243,18 @@ pub fn run(world: &World, limit: Duration) -> Report {
             done: Vec::new(),
             known: Vec::new(),
             totals: SessionTotals::default(),
+            dropped: vec![false; world.guests.len()],
+            sent_bytes: 0,
             solicits: 0,
             heard: 0,
+            refused: 0,
             first_heard: None,
             heard_first: 0,
             longest_silence: Duration::ZERO,
             memory: 0,
         },
-        last_multicast: None,
+        last_multicast: vec![None; world.lives.len()],
+        allowed: vec!["10.0.0.0/8".parse().expect("a network")],
     };
     for (number, life) in world.lives.iter().enumerate() {
         run.push(Timestamp::from_start(life.runs.start), Event::Life(number));
@@ -353,7 +266,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
         run.push(Timestamp::from_start(*when), Event::Attack(number));
     }
     run.go(Timestamp::from_start(limit));
-    run.report.known = run.seats.iter().map(|seat| seat.spoke.is_some()).collect();
+    run.report.known = run.seats.iter().map(|seat| seat.known).collect();
     run.report.done = run.seats.iter().map(|seat| seat.done).collect();
     run.report
 }
@@ -385,32 +298,9 @@ impl Run<'_> {
                     self.seats[number].arrive(now, &datagram);
                     self.wake_for_inbox(number);
                 }
-                Event::ToServer(place, from, datagram) => {
-                    self.report.heard += 1;
-                    if guest_at(from).is_some() {
-                        self.report.first_heard.get_or_insert(now.since_start());
-                    }
-                    self.report.heard_first += u64::from(self.last_multicast.is_none());
-                    if let Some((session, _)) = self.running(place, now) {
-                        session.handle(from, &datagram, now);
-                        self.serve(place, now);
-                    }
-                }
+                Event::ToServer(port, from, datagram) => self.hear(port, from, &datagram, now),
                 Event::Attack(number) => self.attack(number, now),
-                Event::Life(number) => {
-                    let life = &self.world.lives[number];
-                    let config = SessionConfig {
-                        header: header(life.content),
-                        rate: RateLimits::below(self.world.max_rate),
-                        start: self.world.start,
-                        slow_clients: self.world.slow_clients,
-                    };
-                    let place = &mut self.places[life.place];
-                    place.session = Some((Lanes::new(&config), life.content.number));
-                    place.until = life.runs.end;
-                    // Silence counts from now on.
-                    self.last_multicast = self.last_multicast.map(|_| now);
-                }
+                Event::Life(number) => self.live(number, now),
                 Event::ServerWakes(place) => {
                     if self.places[place].wakes == Some(now) {
                         self.places[place].wakes = None;
@@ -421,12 +311,71 @@ impl Run<'_> {
         }
     }
 
-    fn running(&mut self, place: usize, now: Timestamp) -> Option<&mut (Lanes, u64)> {
+    /// What runs at a place.
+    fn running(&mut self, place: usize, now: Timestamp) -> Option<&mut Process> {
         let place = &mut self.places[place];
         if now.since_start() >= place.until {
-            place.session = None;
+            place.process = None;
         }
-        place.session.as_mut()
+        place.process.as_mut()
+    }
+
+    /// A process begins, or one more session of the one that runs at this place.
+    fn live(&mut self, number: usize, now: Timestamp) {
+        let world = self.world;
+        let life = &world.lives[number];
+        let config = SessionConfig {
+            header: header(life.content),
+            rate: RateLimits::below(world.max_rate),
+            start: world.start,
+            slow_clients: world.slow_clients,
+        };
+        if self.running(life.place, now).is_none() {
+            let mut server = Server::new();
+            server.set_total_rate(world.total_rate);
+            let place = &mut self.places[life.place];
+            place.until = life.runs.end;
+            place.process = Some(Process {
+                server,
+                guard: Guard::default(),
+                contents: Vec::new(),
+            });
+            for seat in &mut self.seats {
+                if seat.guest.asks == life.place {
+                    seat.spoke = None;
+                    seat.known = false;
+                }
+            }
+        }
+        let process = self.running(life.place, now).expect("it has begun");
+        let session = process.contents.len();
+        let priority = world.priorities.get(session).copied().unwrap_or_default();
+        process
+            .server
+            .replace(SessionId(session), &config, priority);
+        process.contents.push(life.content);
+    }
+
+    /// A datagram reaches a server, whose guard comes before everything.
+    fn hear(&mut self, port: Port, from: SocketAddr, datagram: &[u8], now: Timestamp) {
+        self.report.heard += 1;
+        if guest_at(from).is_some() {
+            self.report.first_heard.get_or_insert(now.since_start());
+        }
+        let first = self.last_multicast[port.session].is_none();
+        self.report.heard_first += u64::from(first);
+        let allowed = std::mem::take(&mut self.allowed);
+        if let Some(process) = self.running(port.place, now) {
+            match process.guard.admit(from, Some(&allowed), now) {
+                Ok(()) => {
+                    let session = SessionId(port.session);
+                    process.server.handle(session, from, datagram, now);
+                }
+                Err(_) => self.report.refused += 1,
+            }
+            self.serve(port.place, now);
+        }
+        self.allowed = allowed;
     }
 
     fn begin(&mut self, number: usize, now: Timestamp) {
@@ -576,15 +525,21 @@ impl Run<'_> {
         }
         if let Some(reply) = reply {
             let lost = seat.random.f64() < seat.guest.loss_back || seat.guest.is_cut_off(at);
-            if !lost {
+            if lost {
+                seat.word_lost = Some(at);
+            } else {
                 // A goodbye tells nobody that it waits.
                 if reply != [0] {
+                    seat.known = true;
                     seat.spoke.get_or_insert(at);
                 }
                 let from = address(number);
                 let arrives = (at + self.world.latency).max(now);
-                let place = self.seats[number].guest.asks;
-                self.push(arrives, Event::ToServer(place, from, reply));
+                let port = Port {
+                    place: seat.guest.asks,
+                    session: seat.guest.session,
+                };
+                self.push(arrives, Event::ToServer(port, from, reply));
             }
         }
         if datagram.is_none() {
@@ -603,53 +558,63 @@ impl Run<'_> {
                 self.wake_server(place, room_at);
                 return;
             }
-            let Some((session, content)) = self.running(place, now) else {
+            let Some(process) = self.running(place, now) else {
                 return;
             };
-            let content = *content;
-            match session.poll(now) {
-                (lane, Output::Send(run)) => self.multicast(place, lane, content, run, now),
-                (lane, output @ (Output::Solicit(client) | Output::Dismiss(client))) => {
-                    let header = session.encoded_header();
+            let (session, lane, output) = match process.server.poll(now) {
+                Ok(output) => output,
+                Err(None) => return,
+                Err(Some(at)) => {
+                    assert!(at > now, "the server would spin");
+                    self.wake_server(place, at);
+                    return;
+                }
+            };
+            let port = Port {
+                place,
+                session: session.0,
+            };
+            match output {
+                Output::Send(run) => self.multicast(Group { port, lane }, run, now),
+                Output::Solicit(client) | Output::Dismiss(client) => {
+                    let lanes = process.server.session(session).expect("it was polled");
+                    let header = lanes.encoded_header();
                     let bytes = if matches!(output, Output::Dismiss(_)) {
                         header.dismissal()
                     } else if lane == Lane::FIRST {
                         header.as_bytes().to_vec()
                     } else {
-                        header.move_to(group(lane))
+                        header.move_to(group(session.0, lane))
                     };
-                    self.report.solicits += 1;
-                    let at = self.on_the_link(place, bytes.len(), now);
-                    let kind = Carried::Unicast;
-                    if let Some(at) = at
-                        && let Some(number) = guest_at(client)
-                    {
-                        self.carry(number, at, &Rc::new(Datagram { bytes, kind }));
-                        self.wake_for_solicit(number);
-                    }
+                    self.solicit(place, client, bytes, now);
                 }
-                (_, Output::Event(SessionEvent::Idle(totals))) => {
-                    let sum = &mut self.report.totals;
-                    sum.sent_blocks += totals.sent_blocks;
-                    sum.sent_bytes += totals.sent_bytes;
-                    sum.finished += totals.finished;
-                    sum.gave_up += totals.gave_up;
-                    sum.silent += totals.silent;
-                    sum.dropped += totals.dropped;
-                    sum.moved += totals.moved;
-                    sum.rejected += totals.rejected;
-                }
-                (lane, Output::Event(SessionEvent::ClientMoved { client, goodput })) => {
+                Output::Event(SessionEvent::Idle(totals)) => self.report.add(&totals),
+                Output::Event(SessionEvent::ClientMoved { client, goodput }) => {
                     println!("{now:?}: {client} moved to {lane:?}, it got {goodput:?}");
                 }
-                (_, Output::Event(_)) => {}
-                (_, Output::Timeout(None)) => return,
-                (_, Output::Timeout(Some(at))) => {
-                    assert!(at > now, "the server would spin");
-                    self.wake_server(place, at);
-                    return;
+                Output::Event(SessionEvent::ClientDropped { client, .. }) => {
+                    if let Some(number) = guest_at(client) {
+                        self.report.dropped[number] = true;
+                    }
                 }
+                Output::Event(_) | Output::Timeout(_) => {}
             }
+        }
+    }
+
+    fn solicit(&mut self, place: usize, client: SocketAddr, bytes: Vec<u8>, now: Timestamp) {
+        self.report.solicits += 1;
+        let kind = Carried::Unicast;
+        let at = self.on_the_link(place, bytes.len(), now);
+        let Some(number) = guest_at(client) else {
+            return;
+        };
+        match at {
+            Some(at) => {
+                self.carry(number, at, &Rc::new(Datagram { bytes, kind }));
+                self.wake_for_solicit(number);
+            }
+            None => self.seats[number].word_lost = Some(now),
         }
     }
 
@@ -660,76 +625,62 @@ impl Run<'_> {
         }
     }
 
-    fn multicast(
-        &mut self,
-        place: usize,
-        lane: Lane,
-        content: u64,
-        blocks: Range<u64>,
-        now: Timestamp,
-    ) {
+    fn multicast(&mut self, group: Group, blocks: Range<u64>, now: Timestamp) {
+        let Port { place, session } = group.port;
         // Stock clients are never moved.
-        if lane == Lane::FIRST {
-            self.notice_silence(now);
-            self.last_multicast = Some(now);
+        if group.lane == Lane::FIRST {
+            self.notice_silence(session, now);
+            self.last_multicast[session] = Some(now);
         }
-        if lane.0 >= self.world.forwarded {
-            return;
-        }
-        let Some((session, _)) = &self.places[place].session else {
+        let clients = self.seats.len();
+        let Some(process) = &self.places[place].process else {
             return;
         };
-        let (memory, clients) = (session.memory(), self.seats.len());
-        let header = *session.header();
+        let Some(lanes) = process.server.session(SessionId(session)) else {
+            return;
+        };
+        let content = process.contents[session];
+        let memory = lanes.memory();
+        let header = *lanes.header();
         let allowed = SESSION_MEMORY + 8 * header.block_count() as usize + 2000 * clients;
         assert!(memory < allowed, "{memory} bytes for {clients} clients");
         self.report.memory = self.report.memory.max(memory);
-        let encoded = session.encoded_header().clone();
+        let encoded = lanes.encoded_header().clone();
         let mut batch = Vec::new();
         for block in blocks {
-            let mut bytes = Vec::with_capacity(1500);
-            encoded.encode_data_prefix(BlockIndex(block), &mut bytes);
-            let payload_at = bytes.len();
-            let len = match ParityIndex::of_number(block, header.block_count()) {
-                Some(_) => usize::from(BLOCK),
-                None => header.block_len(BlockIndex(block)),
-            };
-            bytes.resize(payload_at + len, 0);
-            let Some(at) = self.on_the_link(place, bytes.len(), now) else {
-                continue;
-            };
-            let kind = Carried::Block {
-                content,
-                block,
-                payload_at,
-            };
-            batch.push((at, Rc::new(Datagram { bytes, kind })));
+            let datagram = data(&encoded, &header, content, block);
+            let len = datagram.bytes.len();
+            self.report.sent_bytes += (len - datagram.payload_at()) as u64;
+            if let Some(at) = self.on_the_link(place, len, now) {
+                batch.push((at, Rc::new(datagram)));
+            }
         }
-        self.carry_to_all(lane, Some(place), &batch);
+        if group.lane.0 < self.world.forwarded {
+            self.carry_to_all(group, false, &batch);
+        }
     }
 
     /// While nothing was sent, did somebody wait?
-    fn notice_silence(&mut self, now: Timestamp) {
-        if let Some(last) = self.last_multicast
+    fn notice_silence(&mut self, session: usize, now: Timestamp) {
+        if let Some(last) = self.last_multicast[session]
             && now.since(last) > self.report.longest_silence
-            && self.seats.iter().any(|seat| seat.waits_since(last, now))
         {
-            self.report.longest_silence = now.since(last);
+            let seats = self.seats.iter();
+            let waited = seats
+                .filter(|seat| seat.guest.session == session)
+                .map(|seat| seat.waited(last, now));
+            let longest = waited.max().unwrap_or_default();
+            self.report.longest_silence = self.report.longest_silence.max(longest);
         }
     }
 
     /// Client by client, since a thousand of them do not fit a processor's cache.
-    /// `from`: the server's place, unless it is forged.
-    fn carry_to_all(
-        &mut self,
-        lane: Lane,
-        from: Option<usize>,
-        batch: &[(Timestamp, Rc<Datagram>)],
-    ) {
+    fn carry_to_all(&mut self, group: Group, forged: bool, batch: &[(Timestamp, Rc<Datagram>)]) {
         for number in 0..self.seats.len() {
             let seat = &self.seats[number];
-            let foreign = from.is_some_and(|place| place != seat.guest.asks);
-            if seat.lane != lane || foreign && seat.guest.believes_its_own {
+            let listens = seat.guest.session == group.port.session && seat.lane == group.lane;
+            let foreign = !forged && group.port.place != seat.guest.asks;
+            if !listens || foreign && seat.guest.believes_its_own {
                 continue;
             }
             for (at, datagram) in batch {
@@ -791,14 +742,15 @@ impl Run<'_> {
     /// Brings a datagram to a client's ring, unless the network loses it.
     fn carry(&mut self, number: usize, at: Timestamp, datagram: &Rc<Datagram>) {
         let seat = &mut self.seats[number];
-        if seat.client.is_none() || seat.is_lost() {
+        if seat.client.is_none() {
             return;
         }
-        if seat.plain && seat.guest.duplicates == 0.0 && seat.guest.cut.is_empty() {
+        if seat.is_lost() || seat.guest.is_cut_off(at) {
+            seat.miss(at, datagram);
+            return;
+        }
+        if seat.plain && seat.guest.duplicates == 0.0 {
             seat.arrive(at, datagram);
-            return;
-        }
-        if seat.guest.is_cut_off(at) {
             return;
         }
         let jitter = seat.random.f64();
@@ -818,18 +770,31 @@ impl Run<'_> {
     fn attack(&mut self, number: usize, now: Timestamp) {
         let (_, to, bytes) = &self.world.attacks[number];
         let (bytes, kind) = (bytes.clone(), Carried::Forged);
+        let port = Port {
+            place: 0,
+            session: 0,
+        };
         match *to {
-            Forged::FromOutside(port) => {
-                let from = SocketAddr::from(([10, 6, 6, 6], port));
-                self.push(now, Event::ToServer(0, from, bytes));
+            Forged::FromOutside(from) => {
+                let from = SocketAddr::from(([10, 6, 6, 6], from));
+                self.push(now, Event::ToServer(port, from, bytes));
             }
-            Forged::FromGuest(guest) => self.push(now, Event::ToServer(0, address(guest), bytes)),
+            Forged::FromGuest(guest) => {
+                if bytes == [0] {
+                    // The server believes that it has gone, until it speaks again.
+                    self.seats[guest].spoke = None;
+                }
+                self.push(now, Event::ToServer(port, address(guest), bytes));
+            }
             Forged::ToGroup => {
-                self.carry_to_all(
-                    Lane::FIRST,
-                    None,
-                    &[(now, Rc::new(Datagram { bytes, kind }))],
-                );
+                let lane = Lane::FIRST;
+                let batch = [(now, Rc::new(Datagram { bytes, kind }))];
+                self.carry_to_all(Group { port, lane }, true, &batch);
+            }
+            Forged::Block(content, block) => {
+                let (lane, encoded) = (Lane::FIRST, header(content).encode());
+                let datagram = data(&encoded, &header(content), content, block);
+                self.carry_to_all(Group { port, lane }, true, &[(now, Rc::new(datagram))]);
             }
             Forged::ToGuest(guest) => {
                 let kind = Carried::Unicast;

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use site::{BitRate, SlowClients};
+use site::{BitRate, Priority, SlowClients};
 use slam_client::Timestamp;
 use slam_server::Start;
 
@@ -65,6 +65,8 @@ pub struct Guest {
     pub cut: Range<Duration>,
     /// The place of the server that it asks, and whether it ignores what others send to the group.
     pub asks: usize,
+    /// Which of that server's sessions it asks.
+    pub session: usize,
     pub believes_its_own: bool,
     /// Packets that wait in its receive ring, and how long each takes to be taken out.
     pub ring: usize,
@@ -89,6 +91,7 @@ impl Guest {
             overtaken: 0.0,
             cut: Duration::ZERO..Duration::ZERO,
             asks: 0,
+            session: 0,
             believes_its_own: false,
             ring: 256,
             service: Duration::from_micros(2),
@@ -132,7 +135,8 @@ impl Guest {
 pub struct Life {
     pub content: Content,
     pub runs: Range<Duration>,
-    /// Processes of one place share its address, one after the other.
+    /// Processes of one place share its address, one after the other; what begins while one runs
+    /// there is a further session of it.
     pub place: usize,
 }
 
@@ -154,6 +158,8 @@ pub enum Forged {
     ToGroup,
     /// To this guest, as if from the server.
     ToGuest(usize),
+    /// To the group: this block of another content, whole and well-formed; no bytes are given.
+    Block(Content, u64),
 }
 
 /// A scenario.
@@ -166,6 +172,9 @@ pub struct World {
     /// A slower link behind it on everybody's way, and the queue that drops what does not fit.
     pub bottleneck: Option<(BitRate, u32)>,
     pub max_rate: BitRate,
+    /// What a server's sessions share, and their priorities, if not the default.
+    pub total_rate: Option<BitRate>,
+    pub priorities: Vec<Priority>,
     /// When the server begins to send, and what it does with slow clients.
     pub start: Start,
     pub slow_clients: SlowClients,
@@ -186,6 +195,8 @@ impl World {
             send_buffer: 100,
             bottleneck: None,
             max_rate: BitRate::from_bits_per_second(1_000_000_000),
+            total_rate: None,
+            priorities: Vec::new(),
             start: Start::AT_ONCE,
             slow_clients: SlowClients::Serve,
             forwarded: usize::MAX,
