@@ -23,9 +23,9 @@ pub fn by_card_and_menu_without_dhcp() -> Outcome {
          [[host]]\nmac = \"{}\"\naddress = \"10.77.0.60\"\nboot = \"menu\"\n",
         tap.mac
     );
-    let rom = rom(&room, "menu", &site)?;
+    let option_rom = rom(&room, "menu", &site)?;
     let server = room.serve("serve", &site)?;
-    let machine = bios_with(&room, &tap, &rom)?;
+    let machine = bios_with(&room, &tap, &option_rom)?;
     for said in [
         "slamboot: 10.77.0.60 without DHCP, as 10.77.0.0/24 was built in",
         "slamboot: this machine is 10.77.0.60, the server is 10.77.0.1",
@@ -52,10 +52,10 @@ pub fn own_image_over_http_without_multicast() -> Outcome {
          [[host]]\nmac = \"{}\"\nimage = \"demo\"\n",
         tap.mac
     );
-    let rom = rom(&room, "fallback", &site)?;
+    let option_rom = rom(&room, "fallback", &site)?;
     let server = room.serve("serve", &site)?;
     let _dhcp = room.lab.dhcp_addresses(room.dir.path())?;
-    let machine = bios_with(&room, &tap, &rom)?;
+    let machine = bios_with(&room, &tap, &option_rom)?;
     for said in [
         "slamboot: fetch demo over x-slam",
         "slamboot: no demo over x-slam, falling back to http",

@@ -220,13 +220,13 @@ fn no_secure_ovmf() -> Option<String> {
 fn xtask(dist: &Path, arguments: &[&str]) -> xtask::cmd::Cmd {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
-        let cargo = xtask::cmd::Cmd::new("cargo").dir(&paths().root);
+        let paths = xtask::paths::Paths {
+            profile: xtask::programs::Profile::Dev,
+            ..paths().clone()
+        };
         // What cannot be built is told by what cannot be run.
-        let _ = cargo
-            .args(["build", "--quiet", "--package", "xtask"])
-            .limit(BUILD)
-            .read();
-        paths().target.join("debug/xtask")
+        let built = xtask::programs::build(&paths, ["xtask"]);
+        built.map_or_else(|_| paths.target.join("debug/xtask"), |[program]| program)
     });
     xtask::cmd::Cmd::new(program)
         .dir(&paths().root)

@@ -17,8 +17,8 @@ pub fn of_the_server() -> Outcome {
     let menu = "[boot]\nmenu = true\ntimeout = 2\ndefault = \"demo\"\n";
     let server = room.serve("serve", &format!("{POOL}{menu}{other}{own}"))?;
     let tap = room.lab.tap()?;
-    let rom = paths().dist_firmware().join("8086100e.mrom");
-    let machine = bios_with(&room, &tap, &rom)?;
+    let option_rom = paths().dist_firmware().join("8086100e.mrom");
+    let machine = bios_with(&room, &tap, &option_rom)?;
     for words in [
         "slamboot: menu",
         "slamboot: fetched demo over x-slam",
@@ -50,8 +50,8 @@ pub fn falls_back_to_http() -> Outcome {
         place.cmd("nft").arg(rule).read()?;
     }
     let tap = room.lab.tap()?;
-    let rom = paths().dist_firmware().join("8086100e.mrom");
-    let machine = bios_with(&room, &tap, &rom)?;
+    let option_rom = paths().dist_firmware().join("8086100e.mrom");
+    let machine = bios_with(&room, &tap, &option_rom)?;
     machine.says("slamboot demo: ok", &server)?;
     let told = "got nothing by multicast, and downloads demo: Connection timed out";
     ensure!(

@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
         let all = ["clippy", "--quiet", "--workspace", "--all-targets"];
         // What a plain `cargo test` leaves out (`test = false`), `--all-targets` leaves out, too.
         let mut proofs = vec!["clippy", "--quiet", "--workspace"];
-        for name in ["lab", "boot", "tap", "services", "face"] {
+        for name in ["lab", "boot", "tap", "services", "firmware", "face"] {
             proofs.extend(["--test", name]);
         }
         for targets in [&all[..], &proofs] {

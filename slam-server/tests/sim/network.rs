@@ -366,9 +366,11 @@ impl Run<'_> {
         self.report.heard_first += u64::from(first);
         let allowed = std::mem::take(&mut self.allowed);
         if let Some(process) = self.running(port.place, now) {
-            match process.guard.admit(from, Some(&allowed), now) {
+            let session = SessionId(port.session);
+            let server = &process.server;
+            let is_awaited = || server.awaits(session, from, datagram);
+            match process.guard.admit(from, Some(&allowed), is_awaited, now) {
                 Ok(()) => {
-                    let session = SessionId(port.session);
                     process.server.handle(session, from, datagram, now);
                 }
                 Err(_) => self.report.refused += 1,

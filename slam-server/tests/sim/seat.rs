@@ -39,6 +39,10 @@ pub enum Carried {
     Forged,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each tells of something else, and any may be with any"
+)]
 pub struct Seat {
     pub guest: Guest,
     pub random: fastrand::Rng,
