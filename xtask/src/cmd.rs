@@ -59,6 +59,21 @@ pub enum CmdError {
     },
 }
 
+/// What cargo tells the programs that it runs, of the package that they are of. A cargo that these start would
+/// hand it on to build scripts that look at it (ring's do), and build again what depends on them, each
+/// time for another package.
+fn of_cargo() -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    let others = ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];
+    names
+        .filter(|name| {
+            let name = name.to_string_lossy();
+            prefixes.iter().any(|prefix| name.starts_with(prefix)) || others.contains(&&*name)
+        })
+        .collect()
+}
+
 fn shown(output: &str) -> String {
     match output.trim_end() {
         "" => String::new(),
@@ -239,7 +254,13 @@ impl Cmd {
         if let Some(dir) = &self.dir {
             expression = expression.dir(dir);
         }
-        for name in &self.without {
+        let foreign = self.program == "cargo";
+        for name in self
+            .without
+            .iter()
+            .cloned()
+            .chain(foreign.then(of_cargo).into_iter().flatten())
+        {
             expression = expression.env_remove(name);
         }
         for (name, value) in &self.env {
