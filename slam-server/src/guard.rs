@@ -27,6 +27,9 @@ const BAN: Duration = Duration::from_secs(5);
 /// server in a client's name is not to silence that client.
 const ANSWER_RATE: u32 = 500;
 const ANSWER_BURST: u32 = 50;
+/// An address with more clients than this is no PC in whose name somebody floods, but a flood itself: its
+/// clients would be asked and would answer that they have nothing, again and again.
+const FEW_PORTS: usize = 8;
 /// Clients at one address: virtual machines behind one, and PCs that were started again.
 const MAX_PORTS: usize = 64;
 /// Addresses that have a bucket of their own: a large network's worth.
@@ -97,7 +100,9 @@ impl Source {
             self.barred_until = now + BAN;
         }
         if now < self.barred_until {
-            let heard = is_awaited() && self.answers.take(ANSWER_RATE, ANSWER_BURST, now);
+            let heard = self.ports.len() <= FEW_PORTS
+                && is_awaited()
+                && self.answers.take(ANSWER_RATE, ANSWER_BURST, now);
             return if heard {
                 Ok(())
             } else {
@@ -264,5 +269,22 @@ mod tests {
         // When the flood is over its addresses are forgotten.
         assert_eq!(guard.admit(from(200_000, 1), None, no, at(60_000)), Ok(()));
         assert_eq!(guard.sources.len(), 1);
+    }
+
+    #[test]
+    fn answers_are_heard_despite_a_flood_but_of_few_clients_alone() {
+        for (ports, heard) in [
+            (1, true),
+            (FEW_PORTS as u16, true),
+            (FEW_PORTS as u16 + 1, false),
+        ] {
+            let mut guard = Guard::default();
+            for port in 0..ports {
+                assert_eq!(guard.admit(from(1, port), None, no, at(0)), Ok(()));
+            }
+            while guard.admit(from(1, 0), None, no, at(0)).is_ok() {}
+            let answer = guard.admit(from(1, 0), None, || true, at(10));
+            assert_eq!(answer.is_ok(), heard, "{ports} ports");
+        }
     }
 }
