@@ -303,7 +303,8 @@ struct Served {
 fn demo(room: &Room) -> anyhow::Result<String> {
     let disk = room.path("demo.img");
     xtask::cmd::Cmd::new(env!("CARGO_BIN_EXE_slamboot"))
-        .args(["image", "demo", "--output"])
+        // The smallest there is: most of a trial is the way that machines take to it.
+        .args(["image", "demo", "--fs", "ntfs", "--output"])
         .arg(&disk)
         .read()?;
     Ok(format!(
