@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The built command, run as a user runs it. What is sent stays on loopback.
 
+#[path = "support/ports.rs"]
+mod ports;
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -8,7 +11,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -42,22 +44,10 @@ fn room() -> TempDir {
     folder
 }
 
-/// Ports that were free a moment ago, with a few free ones after them, and that the kernel gives
-/// nobody who asks for any port (`ip_local_port_range` begins at 32768): free now would be taken by the
-/// next connection of another test before a server starts there.
+/// A port of each kind, as text.
 fn free_ports() -> (String, String) {
-    /// Those of one call.
-    const STEP: u32 = 16;
-    static CALLS: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let call = CALLS.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + (std::process::id() * 37 + call) * STEP % 20_000;
-        let port = u16::try_from(port).unwrap();
-        let at = (Ipv4Addr::UNSPECIFIED, port);
-        if TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok() {
-            return (port.to_string(), port.to_string());
-        }
-    }
+    let port = ports::free().to_string();
+    (port.clone(), port)
 }
 
 /// A server that runs until it is told to stop; killed if the test fails.
@@ -827,7 +817,13 @@ fn systemd_is_told_what_goes_on() {
         .unwrap();
     let told = || {
         let mut buffer = [0; 4096];
-        let length = socket.recv(&mut buffer).unwrap();
+        let length = loop {
+            match socket.recv(&mut buffer) {
+                // Linux interrupts what has a timeout even for a debugger (signal(7)).
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read.unwrap(),
+            }
+        };
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
     let (tcp, udp) = free_ports();

@@ -47,7 +47,7 @@ impl Crowd {
     /// So many join the room of the first file.
     pub(super) fn join(server: &Server, count: usize) -> anyhow::Result<Crowd> {
         let (http, slam) = (server.http, server.slam);
-        let group = Ipv4Addr::new(239, 255, (slam % 200 + 10) as u8, 1);
+        let group = super::serve::group(slam);
         let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
         listener.set_reuse_address(true)?;
         listener.set_recv_buffer_size(8 << 20)?;

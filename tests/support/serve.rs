@@ -3,10 +3,13 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+
+#[path = "ports.rs"]
+mod ports;
 
 /// A running server; it ends when it is dropped.
 pub struct Server {
@@ -26,21 +29,21 @@ impl Drop for Server {
     }
 }
 
+/// The group of a server at this port. As with ports, what tests send beside each other does not meet.
+pub fn group(slam: u16) -> Ipv4Addr {
+    Ipv4Addr::new(239, 255, (slam / 16 % 200 + 10) as u8, 1)
+}
+
 impl Server {
     /// Serves what lies in `folder` by this configuration, which goes on in the table `[slam]`, and
     /// comes back when clients are waited for.
     pub fn serve(folder: TempDir, config: &str) -> io::Result<Server> {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let udp = [0, 1].map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)));
-        let [slam, tftp] = udp.map(|socket| socket.and_then(|socket| socket.local_addr()));
-        let (http, slam, tftp) = (tcp.local_addr()?.port(), slam?.port(), tftp?.port());
-        drop(tcp);
-        // Of groups as of ports: what tests send beside each other does not meet.
-        let group = slam % 200 + 10;
+        let [http, slam, tftp] = [(); 3].map(|()| ports::free());
+        let group = group(slam);
         let text = format!(
             "[server]\ninterface = \"lo\"\nhttp_port = {http}\nstate = \"state\"\n\
              [dhcp]\nmode = \"off\"\n[tftp]\nport = {tftp}\n\
-             [slam]\nport = {slam}\ngroup = \"239.255.{group}.1\"\n{config}"
+             [slam]\nport = {slam}\ngroup = \"{group}\"\n{config}"
         );
         fs::write(folder.path().join("slamboot.toml"), text)?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_slamboot"))
