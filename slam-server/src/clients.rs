@@ -341,21 +341,22 @@ impl Clients {
 
     /// The smallest share of what was sent that a client other than `address` has lost lately.
     pub(crate) fn least_lost(&self, address: SocketAddr) -> Option<f64> {
-        let others = self.by_address.iter();
-        let others = others.filter(|(other, _)| **other != address);
-        others
-            .filter_map(|(_, client)| client.lost)
+        self.of_others(address, |client| client.lost)
             .reduce(f64::min)
     }
 
     fn best_of(&self, besides: SocketAddr, what: impl Fn(&Client) -> Option<f64>) -> Option<f64> {
-        let others = self
-            .by_address
-            .iter()
-            .filter(|(other, _)| **other != besides);
-        others
-            .filter_map(|(_, client)| what(client))
-            .reduce(f64::max)
+        self.of_others(besides, what).reduce(f64::max)
+    }
+
+    fn of_others(
+        &self,
+        besides: SocketAddr,
+        what: impl Fn(&Client) -> Option<f64>,
+    ) -> impl Iterator<Item = f64> {
+        let others = self.by_address.iter();
+        let others = others.filter(move |(other, _)| **other != besides);
+        others.filter_map(move |(_, client)| what(client))
     }
 
     /// The most that has reached a client lately.

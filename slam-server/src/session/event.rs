@@ -141,8 +141,8 @@ pub struct SessionTotals {
 }
 
 impl SessionTotals {
-    /// Adds what another lane of the same transfer has done.
-    pub(crate) fn add(&mut self, other: &SessionTotals) {
+    /// Adds what another lane of the same transfer has done, or another session.
+    pub fn add(&mut self, other: &SessionTotals) {
         self.sent_blocks += other.sent_blocks;
         self.sent_bytes += other.sent_bytes;
         self.took = self.took.max(other.took);

@@ -78,7 +78,6 @@ fn repairs_of_the_others_are_not_put_off_with_those_of_the_bad_one() {
             ..Guest::new(kind)
         };
         let (cost, _) = cost(&world, vec![one]);
-        println!("OTHERS {kind:?} {cost}");
         assert!(cost <= 1.05, "{kind:?}: {cost} times as long");
     }
 }

@@ -101,20 +101,6 @@ impl Ord for Queued {
     }
 }
 
-impl Report {
-    fn add(&mut self, totals: &SessionTotals) {
-        let sum = &mut self.totals;
-        sum.sent_blocks += totals.sent_blocks;
-        sum.sent_bytes += totals.sent_bytes;
-        sum.finished += totals.finished;
-        sum.gave_up += totals.gave_up;
-        sum.silent += totals.silent;
-        sum.dropped += totals.dropped;
-        sum.moved += totals.moved;
-        sum.rejected += totals.rejected;
-    }
-}
-
 /// Where one of a server's sessions is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Port {
@@ -590,7 +576,7 @@ impl Run<'_> {
                     };
                     self.solicit(place, client, bytes, now);
                 }
-                Output::Event(SessionEvent::Idle(totals)) => self.report.add(&totals),
+                Output::Event(SessionEvent::Idle(totals)) => self.report.totals.add(&totals),
                 Output::Event(SessionEvent::ClientMoved { client, goodput }) => {
                     println!("{now:?}: {client} moved to {lane:?}, it got {goodput:?}");
                 }

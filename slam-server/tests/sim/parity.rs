@@ -21,8 +21,8 @@ struct Cell {
     least: f64,
 }
 
-fn cell(kind: Kind, clients: usize, loss: f64, bytes: u64) -> Cell {
-    let room = room(kind, clients, loss);
+fn cell(clients: usize, loss: f64, bytes: u64) -> Cell {
+    let room = room(Kind::Ours, clients, loss);
     let without = without_parity(room.clone());
     Cell {
         with: figures(&World::gigabit(SEED, bytes, room)),
@@ -65,7 +65,7 @@ impl Cell {
 #[test]
 fn parity_wins_in_small_rooms_and_large_ones() {
     for (clients, loss) in [(10, 0.001), (100, 0.01)] {
-        let cell = cell(Kind::Ours, clients, loss, 8 * MIB);
+        let cell = cell(clients, loss, 8 * MIB);
         cell.judge(&format!("{clients} clients, {loss} lost"), 8 * MIB);
     }
 }
@@ -88,7 +88,7 @@ fn parity_wins_on_the_whole_where_files_are_short() {
 
 /// One row of the table for each size of room.
 fn row(loss: f64) {
-    let cells = ROOMS.map(|clients| (clients, cell(Kind::Ours, clients, loss, 64 * MIB)));
+    let cells = ROOMS.map(|clients| (clients, cell(clients, loss, 64 * MIB)));
     for (clients, cell) in &cells {
         let (with, without) = (&cell.with, &cell.without);
         println!(

@@ -36,7 +36,6 @@ fn who_only_listens_is_found_while_a_slow_client_is_served() {
         let alone = report(kind, quick, 0).done[0].expect("completes");
         let report = report(kind, quick, 3);
         let done = |client: usize| report.done[client].expect("completes");
-        println!("SLOW {kind:?} {alone:?} {:?}", report.done);
         for late in quick + 1..quick + 4 {
             let waited = done(late).saturating_sub(COME);
             assert!(waited < Duration::from_secs(24), "{kind:?}: {waited:?}");
