@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use site::{Firmware, Protocol};
+use site::Firmware;
 
 use super::lines::positional;
 use crate::target::{Platform, Target};
@@ -19,19 +19,14 @@ pub fn schemes(firmware: &Firmware, targets: &[Target]) -> BTreeSet<&'static str
     {
         known.extend(["https", "file"]);
     }
-    let raw = |name: &str| {
-        let mut lines = firmware.knobs.raw.values();
-        lines.any(|lines| lines.contains(&format!("#define {name}")))
-    };
-    for (protocol, scheme, name) in [
-        (Protocol::Https, "https", "DOWNLOAD_PROTO_HTTPS"),
-        (Protocol::Ftp, "ftp", "DOWNLOAD_PROTO_FTP"),
-        (Protocol::Nfs, "nfs", "DOWNLOAD_PROTO_NFS"),
-    ] {
-        if firmware.knobs.protocols.contains(&protocol) || raw(name) {
-            known.insert(scheme);
-        }
-    }
+    // Each is called as its scheme is.
+    known.extend(
+        firmware
+            .knobs
+            .protocols
+            .iter()
+            .map(|protocol| protocol.word()),
+    );
     known
 }
 
