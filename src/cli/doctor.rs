@@ -139,7 +139,7 @@ fn at(site: &Site, chosen: &Chosen, findings: &mut Vec<Finding>) {
     }
     let asked = Asker::open(name, chosen.index, chosen.address).and_then(|asker| asker.ask());
     match asked {
-        Ok(offers) => findings.extend(offers::judge(&offers, mode(site), chosen.address)),
+        Ok(offers) => findings.extend(offers::judge(&offers, site.dhcp.mode, chosen.address)),
         Err(error) => findings.push(Finding::skipped(
             "DHCP",
             format!("servers cannot be asked: {error}"),
@@ -150,13 +150,6 @@ fn at(site: &Site, chosen: &Chosen, findings: &mut Vec<Finding>) {
 }
 
 /// `auto` is a proxy, where it is anything.
-fn mode(site: &Site) -> DhcpMode {
-    match site.dhcp.mode {
-        DhcpMode::Auto => DhcpMode::Proxy,
-        mode => mode,
-    }
-}
-
 /// What clients send to this server.
 fn packets(site: &Site, interface: &str) -> Vec<Packet> {
     let packet = |protocol, port, purpose| Packet {

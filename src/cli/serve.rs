@@ -88,7 +88,9 @@ fn serve(args: ServeArgs, output: Output) -> anyhow::Result<()> {
     }
     let watching = Watching::begin(&site, &stands, &bound, output)?;
     // At once: the port is that of this host's own DHCP client, which may want it again soon.
-    bound.take_rivals().look(watching.warner());
+    if let Some(rivals) = bound.take_rivals() {
+        rivals.look(watching.warner());
+    }
     let with_http = Beside {
         tell: Some(watching.tell()),
         pages: watching.pages(),

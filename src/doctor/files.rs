@@ -87,7 +87,6 @@ pub fn look(site: &Site, beside: &Path, now: SystemTime) -> Vec<Finding> {
 /// Whether the user that serves can read what is served.
 fn rights(site: &Site, reader: &Reader, findings: &mut Vec<Finding>) {
     const CHECK: &str = "rights";
-    let before = findings.len();
     let mut files: Vec<&Path> = site.images.iter().flat_map(paths).collect();
     files.push(&site.server.memdisk);
     files.extend(site.server.firmware.as_deref());
@@ -95,25 +94,17 @@ fn rights(site: &Site, reader: &Reader, findings: &mut Vec<Finding>) {
         files.extend([https.certificate.as_path(), &https.key]);
     }
     files.extend(site.status.token_file.as_deref());
-    for path in files {
-        if let Err(obstacle) = reader.check_file(path) {
-            findings.push(Finding::problem(
-                CHECK,
-                obstacle.to_string(),
-                obstacle.remedy,
-            ));
-        }
-    }
     // What `user` gets is given to it, and what systemd makes is the unit's.
-    if let (Some(state), None) = (&site.server.state, &site.server.user)
-        && let Err(obstacle) = reader.check_directory(state)
-    {
-        findings.push(Finding::problem(
-            CHECK,
-            obstacle.to_string(),
-            obstacle.remedy,
-        ));
-    }
+    let state = site.server.state.as_ref();
+    let state = state.filter(|_| site.server.user.is_none());
+    let checked = files.into_iter().map(|path| reader.check_file(path));
+    let checked = checked.chain(state.map(|path| reader.check_directory(path)));
+    let before = findings.len();
+    findings.extend(
+        checked
+            .filter_map(Result::err)
+            .map(|obstacle| Finding::problem(CHECK, obstacle.to_string(), obstacle.remedy)),
+    );
     if findings.len() == before {
         findings.push(Finding::ok(CHECK, format!("{reader} reads all of it")));
     }

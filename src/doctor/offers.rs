@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who answers a machine that boots here: DHCP and PXE servers on the wire.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -175,13 +176,12 @@ fn parse(datagram: &[u8], xid: u32) -> Option<Offer> {
 pub fn judge(offers: &[Offer], mode: DhcpMode, own: Ipv4Addr) -> Vec<Finding> {
     let others = || offers.iter().filter(|offer| offer.server != own);
     let mut findings = Vec::new();
-    let mut givers: Vec<Ipv4Addr> = others()
+    // Each offers several times: to machines of every kind.
+    let givers: BTreeSet<Ipv4Addr> = others()
         .filter(|offer| offer.address.is_some())
         .map(|offer| offer.server)
         .collect();
-    // Each offers several times: to machines of every kind.
-    givers.sort_unstable();
-    givers.dedup();
+    let givers = Vec::from_iter(givers);
     let listed = |servers: &[Ipv4Addr]| {
         let texts: Vec<String> = servers.iter().map(ToString::to_string).collect();
         texts.join(", ")
@@ -207,11 +207,9 @@ pub fn judge(offers: &[Offer], mode: DhcpMode, own: Ipv4Addr) -> Vec<Finding> {
             "one is a mistake, often a home router: unplug it, or switch its DHCP off",
         )),
     }
-    let mut files: Vec<(Ipv4Addr, &String)> = others()
+    let files: BTreeSet<(Ipv4Addr, &String)> = others()
         .filter_map(|offer| Some((offer.server, offer.file.as_ref()?)))
         .collect();
-    files.sort_unstable();
-    files.dedup();
     for (server, file) in files {
         findings.push(match mode {
             DhcpMode::Off => Finding::ok("PXE", format!("{server} says that {file} boots")),
@@ -224,12 +222,10 @@ pub fn judge(offers: &[Offer], mode: DhcpMode, own: Ipv4Addr) -> Vec<Finding> {
             ),
         });
     }
-    let mut silent: Vec<Ipv4Addr> = others()
+    let silent: BTreeSet<Ipv4Addr> = others()
         .filter(|offer| offer.pxe && offer.file.is_none())
         .map(|offer| offer.server)
         .collect();
-    silent.sort_unstable();
-    silent.dedup();
     for server in silent {
         findings.push(Finding::warning(
             "PXE",

@@ -300,10 +300,7 @@ impl Pool {
         // Looked up, not searched for: with thousands of strangers that ask, each of the pool's
         // thousands of addresses would be compared with each of theirs.
         let usable = |address: &Ipv4Addr| {
-            !promised.contains(address)
-                && in_range(self.network.range, *address)
-                && self.is_host(*address)
-                && self.leases.is_free(*address, mac, now)
+            !promised.contains(address) && self.is_leasable(*address, mac, now)
         };
         let before = self.leases.of(mac).map(|lease| lease.address);
         if let Some(address) = before.filter(usable) {
@@ -330,10 +327,13 @@ impl Pool {
             .offers
             .iter()
             .any(|(other, offer)| *other != mac && offer.address == address && offer.until > now);
+        !offered && reserver(plan, address).is_none() && self.is_leasable(address, mac, now)
+    }
+
+    /// Whether an address is one of the pool's that nobody else has, promises apart.
+    fn is_leasable(&self, address: Ipv4Addr, mac: Mac, now: Now) -> bool {
         in_range(self.network.range, address)
             && self.is_host(address)
-            && !offered
-            && reserver(plan, address).is_none()
             && self.leases.is_free(address, mac, now)
     }
 

@@ -278,11 +278,11 @@ impl Server {
         // Interrupted or not: what is there is read without waiting.
         let _ = poll(&mut sockets, Some(&timeout));
         let plan = read_plan(&self.plan);
+        let known = Known {
+            archs: &self.archs,
+            own_questions: &self.own_questions,
+        };
         for served in &mut self.served {
-            let known = Known {
-                archs: &self.archs,
-                own_questions: &self.own_questions,
-            };
             served.turn(&plan, &known, self.clock.now(), &mut self.teller);
         }
     }

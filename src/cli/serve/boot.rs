@@ -29,7 +29,7 @@ pub(super) struct Bound {
     pub(super) archs: Arc<Archs>,
     state: Option<PathBuf>,
     dhcp: Option<DhcpSockets>,
-    rivals: Rivals,
+    rivals: Option<Rivals>,
     own_questions: Vec<u32>,
     tftp: Option<TftpSockets>,
     services: Services,
@@ -72,7 +72,6 @@ impl Bound {
         };
         let tftp = bind_tftp(site, chosen, &mut summary)?;
         let (dhcp, rivals) = bind_dhcp(site, chosen, &mut summary)?.unzip();
-        let rivals: Rivals = rivals.unwrap_or_default();
         Ok(Bound {
             roms: Arc::new(roms),
             assignments: Arc::new(assignments),
@@ -83,7 +82,7 @@ impl Bound {
                 tftp: tftp.is_some(),
             },
             dhcp,
-            own_questions: rivals.numbers(),
+            own_questions: rivals.as_ref().map(Rivals::numbers).unwrap_or_default(),
             rivals,
             tftp,
             summary,
@@ -96,8 +95,8 @@ impl Bound {
     }
 
     /// Who else may answer is looked for by them, once.
-    pub(super) fn take_rivals(&mut self) -> Rivals {
-        std::mem::take(&mut self.rivals)
+    pub(super) fn take_rivals(&mut self) -> Option<Rivals> {
+        self.rivals.take()
     }
 
     /// Answers from now on.

@@ -11,10 +11,9 @@ use crate::doctor::Level;
 use crate::doctor::offers::{Asker, judge};
 
 /// Sockets to ask from, bound while this process may.
-#[derive(Default)]
 pub(super) struct Rivals {
     askers: Vec<(Asker, Ipv4Addr)>,
-    mode: Option<DhcpMode>,
+    mode: DhcpMode,
 }
 
 impl Rivals {
@@ -25,13 +24,9 @@ impl Rivals {
             let asker = Asker::open(&stand.interface, stand.index, stand.server).ok()?;
             Some((asker, stand.server))
         });
-        let mode = match mode {
-            DhcpMode::Auto => DhcpMode::Proxy,
-            mode => mode,
-        };
         Rivals {
             askers: askers.collect(),
-            mode: Some(mode),
+            mode,
         }
     }
 
@@ -43,7 +38,6 @@ impl Rivals {
 
     /// Asks, from a thread of its own that ends after some seconds, and warns of who answers.
     pub(super) fn look(self, warn: impl Fn(String) + Send + 'static) {
-        let Some(mode) = self.mode else { return };
         let looking = move || {
             for (asker, own) in &self.askers {
                 // What cannot be sent is told by the server itself, when it answers.
@@ -52,7 +46,7 @@ impl Rivals {
                 if offers.is_empty() {
                     continue;
                 }
-                for finding in judge(&offers, mode, *own) {
+                for finding in judge(&offers, self.mode, *own) {
                     let gives = offers.iter().any(|offer| offer.address.is_some());
                     if finding.level >= Level::Warning && (gives || finding.check == "PXE") {
                         let remedy = finding.remedy.unwrap_or_default();
