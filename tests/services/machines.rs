@@ -95,11 +95,17 @@ impl Machine {
 }
 
 /// What the server said of a machine.
-pub fn said(server: &Served, words: &[&str]) -> bool {
+fn said(server: &Served, words: &[&str]) -> bool {
     let lines = server.console.lines();
     lines
         .iter()
         .any(|line| words.iter().all(|word| line.text.contains(word)))
+}
+
+/// The server said that of a machine.
+pub fn told(server: &Served, words: &[&str]) -> Outcome {
+    ensure!(said(server, words), "{}", server.console.tail());
+    Ok(())
 }
 
 pub fn bios_beside_dnsmasq() -> Outcome {
@@ -113,28 +119,20 @@ pub fn bios_beside_dnsmasq() -> Outcome {
     machine.says("slamboot: fetched demo over x-slam", &server)?;
     machine.says("slamboot demo: ok", &server)?;
     // The chain, link by link: the distribution's iPXE, ours, the script.
-    ensure!(
-        said(
-            &server,
-            &[
-                &tap.mac,
-                "iPXE without SLAM on bios boots http://10.77.0.1:8080/firmware/undionly.kpxe"
-            ]
-        ),
-        "{}",
-        server.console.tail()
-    );
-    ensure!(
-        said(
-            &server,
-            &[
-                &tap.mac,
-                "iPXE with SLAM on bios boots http://10.77.0.1:8080/boot.ipxe?mac="
-            ]
-        ),
-        "{}",
-        server.console.tail()
-    );
+    told(
+        &server,
+        &[
+            &tap.mac,
+            "iPXE without SLAM on bios boots http://10.77.0.1:8080/firmware/undionly.kpxe",
+        ],
+    )?;
+    told(
+        &server,
+        &[
+            &tap.mac,
+            "iPXE with SLAM on bios boots http://10.77.0.1:8080/boot.ipxe?mac=",
+        ],
+    )?;
     Ok(())
 }
 
@@ -150,11 +148,7 @@ pub fn bios_from_our_pool() -> Outcome {
         &server,
     )?;
     machine.says("slamboot demo: ok", &server)?;
-    ensure!(
-        said(&server, &[&tap.mac, "leases 10.77.0.50"]),
-        "{}",
-        server.console.tail()
-    );
+    told(&server, &[&tap.mac, "leases 10.77.0.50"])?;
     Ok(())
 }
 
@@ -188,11 +182,7 @@ pub fn bios_pxe_by_tftp() -> Outcome {
     machine.says("slamboot: rom up", &server)?;
     machine.says("slamboot: fetched demo over x-slam", &server)?;
     machine.says("slamboot demo: ok", &server)?;
-    ensure!(
-        said(&server, &["got undionly.kpxe by TFTP"]),
-        "{}",
-        server.console.tail()
-    );
+    told(&server, &["got undionly.kpxe by TFTP"])?;
     Ok(())
 }
 
@@ -225,19 +215,11 @@ pub fn uefi_pxe_beside_dnsmasq() -> Outcome {
     let tap = room.lab.tap()?;
     let machine = uefi(&room, &tap)?;
     boots_linux_by_multicast(&machine, &server)?;
-    ensure!(
-        said(
-            &server,
-            &[&tap.mac, "PXE firmware on efi-x64 boots snponly.efi"]
-        ),
-        "{}",
-        server.console.tail()
-    );
-    ensure!(
-        said(&server, &["got snponly.efi by TFTP"]),
-        "{}",
-        server.console.tail()
-    );
+    told(
+        &server,
+        &[&tap.mac, "PXE firmware on efi-x64 boots snponly.efi"],
+    )?;
+    told(&server, &["got snponly.efi by TFTP"])?;
     Ok(())
 }
 
@@ -248,11 +230,7 @@ pub fn uefi_pxe_from_our_pool() -> Outcome {
     let tap = room.lab.tap()?;
     let machine = uefi(&room, &tap)?;
     boots_linux_by_multicast(&machine, &server)?;
-    ensure!(
-        said(&server, &[&tap.mac, "leases 10.77.0.50"]),
-        "{}",
-        server.console.tail()
-    );
+    told(&server, &[&tap.mac, "leases 10.77.0.50"])?;
     Ok(())
 }
 
@@ -264,16 +242,12 @@ pub fn uefi_http_boot() -> Outcome {
     let tap = room.lab.tap()?;
     let machine = uefi(&room, &tap)?;
     boots_linux_by_multicast(&machine, &server)?;
-    ensure!(
-        said(
-            &server,
-            &[
-                &tap.mac,
-                "UEFI HTTP boot on efi-x64 (HTTP boot) boots http://10.77.0.1:8080/firmware/snponly.efi"
-            ]
-        ),
-        "{}",
-        server.console.tail()
-    );
+    told(
+        &server,
+        &[
+            &tap.mac,
+            "UEFI HTTP boot on efi-x64 (HTTP boot) boots http://10.77.0.1:8080/firmware/snponly.efi",
+        ],
+    )?;
     Ok(())
 }

@@ -2,9 +2,7 @@
 //! What machines tell of themselves, from a real iPXE: that they boot what a menu has chosen, that they
 //! go on by HTTP. And UEFI's HTTP boot without any other DHCP server.
 
-use anyhow::ensure;
-
-use super::machines::{bios_with, linux, said, uefi};
+use super::machines::{bios_with, linux, told, uefi};
 use super::{Room, demo, small};
 use crate::support::{Outcome, paths};
 
@@ -27,11 +25,7 @@ pub fn of_the_server() -> Outcome {
         machine.says(words, &server)?;
     }
     for words in ["gets the script for the menu", "boots demo"] {
-        ensure!(
-            said(&server, &[&tap.mac, words]),
-            "{}",
-            server.console.tail()
-        );
+        told(&server, &[&tap.mac, words])?;
     }
     Ok(())
 }
@@ -53,17 +47,9 @@ pub fn falls_back_to_http() -> Outcome {
     let option_rom = paths().dist_firmware().join("8086100e.mrom");
     let machine = bios_with(&room, &tap, &option_rom)?;
     machine.says("slamboot demo: ok", &server)?;
-    let told = "got nothing by multicast, and downloads demo: Connection timed out";
-    ensure!(
-        said(&server, &[&tap.mac, told]),
-        "{}",
-        server.console.tail()
-    );
-    ensure!(
-        said(&server, &[&tap.mac, "boots demo"]),
-        "{}",
-        server.console.tail()
-    );
+    let failed = "got nothing by multicast, and downloads demo: Connection timed out";
+    told(&server, &[&tap.mac, failed])?;
+    told(&server, &[&tap.mac, "boots demo"])?;
     Ok(())
 }
 
@@ -78,11 +64,7 @@ pub fn uefi_http_from_our_pool() -> Outcome {
     let booted =
         "UEFI HTTP boot on efi-x64 (HTTP boot) boots http://10.77.0.1:8080/firmware/snponly.efi";
     for words in ["leases 10.77.0.50", booted, "boots debian"] {
-        ensure!(
-            said(&server, &[&tap.mac, words]),
-            "{}",
-            server.console.tail()
-        );
+        told(&server, &[&tap.mac, words])?;
     }
     Ok(())
 }
