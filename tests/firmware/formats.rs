@@ -28,7 +28,7 @@ pub fn all() -> Outcome {
     // Each is read, and a flipped bit in any packed block of any of them is told.
     Ok(Cmd::new("cargo")
         .dir(&paths().root)
-        .args(["test", "--package", "firmware", "--test", "inspect", "--"])
+        .args(["test", "--workspace", "--test", "inspect", "--"])
         .args(["a_flipped_bit_in_any_block_is_told", "built_firmware"])
         .env("SLAMBOOT_DIST", &dist)
         .limit(LIMIT)

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use rustix::process::Signal;
-use xtask::cmd::Cmd;
 use xtask::console;
 
-use crate::support::{Outcome, paths};
-use crate::{as_listed, built, place};
+use crate::support::Outcome;
+use crate::{as_listed, built, place, typed};
 
 const TARGETS: [&str; 3] = ["8086100e.rom", "1af41000.rom", "undionly.kpxe"];
 /// Kills, spread over the time that a build takes.
@@ -23,16 +22,7 @@ fn site(number: u32) -> String {
 pub fn killed() -> Outcome {
     let at = place("killed")?;
     let config = at.target.join("killed.toml");
-    let command = || {
-        let mut command = Cmd::new("cargo")
-            .dir(&paths().root)
-            .args(["xtask", "firmware", "--config"])
-            .arg(&config);
-        for target in TARGETS {
-            command = command.args(["--target", target]);
-        }
-        command.env("SLAMBOOT_DIST", &at.dist)
-    };
+    let command = || typed(&config, &TARGETS, &at.dist);
     fs::write(&config, site(0))?;
     command().run()?;
     // Now only the script changes: what a build takes from here on is what may be cut short.

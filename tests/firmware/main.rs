@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use firmware::manifest::{Artefact, Manifest};
 use support::{only_if_thorough, paths, trial};
+use xtask::cmd::Cmd;
 use xtask::firmware::{self as build, Arguments};
 use xtask::host::{self, Need};
 use xtask::paths::Paths;
@@ -88,6 +89,18 @@ fn built(toml: &str, targets: &[&str], at: &Paths) -> anyhow::Result<Digests> {
     as_listed(&at.dist)?;
     let digest = |artefact: &Artefact| (artefact.path.clone(), artefact.sha256.clone());
     Ok(manifest.artefacts.iter().map(digest).collect())
+}
+
+/// `cargo xtask firmware` as a user types it, into `dist`.
+fn typed(config: &Path, targets: &[&str], dist: &Path) -> Cmd {
+    let mut command = Cmd::new("cargo")
+        .dir(&paths().root)
+        .args(["xtask", "firmware", "--config"])
+        .arg(config);
+    for target in targets {
+        command = command.args(["--target", target]);
+    }
+    command.env("SLAMBOOT_DIST", dist)
 }
 
 /// Every file that the manifest lists is there, and as it says.

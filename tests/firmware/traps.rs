@@ -5,11 +5,10 @@
 use std::fs;
 
 use anyhow::{Context, ensure};
-use xtask::cmd::Cmd;
 use xtask::firmware::{self as build, Arguments};
 
-use crate::support::{Outcome, paths};
-use crate::{built, place};
+use crate::support::Outcome;
+use crate::{built, place, typed};
 
 /// Packed, with and without a build id of its own (`BUILD_ID_CMD`).
 const TARGETS: [&str; 2] = ["8086100e.rom", "undionly.kpxe"];
@@ -95,13 +94,7 @@ pub fn environment() -> Outcome {
     let place = place("environment")?;
     let plain = built(PLAIN, &TARGETS, &place)?;
     let dist = place.target.join("foreign");
-    let mut command = Cmd::new("cargo")
-        .dir(&paths().root)
-        .args(["xtask", "firmware", "--config"])
-        .arg(place.target.join("slamboot.toml"));
-    for target in TARGETS {
-        command = command.args(["--target", target]);
-    }
+    let mut command = typed(&place.target.join("slamboot.toml"), &TARGETS, &dist);
     for (name, value) in [
         ("ASSERT", "1"),
         ("PROFILE", "1"),
@@ -114,7 +107,7 @@ pub fn environment() -> Outcome {
     ] {
         command = command.env(name, value);
     }
-    command.env("SLAMBOOT_DIST", &dist).run()?;
+    command.run()?;
     for artefact in crate::as_listed(&dist)?.artefacts {
         ensure!(
             plain.get(&artefact.path) == Some(&artefact.sha256),
