@@ -17,6 +17,9 @@ use xtask::programs::Profile;
 use self::tally::Tally;
 use crate::dist;
 
+/// Proofs on real parts, which a plain `cargo test` leaves out (`test = false`).
+pub const PROOFS: [&str; 6] = ["lab", "boot", "tap", "services", "firmware", "face"];
+
 /// Run all tests: every crate's own, then real parts: firmware built from source, server and
 /// client in network namespaces, machines in QEMU.
 ///
@@ -118,7 +121,7 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
              without the checks of debug builds; `cargo xtask test --thorough` does"
         );
     }
-    for name in ["lab", "boot", "tap", "services", "firmware", "face"] {
+    for name in PROOFS {
         println!("\n== {name} ==");
         let mut env = self::thorough(thorough);
         env.extend([

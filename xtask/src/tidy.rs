@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::codegen;
+use crate::test::PROOFS;
 use xtask::cmd::Cmd;
 use xtask::paths::Paths;
 
@@ -95,9 +96,9 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     }
     if installed("clippy", "rustup component add clippy") {
         let all = ["clippy", "--quiet", "--workspace", "--all-targets"];
-        // What a plain `cargo test` leaves out (`test = false`), `--all-targets` leaves out, too.
+        // `--all-targets` leaves them out, too.
         let mut proofs = vec!["clippy", "--quiet", "--workspace"];
-        for name in ["lab", "boot", "tap", "services", "firmware", "face"] {
+        for name in PROOFS {
             proofs.extend(["--test", name]);
         }
         for targets in [&all[..], &proofs] {

@@ -60,7 +60,7 @@ type Id = (u16, u16);
 /// Runs `cargo xtask flash card`.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let name = arguments.rom.display();
-    let rom = fs::read(&arguments.rom).with_context(|| format!("cannot read {name}"))?;
+    let rom = inspect::read_file(&arguments.rom)?;
     let report = inspect::inspect(&rom).with_context(|| format!("{name} is no option ROM"))?;
     ensure!(
         !arguments.backup.exists(),

@@ -43,7 +43,7 @@ struct Device {
 /// Runs `cargo xtask flash stick`.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let name = arguments.image.display();
-    let image = fs::read(&arguments.image).with_context(|| format!("cannot read {name}"))?;
+    let image = inspect::read_file(&arguments.image)?;
     let report = inspect::inspect(&image).with_context(|| format!("{name} is no iPXE image"))?;
     ensure!(
         matches!(report.kind, Kind::Disk | Kind::Iso),

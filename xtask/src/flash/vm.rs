@@ -50,8 +50,7 @@ const CARDS: [Card; 7] = [
 /// Runs `cargo xtask flash vm`.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let name = arguments.firmware.display();
-    let content =
-        std::fs::read(&arguments.firmware).with_context(|| format!("cannot read {name}"))?;
+    let content = inspect::read_file(&arguments.firmware)?;
     let report = inspect::inspect(&content).with_context(|| format!("{name} is no firmware"))?;
     let path = arguments.firmware.canonicalize()?;
     print!("{}", snippets(&report, &path)?);
