@@ -25,7 +25,7 @@ use xtask::paths::Paths;
 use self::machine::Machine;
 use self::measure::Outcome;
 use self::net::Room;
-use self::peer::{Peer, Place};
+use self::peer::{Peer, Place, System};
 use self::report::{Report, RowReport, Standing};
 use self::row::Row;
 
@@ -62,8 +62,11 @@ pub struct Arguments {
     /// Another SLAM server, started as `PROGRAM FILE`; may be repeated
     #[arg(long, value_name = "NAME=PROGRAM")]
     peer: Vec<Peer>,
+    /// slamboot alone, beside nobody: to see what a change does
+    #[arg(long, conflicts_with = "peer")]
+    alone: bool,
     /// Measure the image builder instead: a WIM to a disk, beside cp and sync, and mkwinpeimg
-    #[arg(long, conflicts_with_all = ["only", "peer", "json", "quick"])]
+    #[arg(long, conflicts_with_all = ["only", "peer", "json", "quick", "alone"])]
     image: bool,
     /// Print the results as JSON, and nothing else on standard output; installs nothing
     #[arg(long)]
@@ -163,7 +166,10 @@ fn measure_row(
         paths,
         hosts: room.addresses(),
     };
-    let contestants = peer::contestants(&row, &arguments.peer);
+    let mut contestants = peer::contestants(&row, &arguments.peer);
+    if arguments.alone {
+        contestants.retain(|contestant| contestant.system == System::Slamboot);
+    }
     let mut standings: Vec<Standing> = contestants
         .iter()
         .map(|contestant| {
