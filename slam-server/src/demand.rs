@@ -12,7 +12,8 @@ use super::repair;
 ///
 /// Repairs go first: a stock client that has lost a block speaks of nothing beyond it until it
 /// has it. They go round, too: whoever asks for everything again and again does not keep the last
-/// block from anybody. The others are taken in ascending order from where the last one was taken, and round
+/// block from anybody. But when all were sent they begin at the first one: it is the one that such a client
+/// speaks of, and at the end of a long run its ring would be full. The others are taken in ascending order from where the last one was taken, and round
 /// again: a client that comes late adds blocks behind the carousel's position, which are reached
 /// when it comes round, and nobody else waits for them.
 #[derive(Debug, Default)]
@@ -72,8 +73,12 @@ impl Demand {
             .run_from(self.repaired)
             .or_else(|| self.repairs.run_from(BlockIndex(0)));
         if let Some(run) = repair.map(cut) {
-            self.repaired = BlockIndex(run.end);
             self.repairs.remove_run(run.clone());
+            self.repaired = if self.repairs.is_empty() {
+                BlockIndex(0)
+            } else {
+                BlockIndex(run.end)
+            };
             self.carousel.remove_run(run.clone());
             return Some(run);
         }
@@ -165,5 +170,14 @@ mod tests {
             reached.insert_run(demand.take(10, 100).unwrap());
         }
         assert_eq!(reached.len(), 100);
+    }
+
+    #[test]
+    fn repairs_begin_at_the_first_one_where_none_are_left_over() {
+        let mut demand = Demand::default();
+        demand.repair(&set(&[0..60]));
+        while demand.take(40, 100).is_some() {}
+        demand.repair(&set(&[10..70]));
+        assert_eq!(demand.take(40, 100), Some(10..50));
     }
 }

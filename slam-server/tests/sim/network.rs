@@ -41,7 +41,8 @@ const SESSION_MEMORY: usize = 2 << 20;
 pub struct Report {
     /// When each client was complete; `None`: never.
     pub done: Vec<Option<Duration>>,
-    /// Whether a word of each reached a server: a stock client says three, and leaves.
+    /// Whether a word of each reached a server, after the last goodbye that was forged in its name: a stock
+    /// client says three, and leaves.
     pub known: Vec<bool>,
     pub totals: SessionTotals,
     /// Whom a server dropped for being too slow.
@@ -771,6 +772,7 @@ impl Run<'_> {
                 if bytes == [0] {
                     // The server believes that it has gone, until it speaks again.
                     self.seats[guest].spoke = None;
+                    self.seats[guest].known = false;
                 }
                 self.push(now, Event::ToServer(port, address(guest), bytes));
             }

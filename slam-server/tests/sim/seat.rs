@@ -64,7 +64,7 @@ pub struct Seat {
     pub plain: bool,
     pub transaction: u64,
     pub stored: Stored,
-    /// Whether a word of it reached the server that runs now.
+    /// Whether a word of it reached the server that runs now, and nobody has said goodbye in its name since.
     pub known: bool,
     /// When the server that runs now first heard it, and when a word of either to the other was
     /// last lost.
