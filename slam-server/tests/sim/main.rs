@@ -29,6 +29,9 @@ const MIB: u64 = 1 << 20;
 const LIMIT: Duration = Duration::from_mins(3);
 /// How long a stock client hears nothing before it asks, and in a room that waits to begin.
 const LISTENS: Duration = Duration::from_secs(1);
+/// A server that has sent for so long may be silent for so long.
+const BETWEEN_SILENCES: Duration = Duration::from_secs(20);
+const ON_PURPOSE: Duration = Duration::from_millis(1051);
 const KEPT_ALIVE: Duration = Duration::from_millis(4100);
 
 /// What a world came to.
@@ -62,8 +65,10 @@ fn figures(world: &World) -> Figures {
     let first = report.first_heard.unwrap_or_default();
     let time = last.saturating_sub(first).as_secs_f64() / world.bound().as_secs_f64();
     let sent = report.totals.sent_bytes as f64 / world.content().bytes as f64;
-    // Those who wait for others hear a block every four seconds, on purpose.
+    // Those who wait for others hear a block every four seconds, on purpose; and so is the silence in which
+    // those may speak who only listen.
     let silence = match world.start {
+        Start::AT_ONCE if report.totals.took >= BETWEEN_SILENCES => ON_PURPOSE,
         Start::AT_ONCE => LISTENS,
         _ => KEPT_ALIVE,
     };

@@ -3,7 +3,7 @@
 //! without need.
 //!
 //! A failing seed is printed with the command that replays it. `SLAMBOOT_SIM_SEEDS=N` tries the
-//! first N seeds instead of a few, `SLAMBOOT_SIM_SEED=N` that one.
+//! first N seeds instead of a thousand, `SLAMBOOT_SIM_SEED=N` that one.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use super::world::{Content, Forged, Guest, Kind, Loss, World};
 use super::{Figures, MIB, figures};
 
 /// Seeds that failed once: a client of whose words none arrived; sums sent without end to one whom
-/// they did not help.
-const REGRESSIONS: &[u64] = &[627, 985];
-const SEEDS: u64 = 100;
+/// they did not help; the first gap repaired last, again and again; five seconds of silence.
+const REGRESSIONS: &[u64] = &[627, 985, 9745, 2863];
+const SEEDS: u64 = 1000;
 
 fn number(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -258,8 +258,8 @@ fn try_all(
     );
 }
 
-/// Of 3,000 seeds the worst is 1.8 and the mean 0.70: one seed says little, the mean of a hundred
-/// tells a few percent.
+/// Of 30,000 seeds the worst is 2.3, the next 1.8, and the mean 0.70: one seed says little, the mean of a
+/// thousand tells a few percent.
 #[test]
 fn everybody_completes_in_any_world() {
     try_all("any_world", world, 0.77, |_| 2.0);
