@@ -3,6 +3,7 @@
 
 mod edge;
 mod pace;
+mod rooms;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -31,7 +32,7 @@ const TRANSFER: Duration = Duration::from_mins(1);
 type Test = fn() -> Outcome;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 24] = [
+    let tests: [(&str, Test); 29] = [
         ("a_lab_leaves_nothing_behind", a_lab_leaves_nothing_behind),
         (
             "a_lab_whose_owner_died_is_swept",
@@ -106,6 +107,26 @@ fn main() -> ExitCode {
         (
             "a_killed_server_comes_back",
             pace::a_killed_server_comes_back,
+        ),
+        (
+            "a_room_begins_when_all_are_there",
+            rooms::a_room_begins_when_all_are_there,
+        ),
+        (
+            "a_room_begins_when_it_has_waited",
+            rooms::a_room_begins_when_it_has_waited,
+        ),
+        (
+            "a_dropped_client_goes_on_over_http",
+            rooms::a_dropped_client_goes_on_over_http,
+        ),
+        (
+            "eight_take_the_time_of_one",
+            rooms::eight_take_the_time_of_one,
+        ),
+        (
+            "a_terminal_shows_progress",
+            rooms::a_terminal_shows_progress,
         ),
     ];
     let skip = support::lacking(&[]);

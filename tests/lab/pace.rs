@@ -18,7 +18,7 @@ use super::{Room, SOON, TRANSFER, program, receive, sha256, text};
 const SLOW_GROUP: &str = "239.255.2.1";
 
 /// What goes from the switch to this host is limited, as by an old card or a bad cable.
-fn slow_cable(room: &Room, host: usize, rate: &str) -> Outcome {
+pub(super) fn slow_cable(room: &Room, host: usize, rate: &str) -> Outcome {
     let limit = ["rate", rate, "burst", "16kb", "limit", "64kb"];
     let qdisc = room.lab.switch().cmd("tc").args(["qdisc", "add", "dev"]);
     qdisc

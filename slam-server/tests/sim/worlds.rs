@@ -193,11 +193,7 @@ fn seeds() -> Vec<u64> {
     let fresh = 0..number("SLAMBOOT_SIM_SEEDS").unwrap_or(SEEDS);
     match number("SLAMBOOT_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => REGRESSIONS
-            .iter()
-            .copied()
-            .chain(fresh)
-            .collect(),
+        None => REGRESSIONS.iter().copied().chain(fresh).collect(),
     }
 }
 
