@@ -13,15 +13,16 @@ use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 use xtask::cmd::{Cmd, Running};
 use xtask::console::{self, Console, Deadline};
-use xtask::netlab::{INTERFACE, Netlab, SERVER};
+use xtask::netlab::{INTERFACE, Netlab, SERVER, Tap};
 use xtask::paths::Paths;
 
 use crate::support::{Outcome, paths};
 use crate::{BUILD_LIMIT, say};
 
-const CLIENTS: usize = 32;
 /// A whole number of blocks would hide a last block of wrong length.
 const BYTES: usize = (16 << 20) + 7;
+/// The group that `slow_group` has by default, for the first file.
+const SLOW_GROUP: &str = "239.255.2.1";
 const SOON: Duration = Duration::from_secs(30);
 /// Longer than two slow cores take for all of them.
 const LIMIT: Duration = Duration::from_mins(4);
@@ -64,6 +65,42 @@ fn program() -> anyhow::Result<PathBuf> {
 
 /// All of them receive the whole file, and say so themselves.
 pub fn all_verified() -> Outcome {
+    receive(32, "", |_, _| Ok(()), |_| Ok(()))
+}
+
+/// One of four is behind a slow cable, in a room that is split: it goes to a group of its own.
+pub fn a_slow_one_is_moved() -> Outcome {
+    receive(
+        4,
+        "[slam]\nmax_rate = \"60 Mbit/s\"\nslow_clients = \"split\"\n",
+        |lab, taps| {
+            // Where groups are flooded, a slow cable stays as full as it was.
+            lab.snoop()?;
+            let slow = taps.last().context("four clients")?;
+            let limit = ["rate", "12mbit", "burst", "16kb", "limit", "64kb"];
+            let qdisc = lab.switch().cmd("tc").args(["qdisc", "add", "dev"]);
+            qdisc
+                .arg(&slow.interface)
+                .args(["root", "tbf"])
+                .args(limit)
+                .read()?;
+            Ok(())
+        },
+        |server| {
+            server.wait_for(&format!("moved to {SLOW_GROUP}"), SOON)?;
+            Ok(())
+        },
+    )
+}
+
+/// As many clients of a server with these lines of configuration, in a network that was prepared; and
+/// what the server has to have said.
+fn receive(
+    clients: usize,
+    slam: &str,
+    prepare: impl FnOnce(&mut Netlab, &[Tap]) -> Outcome,
+    said: impl FnOnce(&Console) -> Outcome,
+) -> Outcome {
     let program = program()?;
     let slamboot = crate::slamboot()?;
     let dir = tempfile::tempdir()?;
@@ -72,7 +109,7 @@ pub fn all_verified() -> Outcome {
     fs::write(dir.path().join("disk.img"), &content)?;
     let expected = format!("{}  disk", hex::encode(Sha256::digest(&content)));
     let site = format!(
-        "[server]\ninterface = \"{INTERFACE}\"\nhttp_port = 0\n\
+        "[server]\ninterface = \"{INTERFACE}\"\nhttp_port = 0\n{slam}\
          [[image]]\nname = \"disk\"\nkind = \"disk\"\npath = \"disk.img\"\n"
     );
     let config = dir.path().join("slamboot.toml");
@@ -93,27 +130,28 @@ pub fn all_verified() -> Outcome {
     console.wait_for("slamboot serves", SOON)?;
     // Its HTTP server is the one below.
     let _dhcp = lab.dhcp("boot.ipxe", dir.path())?;
-    let taps = (0..CLIENTS)
+    let taps = (0..clients)
         .map(|_| lab.tap())
         .collect::<Result<Vec<_>, _>>()?;
+    prepare(&mut lab, &taps)?;
 
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| -> Outcome {
         scope.spawn(|| hand_out(&listener, &script(), &done));
         let result = (|| {
             let start = console::now();
-            let mut clients: Vec<(Console, Running)> = Vec::new();
+            let mut running: Vec<(Console, Running)> = Vec::new();
             for tap in &taps {
                 let name = format!("client on {}", tap.interface);
                 let client = Console::open(&name, &dir.path().join(&tap.interface))?;
                 let (out, err) = (client.pipe("out")?, client.pipe("err")?);
                 let net = format!("tap,if={},mac={}", tap.interface, tap.mac);
                 let cmd = lab.switch().cmd(&program).args(["--net", &net]);
-                clients.push((client, cmd.spawn_into(out, err)?));
+                running.push((client, cmd.spawn_into(out, err)?));
             }
             let deadline = Deadline::after(LIMIT);
             let mut seconds = Vec::new();
-            for (client, _running) in &clients {
+            for (client, _) in &running {
                 let mut cursor = 0;
                 let mut at = |text: &str| {
                     client.wait(&mut cursor, deadline, &format!("`{text}`"), |line| {
@@ -133,12 +171,12 @@ pub fn all_verified() -> Outcome {
             }
             let slowest = seconds.iter().copied().fold(0.0, f64::max);
             say(format!(
-                "{CLIENTS} tap.linux clients, {:.1} MiB each, all verified by their own SHA-256: \
+                "{clients} tap.linux clients, {:.1} MiB each, all verified by their own SHA-256: \
                  the slowest transfer took {slowest:.1} s, all of it {:.1} s",
                 BYTES as f64 / f64::from(1 << 20),
                 start.elapsed().as_secs_f64()
             ));
-            Ok(())
+            said(&console)
         })();
         done.store(true, Ordering::Relaxed);
         result

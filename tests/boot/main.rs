@@ -84,6 +84,11 @@ fn main() -> ExitCode {
             crowd::all_verified,
         ),
         trial(
+            "slam_a_slow_client_is_moved_out_of_the_room",
+            crowd::lacking(slam.clone()),
+            crowd::a_slow_one_is_moved,
+        ),
+        trial(
             "slam_boots_behind_a_switch_that_snoops",
             slam.clone(),
             || boot_demo(&["--snooping"], 1, "x-slam"),
