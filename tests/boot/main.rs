@@ -53,7 +53,7 @@ fn main() -> ExitCode {
             boot_demo(&["--nic", "virtio"], 1, "x-slam")
         }),
         trial_alone(
-            "slam_200_mib_not_slower_than_upstreams_client",
+            "slam_is_not_slower_than_upstreams_client",
             measured.clone(),
             race::not_slower_than_upstreams,
         ),
