@@ -30,6 +30,8 @@ const SPACING: Duration = Duration::from_millis(2);
 const FIRST_PATIENCE: Duration = Duration::from_millis(10);
 /// A lost solicit must be repeated long before the stock client's own retry after 250 ms.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(4);
+/// The same where the link is idle, and nobody else there, until the only client has answered.
+const SHORTEST_PATIENCE_ALONE: Duration = Duration::from_millis(1);
 /// A client that does not answer is asked this often at least.
 const LONGEST_PATIENCE: Duration = Duration::from_millis(200);
 /// A stock client dies of 15 s without multicast (iPXE `slam.c`, `SLAM_SLAVE_TIMEOUT` retried);
@@ -129,11 +131,14 @@ struct RoundTrip {
     shortest: Duration,
 }
 
-/// A solicit: when it left, and which batch after it.
+/// Solicits: when the first of them left, and which batch left after the first and after the last of them.
 #[derive(Clone, Copy, Debug)]
 struct Question {
     asked: Timestamp,
     horizon: Serial,
+    latest: Serial,
+    /// How many of them may still be answered.
+    times: u32,
 }
 
 /// All clients of a session.
@@ -462,12 +467,13 @@ impl Clients {
         if moment > now {
             return None;
         }
+        let is_alone = self.by_address.len() == 1;
         let client = self.by_address.get_mut(&address)?;
         client.note_question(next, now);
         let turn = Turn::Asked {
             first: now,
             tries: 1,
-            again: now + client.patience(at_once),
+            again: now + client.patience(at_once, is_alone),
             new: client.round_trip.is_none(),
         };
         self.set_turn(address, turn);
@@ -502,6 +508,7 @@ impl Clients {
             return None;
         }
         let shortest = self.shortest_pause();
+        let is_alone = self.by_address.len() == 1;
         let client = self.by_address.get_mut(&address)?;
         let Turn::Asked {
             first, tries, new, ..
@@ -511,7 +518,7 @@ impl Clients {
         };
         client.note_question(next, now);
         let patience = client
-            .patience(nothing_to_send)
+            .patience(nothing_to_send, is_alone)
             .saturating_mul(1 << tries.min(10))
             .min(LONGEST_PATIENCE)
             .max(shortest);
@@ -523,6 +530,26 @@ impl Clients {
         };
         self.set_turn(address, turn);
         Some(address)
+    }
+
+    /// Begins anew to ask the only client there is, if it has been asked: nothing is sent meanwhile.
+    pub(crate) fn ask_only_one_again(&mut self, now: Timestamp) {
+        let Some(&(_, address)) = self.asked.first() else {
+            return;
+        };
+        let Turn::Asked {
+            first, again, new, ..
+        } = self.by_address[&address].turn
+        else {
+            return;
+        };
+        let turn = Turn::Asked {
+            first,
+            tries: 1,
+            again: again.min(now + self.by_address[&address].patience(true, true)),
+            new,
+        };
+        self.set_turn(address, turn);
     }
 
     /// Clients that were asked a while ago, again and again, and have not answered.
@@ -698,12 +725,20 @@ impl Client {
     }
 
     fn note_question(&mut self, horizon: Serial, now: Timestamp) {
-        if self.questions.len() >= MAX_QUESTIONS {
-            // The oldest stays: an answer may be to that.
-            self.questions.pop_back();
+        let is_full = self.questions.len() >= MAX_QUESTIONS;
+        match self.questions.back_mut() {
+            // Each will have its answer: what is true of the first is true of the others.
+            Some(last) if is_full || last.horizon == horizon => {
+                last.latest = horizon;
+                last.times += 1;
+            }
+            _ => self.questions.push_back(Question {
+                asked: now,
+                horizon,
+                latest: horizon,
+                times: 1,
+            }),
         }
-        let asked = now;
-        self.questions.push_back(Question { asked, horizon });
     }
 
     /// Forgets questions that are not answered any more.
@@ -724,12 +759,18 @@ impl Client {
         let (Some(oldest), Some(newest)) = (self.questions.front(), self.questions.back()) else {
             return Horizon::Spoke(now - known.map_or(ASSUMED_ROUND_TRIP, |known| known.smoothed));
         };
-        let held = sent.newest_held(nack, oldest.horizon..newest.horizon);
-        let later = |question: &Question| held.is_none_or(|held| question.horizon > held);
+        let held = sent.newest_held(nack, oldest.horizon..newest.latest);
+        let later = |question: &Question| held.is_none_or(|held| question.latest > held);
         let at = self.questions.iter().position(later).unwrap_or(0);
-        let Question { asked, horizon } = self.questions[at];
+        let Question {
+            asked,
+            horizon,
+            times,
+            ..
+        } = self.questions[at];
+        let horizon = held.map_or(horizon, |held| horizon.max(held.after()));
         let took = now.since(asked);
-        if at + 1 == self.questions.len() {
+        if at + 1 == self.questions.len() && times == 1 {
             let shortest = known.map_or(took, |known| known.shortest.min(took));
             self.learn(took, shortest);
         } else if self.lists || known.is_none() {
@@ -737,7 +778,13 @@ impl Client {
             // or a network that has become slower would never be known.
             self.learn(took, took);
         }
-        self.questions.drain(..=at);
+        self.questions.drain(..at);
+        match self.questions.front_mut() {
+            Some(answered) if answered.times > 1 => answered.times -= 1,
+            _ => {
+                self.questions.pop_front();
+            }
+        }
         Horizon::Asked(horizon)
     }
 
@@ -750,16 +797,23 @@ impl Client {
 
     /// How long to wait for an answer before asking again. Where nothing else is to be done, a
     /// question too many costs next to nothing, and the silence after a lost one costs time.
-    fn patience(&self, nothing_to_send: bool) -> Duration {
+    fn patience(&self, nothing_to_send: bool, is_alone: bool) -> Duration {
+        let shortest = if nothing_to_send && is_alone {
+            SHORTEST_PATIENCE_ALONE
+        } else {
+            SHORTEST_PATIENCE
+        };
         self.round_trip
             .map_or(FIRST_PATIENCE, |known| {
-                if nothing_to_send {
+                if nothing_to_send && is_alone {
+                    known.smoothed.min(SHORTEST_PATIENCE)
+                } else if nothing_to_send {
                     known.shortest * 2
                 } else {
                     known.smoothed * 3
                 }
             })
-            .clamp(SHORTEST_PATIENCE, LONGEST_PATIENCE)
+            .clamp(shortest, LONGEST_PATIENCE)
     }
 }
 
@@ -782,6 +836,14 @@ mod tests {
     /// Of ten blocks, those from `first` on are missing.
     fn nack(first: u64) -> Nack {
         Nack::for_gaps(&BlockSet::from_run(0..first), 10, MAX_NACK_LEN)
+    }
+
+    impl Clients {
+        /// One more question, whatever became of the last one.
+        fn ask_anew_beside(&mut self, address: SocketAddr, next: Serial, now: Timestamp) {
+            let client = self.by_address.get_mut(&address).expect("a client");
+            client.note_question(next, now);
+        }
     }
 
     /// `address` says that `missing` is missing, which was just sent by `sent`.
@@ -939,6 +1001,33 @@ mod tests {
             clients.heard(address(1), &nack(3), &sent, at(400)),
             Some(Horizon::Spoke(at(400) - Duration::from_micros(2125)))
         );
+    }
+
+    /// Behind a long queue more questions are under way than are remembered one by one. Whatever was sent
+    /// after an answer's own solicit must not be taken for lost.
+    #[test]
+    fn none_of_many_answers_is_taken_for_that_to_a_later_question() {
+        let blocks = 4 * MAX_QUESTIONS as u64;
+        let mut sent = Sent::of(blocks);
+        let mut clients = Clients::default();
+        clients.add(address(1), Serial::NEVER, at(0));
+        let mut asked = vec![sent.next()];
+        clients.ask_next(true, sent.next(), at(1));
+        for block in 0..blocks {
+            sent.note(&(block..block + 1), at(2 + block));
+            clients.ask_anew_beside(address(1), sent.next(), at(2 + block));
+            asked.push(sent.next());
+        }
+        // They come one by one, each saying that all arrived that was sent before its question.
+        for (held, own) in asked.iter().enumerate() {
+            let held = BlockSet::from_run(0..held as u64);
+            let nack = Nack::for_gaps(&held, blocks, MAX_NACK_LEN);
+            let heard = clients.heard(address(1), &nack, &sent, at(100));
+            let Some(Horizon::Asked(horizon)) = heard else {
+                panic!("{heard:?}");
+            };
+            assert!(horizon <= *own, "{horizon:?}, and it was asked at {own:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::pacer::Ease;
 use super::sent::Serial;
 
 /// Below this share of lost blocks a client votes for a higher rate.
-const LOW_LOSS: f64 = 0.015;
+pub(crate) const LOW_LOSS: f64 = 0.015;
 /// Above this share of lost blocks a client votes for a lower rate.
 const HIGH_LOSS: f64 = 0.03;
 /// Full steps, if all vote for them; so one bad client among many does not slow the others.

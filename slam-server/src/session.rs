@@ -315,8 +315,12 @@ impl Session {
         let under_way = self
             .sent
             .blocks_between(client.known_until, self.sent.next());
-        let ahead = client.shortest_round_trip() * window::ROUND_TRIPS;
-        let ahead = self.pacer.blocks_in(self.rate.rate(), ahead);
+        let time = client.shortest_round_trip() * window::ROUND_TRIPS;
+        let mut ahead = self.pacer.blocks_in(self.rate.rate(), time);
+        if let Some(speed) = self.reach.speed() {
+            // Of a rate that it does not take, all would wait in queues.
+            ahead = ahead.min((window::QUICKER * speed * time.as_secs_f64()) as u64);
+        }
         let ease = self.rate.ease();
         Some(self.reach.window(under_way, ahead, ease, now))
     }
@@ -348,8 +352,15 @@ impl Session {
         }
         let idle = self.demand.is_empty();
         let window = self.window(now).filter(|_| !idle);
-        if window.is_some_and(|window| window.is_full()) {
+        let is_full = window.is_some_and(|window| window.is_full());
+        if self.reach.fills(is_full) {
+            // The ring that is full of blocks had no place for a question either, perhaps.
+            self.clients.ask_only_one_again(now);
+        }
+        if is_full {
             self.reach.disturb(now);
+            // The answer is the clock: a burst when it comes would only find the ring too small.
+            self.pacer.rest();
         }
         let held = window.and_then(|window| window.holds_until(self.sent.last_moment(), now));
         let waits = idle || held.is_some();

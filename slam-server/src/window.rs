@@ -22,18 +22,63 @@ const WIDE: u64 = 1024;
 const CALM: Duration = Duration::from_millis(200);
 /// Over long ways, what leaves in so many round trips.
 pub(crate) const ROUND_TRIPS: u32 = 2;
+/// How much more than it took lately.
+pub(crate) const QUICKER: f64 = 2.0;
+/// What it takes of a rate at least, if that rate and not its answers are what is kept to.
+pub(crate) const TAKEN: f64 = 0.75;
 /// A client that does not answer is sent something so often: a stock client gives up for want of
 /// multicast, not of questions.
 const TRICKLE: Duration = Duration::from_millis(100);
+
+/// How long to count what is answered for, and how often before it is forgotten.
+const STRETCH: Duration = Duration::from_millis(5);
+const STRETCHES: usize = 8;
 
 /// How far what is under way may reach.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reach {
     /// Since when nothing was missed or held up.
     calm_since: Timestamp,
+    /// Whether nothing may leave before an answer.
+    is_full: bool,
+    /// When a stretch began, and how many blocks had been answered for.
+    stretch: Option<(Timestamp, u64)>,
+    /// Blocks a second that were answered for in each of the last stretches.
+    speeds: [Option<f64>; STRETCHES],
 }
 
 impl Reach {
+    /// So many blocks have been answered for, all in all.
+    pub(crate) fn answered(&mut self, blocks: u64, now: Timestamp) {
+        let Some((began, then)) = self.stretch else {
+            self.stretch = Some((now, blocks));
+            return;
+        };
+        let took = now.since(began);
+        if took < STRETCH {
+            return;
+        }
+        self.speeds.rotate_right(1);
+        self.speeds[0] = Some(blocks.saturating_sub(then) as f64 / took.as_secs_f64());
+        self.stretch = Some((now, blocks));
+    }
+
+    /// Somebody else is there, or nobody: what was answered for says nothing of the next one.
+    pub(crate) fn forget_speed(&mut self) {
+        self.stretch = None;
+        self.speeds = [None; STRETCHES];
+    }
+
+    /// Blocks a second that the only client has answered for, in the best of the last stretches.
+    pub(crate) fn speed(&self) -> Option<f64> {
+        self.speeds.iter().copied().flatten().reduce(f64::max)
+    }
+
+    /// Notes whether the window is full; whether it has become so.
+    pub(crate) fn fills(&mut self, is_full: bool) -> bool {
+        !std::mem::replace(&mut self.is_full, is_full) && is_full
+    }
+
     /// Something was missed, or had to wait for an answer.
     pub(crate) fn disturb(&mut self, now: Timestamp) {
         self.calm_since = now;
@@ -111,6 +156,27 @@ mod tests {
         assert_eq!(most(Ease::Easy, ms(1_200), 0), WIDE);
         assert_eq!(most(Ease::Careful, ms(1_200), 0), LEAST);
         assert_eq!(most(Ease::Easy, ms(1_200), 5_000), 5_000);
+    }
+
+    #[test]
+    fn the_best_of_the_last_stretches_counts() {
+        let ms = |ms| Timestamp::from_start(Duration::from_millis(ms));
+        let mut reach = Reach::default();
+        reach.answered(0, ms(1_000));
+        // Too soon to tell.
+        reach.answered(90, ms(1_004));
+        assert_eq!(reach.speed(), None);
+        reach.answered(100, ms(1_005));
+        assert_eq!(reach.speed(), Some(20_000.0));
+        reach.answered(100, ms(1_015));
+        assert_eq!(reach.speed(), Some(20_000.0));
+        for stretch in 2..=STRETCHES as u64 {
+            reach.answered(100 + 10 * stretch, ms(1_005 + 10 * stretch));
+        }
+        let speed = reach.speed().unwrap();
+        assert!(speed < 2_100.0, "{speed}");
+        reach.forget_speed();
+        assert_eq!(reach.speed(), None);
     }
 
     #[test]

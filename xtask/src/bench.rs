@@ -46,6 +46,10 @@ Examples:
   cargo xtask bench --only 8 --rounds 5               one row, five times
   cargo xtask bench --image                           the image builder beside cp and mkwinpeimg
   cargo xtask bench --peer mini-slamd=./mini-slamd    another SLAM server takes part")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Arguments {
     /// How often everyone takes a turn; figures are medians [default: 3, with --quick 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

@@ -11,8 +11,9 @@ use slam_client::{BlockSet, Timestamp};
 use super::super::ahead::{Context, STOCK_GAP, Want};
 use super::super::clients::{Horizon, MAX_CLIENTS, Mobility};
 use super::super::policy::{self, Pace};
-use super::super::rate::{Ballot, QUORUM, Sample};
+use super::super::rate::{Ballot, LOW_LOSS, QUORUM, Sample};
 use super::super::sent::Serial;
+use super::super::window;
 use super::{Rejection, Session, SessionEvent};
 
 /// How often a client is asked while blocks are sent: often enough to find the rate quickly and
@@ -210,6 +211,15 @@ impl Session {
             .evidence
             .start_at(self.rate.epoch().max(client.since));
         let mut verdict = None;
+        let known = self
+            .sent
+            .blocks_between(client.known_until, self.sent.next());
+        let known = self.totals.sent_blocks - known;
+        if present == 1 {
+            self.reach.answered(known, now);
+        } else {
+            self.reach.forget_speed();
+        }
         if let Some((sample, until)) = self.sent.sample(nack, client.evidence.until, asked, count) {
             client.evidence.until = until;
             verdict = client.evidence.add(sample, self.rate.is_rising());
@@ -224,6 +234,14 @@ impl Session {
             let cap = self.slow_clients == SlowClients::Cap;
             let all_judged = !cap || self.clients.all_judged_since(self.rate.epoch());
             let lost = (!self.will_move(from, lost)).then_some(lost);
+            // Where the only client's answers decide what is sent, that all of it arrives says nothing for a
+            // higher rate.
+            let taken = self
+                .pacer
+                .blocks_in(self.rate.rate(), Duration::from_secs(1)) as f64;
+            let speed = self.reach.speed().filter(|_| present == 1);
+            let outrun = speed.is_some_and(|speed| speed < window::TAKEN * taken);
+            let lost = lost.filter(|&lost| !(outrun && lost < LOW_LOSS));
             self.rate.vote(Ballot {
                 lost,
                 host: from.ip(),

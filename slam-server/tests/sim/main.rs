@@ -7,6 +7,7 @@
 mod adversary;
 mod client;
 mod dying;
+mod emulated;
 mod figures;
 mod flooded;
 mod lossy;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Lone machines that take less than the link gives: in an emulator, with a long queue before a guest that
+//! the host stops now and then, and PCs with the small rings of iPXE's drivers.
+
+use std::time::Duration;
+
+use site::BitRate;
+
+use super::world::{Guest, Kind, World};
+use super::{MIB, figures};
+
+const BYTES: u64 = 64 * MIB;
+const KINDS: [Kind; 3] = [Kind::Ours, Kind::Firmware, Kind::Stock];
+
+/// What it took over what the guest takes at the least, and how often the file was sent.
+fn beside_its_own_speed(world: &World) -> (f64, f64) {
+    let figures = figures(world);
+    let guest = &world.guests[0];
+    let awake = guest.pauses.map_or(1.0, |(length, period)| {
+        1.0 - length.as_secs_f64() / period.as_secs_f64()
+    });
+    let blocks = BYTES as f64 / f64::from(super::network::BLOCK);
+    let least = guest.service.as_secs_f64() * blocks / awake;
+    let took = figures.time * world.bound().as_secs_f64();
+    (took / least, figures.sent)
+}
+
+/// A tap device queues 500 or 1,000 packets and the file is sent at up to 10 Gbit/s: however slow the guest
+/// is, what it cannot take yet is neither sent into the queue until that is full, nor taken for lost
+/// because answers are late.
+#[test]
+fn an_emulated_machine_sets_the_pace() {
+    let stops = [None, Some((1, 20)), Some((10, 100))];
+    for (kind, queue, micros) in KINDS
+        .into_iter()
+        .flat_map(|kind| [500, 1000].map(|queue| (kind, queue)))
+        .flat_map(|(kind, queue)| [14, 30, 60].map(|micros| (kind, queue, micros)))
+    {
+        for stops in stops {
+            let ms =
+                |(length, period)| (Duration::from_millis(length), Duration::from_millis(period));
+            let guest = Guest {
+                ring: queue,
+                service: Duration::from_micros(micros),
+                pauses: stops.map(ms),
+                ..Guest::new(kind)
+            };
+            let mut world = World::gigabit(50, BYTES, vec![guest]);
+            world.link = BitRate::from_bits_per_second(20_000_000_000);
+            world.max_rate = BitRate::from_bits_per_second(10_000_000_000);
+            let (time, sent) = beside_its_own_speed(&world);
+            let what = format!("{kind:?}, {queue} packets, {micros} us each, stops {stops:?}");
+            assert!(time < 1.15, "{what}: {time}");
+            assert!(sent < 1.02, "{what}: {sent}");
+        }
+    }
+}
+
+/// At 1 Gbit/s a packet comes every 12 us.
+#[test]
+fn a_slow_machine_with_a_small_ring_is_sent_what_it_takes() {
+    for kind in [Kind::Ours, Kind::Firmware] {
+        for (ring, micros) in [4, 8, 16, 64]
+            .into_iter()
+            .flat_map(|ring| [14, 30, 60].map(|micros| (ring, micros)))
+        {
+            let guest = Guest {
+                ring,
+                service: Duration::from_micros(micros),
+                ..Guest::new(kind)
+            };
+            let (time, sent) = beside_its_own_speed(&World::gigabit(51, BYTES, vec![guest]));
+            let what = format!("{kind:?}, a ring of {ring}, {micros} us each");
+            assert!(time < 1.45, "{what}: {time}");
+            assert!(sent < 1.1, "{what}: {sent}");
+        }
+    }
+}
