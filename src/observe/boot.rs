@@ -107,6 +107,8 @@ pub enum BootEvent {
     RelayRefused {
         /// Its address.
         relay: Ipv4Addr,
+        /// An address of that network.
+        link: Ipv4Addr,
     },
     /// A file went out by TFTP.
     TftpSent {
@@ -260,9 +262,9 @@ impl fmt::Display for BootEvent {
                 f,
                 "another DHCP server, {server}, leases addresses on this network: clients get now its, now ours; switch it off, or set mode = \"proxy\" under [dhcp]"
             ),
-            BootEvent::RelayRefused { relay } => write!(
+            BootEvent::RelayRefused { relay, link } => write!(
                 f,
-                "relay agent {relay} asks for addresses of its network, and the pool has none; serve it by another DHCP server, with mode = \"proxy\" here"
+                "relay agent {relay} asks for an address in the network of {link}, and the pool has none there; name that network in a [[dhcp.relay]], or have another DHCP server lease there, with mode = \"proxy\" here"
             ),
             BootEvent::TftpSent {
                 client,

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let lab = support::lacking(&[]);
     let boot = support::lacking(&[Need::Boot, Need::Serve, Need::Prebuilt]).or_else(no_roms);
     let guest = support::lacking(&[Need::Boot, Need::Serve, Need::Guest]).or_else(no_roms);
-    let in_lab: [(&str, Test); 9] = [
+    let in_lab: [(&str, Test); 11] = [
         (
             "fifty_clients_two_hundred_transfers_and_a_rival_by_pool",
             crowd::a_room_by_pool,
@@ -58,6 +58,14 @@ fn main() -> ExitCode {
         (
             "what_a_relay_agent_says_comes_back",
             relay::what_a_relay_agent_says_comes_back,
+        ),
+        (
+            "a_pool_leases_by_a_relay_agent",
+            relay::a_pool_leases_by_a_relay_agent,
+        ),
+        (
+            "the_link_that_a_relay_agent_names_decides",
+            relay::the_link_that_a_relay_agent_names_decides,
         ),
         (
             "a_pool_refuses_a_relay_agent",

@@ -95,6 +95,7 @@ pub(in crate::cli) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
         site.dhcp.mode = mode;
         if mode != DhcpMode::Pool {
             site.dhcp.pool = None;
+            site.dhcp.relays.clear();
         }
     }
     if args.no_tftp {
