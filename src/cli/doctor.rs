@@ -137,7 +137,7 @@ fn at(site: &Site, chosen: &Chosen, findings: &mut Vec<Finding>) {
     if chosen.address.is_loopback() {
         return;
     }
-    let asked = Asker::open(name, chosen.index, chosen.address).and_then(|asker| asker.ask());
+    let asked = Asker::open(name, chosen.index, chosen.address).and_then(|mut asker| asker.ask());
     match asked {
         Ok(offers) => findings.extend(offers::judge(&offers, site.dhcp.mode, chosen.address)),
         Err(error) => findings.push(Finding::skipped(

@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         ("a_rival_is_told", crowd::a_rival_is_told),
     ];
     let besieged: [(&str, Test); 1] = [("no_service_stops", siege::no_service_stops)];
-    let of_doctor: [(&str, Test); 8] = [
+    let of_doctor: [(&str, Test); 9] = [
         (
             "doctor_finds_that_no_multicast_leaves",
             doctor::no_multicast_leaves,
@@ -97,6 +97,10 @@ fn main() -> ExitCode {
         ),
         ("doctor_finds_a_taken_port", doctor::a_taken_port),
         ("doctor_finds_a_firewall", doctor::a_firewall),
+        (
+            "doctor_finds_an_iptables_firewall",
+            doctor::an_iptables_firewall,
+        ),
         (
             "doctor_finds_a_querier_and_files",
             doctor::a_querier_and_files,

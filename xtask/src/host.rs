@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cmd::Cmd;
+use crate::cmd::{Cmd, CmdError};
 
 /// Something that needs parts of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -182,6 +182,7 @@ const TOOLS: &[Tool] = tools![
     Test: "qemu-img" Probe::Program, "qemu-utils" "qemu-img" "qemu-img";
     Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
     Test: "nft" Probe::Program, "nftables" "nftables" "nftables";
+    Test: "iptables-nft" Probe::Program, "iptables" "iptables-nft" "iptables";
     Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
     Test: "hivexregedit" Probe::Program, "libwin-hivex-perl" "perl-hivex" "hivex";
     Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
@@ -361,6 +362,7 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     let lacking = missing(needs);
     if debian && !lacking.is_empty() {
         let had = present();
+        apt(&["update", "-qq"]).context("package lists could not be refreshed")?;
         install_on_debian(&lacking)?;
         // A package of another release gives way to what is installed beside it (qemu-utils from backports
         // to this release's qemu-system-x86): it comes back in this release's version.
@@ -392,6 +394,16 @@ pub fn check(needs: &[Need]) -> Result<()> {
     }
 }
 
+fn apt(args: &[&str]) -> Result<String, CmdError> {
+    let command = Cmd::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C")
+        .args(args)
+        .limit(Duration::from_mins(15));
+    println!("$ {command}");
+    command.read()
+}
+
 fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
     let packages: BTreeSet<&str> = lacking.iter().map(|tool| tool.debian).collect();
     let names: Vec<&str> = lacking.iter().map(|tool| tool.name).collect();
@@ -399,16 +411,6 @@ fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
         "installing what is missing ({}), as this is Debian and we are root",
         names.join(", ")
     );
-    let apt = |args: &[&str]| {
-        let command = Cmd::new("apt-get")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .env("LC_ALL", "C")
-            .args(args)
-            .limit(Duration::from_mins(15));
-        println!("$ {command}");
-        command.read()
-    };
-    apt(&["update", "-qq"]).context("package lists could not be refreshed")?;
     let services = lacking.iter().any(|tool| tool.need == Need::Bench);
     let _held = services.then(HeldServices::new);
     let packages: Vec<&str> = packages.into_iter().collect();
