@@ -140,9 +140,13 @@ fn main() -> ExitCode {
         "a_rom_boots_its_own_image_over_http_where_no_multicast_comes",
         built_in::own_image_over_http_without_multicast,
     )];
-    let bios_at_length: [(&str, Test); 2] = [
+    let bios_at_length: [(&str, Test); 3] = [
         ("the_servers_menu_boots_and_is_told", menu::of_the_server),
         ("what_falls_back_to_http_is_told", menu::falls_back_to_http),
+        (
+            "what_fails_is_explained_on_its_page",
+            menu::what_fails_is_explained,
+        ),
     ];
     let at_length: [(&str, Test); 5] = [
         (
