@@ -41,13 +41,15 @@ pub enum Need {
     Guest,
     /// A browser that looks at the status page.
     Browser,
+    /// A Debian to install the package on.
+    Package,
     /// Programs to be compared with, and the network that they are compared in.
     Bench,
 }
 
 impl Need {
-    /// What building and testing want. Not [`Bench`](Need::Bench): it brings packages whose services
-    /// nobody wants who only builds.
+    /// What building and testing want. Not [`Bench`](Need::Bench), which brings packages whose services
+    /// nobody wants who only builds, nor [`Package`](Need::Package), which few want to judge.
     pub const ALL: [Need; 12] = [
         Need::Firmware,
         Need::Media,
@@ -77,6 +79,7 @@ impl Need {
             Need::Test => "judging what we wrote with programs that did not write it",
             Need::Guest => "booting an operating system that is not ours",
             Need::Browser => "looking at the status page in a browser",
+            Need::Package => "installing the Debian package on a Debian",
             Need::Bench => "measuring side by side with other programs",
         }
     }
@@ -194,6 +197,10 @@ const TOOLS: &[Tool] = tools![
     Browser: "chromium" Probe::Program, "chromium" "chromium" "chromium";
     Browser: "node" Probe::Program, "nodejs" "nodejs" "nodejs";
     Browser: "npm" Probe::Program, "npm" "nodejs-npm" "npm";
+    Package: "debootstrap" Probe::Program, "debootstrap" "debootstrap" "debootstrap";
+    Package: "mke2fs" Probe::Program, "e2fsprogs" "e2fsprogs" "e2fsprogs";
+    Package: "dpkg-deb" Probe::Program, "dpkg" "dpkg" "dpkg";
+    Package: "lintian" Probe::Program, "lintian" "lintian" "-";
     Bench: "tc" Probe::Program, "iproute2" "iproute-tc" "iproute2";
     Bench: "nft" Probe::Program, "nftables" "nftables" "nftables";
     Bench: "udp-sender" Probe::Program, "udpcast" "-" "-";
