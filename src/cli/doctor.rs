@@ -30,7 +30,7 @@ pub(super) struct DoctorArgs {
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Configuration [default: ./slamboot.toml, if it exists and no FILE is given]
+    /// Configuration [default: without FILE, ./slamboot.toml, else that of dist/, else /etc/slamboot/slamboot.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
