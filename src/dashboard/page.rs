@@ -341,15 +341,15 @@ fn row(client: &ClientStatus, may: bool) -> Markup {
                 @if let Some(failure) = &client.failure { small class="bad" { (failure.text) } }
             }
             td data-th="Progress" class="p" {
-                @if client.transfer.is_some() {
+                @if client.transfer.is_some() || client.download.is_some() {
                     progress max="100" value=(percent) aria-label=(format!("Progress of {label}")) {}
                     span { (percent) " %" }
                 } @else { "–" }
             }
-            td data-th="Gets" class="n" { @if client.slowness.is_some() { (rate(client.bits_per_second)) } @else { "–" } }
+            td data-th="Gets" class="n" { @if gets(client) { (rate(client.bits_per_second)) } @else { "–" } }
             td data-th="Lost" class="n" { @match client.lost { Some(lost) => (share(lost)), None => "–" } }
-            td data-th="Left" class="n" { @match (client.seconds_left, client.slowness) {
-                (Some(left), Some(_)) => (duration(left)),
+            td data-th="Left" class="n" { @match (client.seconds_left, gets(client)) {
+                (Some(left), true) => (duration(left)),
                 _ => "–",
             } }
             @if may {
@@ -362,6 +362,11 @@ fn row(client: &ClientStatus, may: bool) -> Markup {
             }
         }
     }
+}
+
+/// Whether a client gets something now, by multicast or over HTTP.
+fn gets(client: &ClientStatus) -> bool {
+    client.slowness.is_some() || (client.download.is_some() && client.bits_per_second > 0)
 }
 
 fn events(status: &Status) -> Markup {
@@ -438,8 +443,9 @@ fn facts(client: &ClientStatus) -> Markup {
                 (fact("Boots with", client.program.as_deref()))
                 (fact("Image", client.boots.as_deref()))
                 (fact("Transfer", client.transfer.as_deref()))
+                (fact("Download", client.download.as_deref()))
                 @if let Some(rank) = client.slowness { (fact("Rank", Some(&format!("{} of those who receive it", slowness(rank))))) }
-                @if client.transfer.is_some() {
+                @if client.transfer.is_some() || client.download.is_some() {
                     div { dt { "Progress" } dd { (share(client.progress)) } }
                     @if let Some(seconds) = client.seconds { div { dt { "Took" } dd { (duration(seconds)) } } }
                     @if let Some(lost) = client.lost { div { dt { "Lost" } dd { (share(lost)) } } }

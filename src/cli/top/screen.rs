@@ -179,7 +179,7 @@ fn columns(client: &ClientStatus) -> [String; 7] {
         .next()
         .map_or("", String::as_str);
     let here = client.slowness.is_some();
-    let progress = match client.transfer {
+    let progress = match client.transfer.as_ref().or(client.download.as_ref()) {
         Some(_) => {
             let full = ((client.progress * 10.0) as usize).min(10);
             let bar = "█".repeat(full) + &"░".repeat(10 - full);
