@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use dhcproto::v4::{self, DhcpOption, MessageType, OptionCode};
+use dhcproto::v4::{self, DhcpOption, MessageType, OptionCode, UnknownOption};
 use dhcproto::{Decodable as _, Decoder, Encodable as _, Encoder};
 use site::Mac;
 
@@ -411,6 +411,14 @@ impl Reply {
         self.option(DhcpOption::VendorExtensions(options))
     }
 
+    /// Tells iPXE to wait for nobody else's word on what boots (iPXE `include/ipxe/dhcp.h`,
+    /// `DHCP_EB_NO_PXEDHCP`: option 175.176), which it does for two seconds otherwise.
+    #[must_use]
+    pub fn alone(self) -> Reply {
+        let alone = UnknownOption::new(OptionCode::Unknown(175), vec![176, 1, 1]);
+        self.option(DhcpOption::Unknown(alone))
+    }
+
     /// Where it goes (RFC 2131, section 4.1), if not back to where a boot server was asked.
     ///
     /// A client without an address could be sent a frame of its own, but only past the kernel,
@@ -452,8 +460,6 @@ impl Reply {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use dhcproto::v4::UnknownOption;
-
     use super::*;
     use crate::boot::arch::{Features, Fetch};
 

@@ -17,6 +17,7 @@ use super::lease::{Lease, Leases, Now};
 use super::message::{Reply, Request};
 use super::network::{Network, Networks};
 use super::proxy;
+use crate::boot::arch::Program;
 use crate::boot::plan::{BootFile, BootPlan, Client, Decision, Silence};
 
 /// How long an offer is kept for the client that it was made to.
@@ -499,6 +500,10 @@ impl Pool {
         match plan.decide(&client, server) {
             Decision::Boot(file) => {
                 let reply = proxy::boots(reply, request, &client, &file, server);
+                let reply = match client.program {
+                    Program::Ipxe(_) => reply.alone(),
+                    Program::Vendor(_) | Program::Gpxe => reply,
+                };
                 vec![Act::Tell(Told::Boot { client, file }), Act::Send(reply)]
             }
             Decision::Silence(why) => {
@@ -551,7 +556,7 @@ mod tests {
     use dhcproto::{Decodable as _, Decoder};
     use site::{Arch, Site};
 
-    use super::super::message::tests::{bytes, class, request};
+    use super::super::message::tests::{bytes, class, ipxe, request};
     use super::*;
     use crate::boot::plan::{Rom, Roms, Services};
 
@@ -699,6 +704,29 @@ mod tests {
         let id = DhcpOption::ClientIdentifier(vec![0, 7, 7, 7]);
         let acts = lab.send(&request(MessageType::Discover, mac(1), &[id]));
         assert_eq!(replies(&acts)[0].yiaddr(), at(100));
+    }
+
+    /// Nobody else says what boots where the addresses are ours: iPXE need not wait for that.
+    #[test]
+    fn ipxe_waits_for_nobody_else() {
+        let mut lab = Lab::new(199, "");
+        let alone = |acts: &[Act]| {
+            let offers = replies(acts);
+            let option = offers[0].opts().get(OptionCode::Unknown(175)).cloned();
+            option.map(|option| match option {
+                DhcpOption::Unknown(option) => option.data().to_vec(),
+                other => panic!("{other:?}"),
+            })
+        };
+        let options = [class("PXEClient"), ipxe(&[0x13, 1, 1, 0x1a, 1, 1])];
+        let user = DhcpOption::UserClass(b"iPXE".to_vec());
+        let options = [&options[..], &[user]].concat();
+        let mut acts = lab.send(&request(MessageType::Discover, mac(1), &options));
+        acts.extend(lab.settle());
+        assert_eq!(alone(&acts[1..]), Some(vec![176, 1, 1]));
+        let mut acts = lab.send(&request(MessageType::Discover, mac(2), &options[..1]));
+        acts.extend(lab.settle());
+        assert_eq!(alone(&acts[1..]), None, "firmware knows nothing of it");
     }
 
     #[test]
