@@ -346,9 +346,9 @@ fn row(client: &ClientStatus, may: bool) -> Markup {
                     span { (percent) " %" }
                 } @else { "–" }
             }
-            td data-th="Gets" class="n" { @if gets(client) { (rate(client.bits_per_second)) } @else { "–" } }
+            td data-th="Gets" class="n" { @if client.gets() { (rate(client.bits_per_second)) } @else { "–" } }
             td data-th="Lost" class="n" { @match client.lost { Some(lost) => (share(lost)), None => "–" } }
-            td data-th="Left" class="n" { @match (client.seconds_left, gets(client)) {
+            td data-th="Left" class="n" { @match (client.seconds_left, client.gets()) {
                 (Some(left), true) => (duration(left)),
                 _ => "–",
             } }
@@ -362,11 +362,6 @@ fn row(client: &ClientStatus, may: bool) -> Markup {
             }
         }
     }
-}
-
-/// Whether a client gets something now, by multicast or over HTTP.
-fn gets(client: &ClientStatus) -> bool {
-    client.slowness.is_some() || (client.download.is_some() && client.bits_per_second > 0)
 }
 
 fn events(status: &Status) -> Markup {

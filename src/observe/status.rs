@@ -211,6 +211,11 @@ pub struct ClientStatus {
 }
 
 impl ClientStatus {
+    /// Whether it gets something now, by multicast or over HTTP.
+    pub fn gets(&self) -> bool {
+        self.slowness.is_some() || (self.download.is_some() && self.bits_per_second > 0)
+    }
+
     /// The transfer that it takes part in now, and the address and port that it receives by.
     pub fn taking_part(&self) -> Option<(String, SocketAddr)> {
         self.slowness?;

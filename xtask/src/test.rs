@@ -90,6 +90,12 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
         &[Need::Boot, Need::Serve, Need::Prebuilt][..],
         &[Need::Guest],
         &[Need::Browser],
+        // The Debian that the package is installed on takes minutes: it is for those who have them.
+        if arguments.thorough {
+            &[Need::Package]
+        } else {
+            &[]
+        },
     ] {
         if let Err(error) = host::ensure(needs) {
             println!("{error:#}\n");
