@@ -4,6 +4,7 @@
 
 pub mod files;
 pub mod firewall;
+pub mod frames;
 pub mod multicast;
 pub mod offers;
 pub mod ports;

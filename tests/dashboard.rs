@@ -180,6 +180,66 @@ fn anybody_may_look_and_pages_are_guarded() {
     );
 }
 
+/// A download that stalls in the middle, goes on, and one that is broken off.
+#[test]
+fn downloads_over_http_are_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("large.img"), vec![7; 64 << 20]).unwrap();
+    let image = "[[image]]\nname = \"large\"\nkind = \"disk\"\npath = \"large.img\"\n";
+    let server = Server::start_in(folder, image);
+    let download = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.http)).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let request = "GET /images/large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    };
+    let until = |what: &str, is: &dyn Fn(&Value) -> bool| {
+        let start = now();
+        loop {
+            let clients = server.get("/api/v1/clients").json();
+            let client = clients.as_array().and_then(|all| all.first()).cloned();
+            let client = client.unwrap_or_default();
+            if is(&client) {
+                return client;
+            }
+            assert!(now() - start < SOON, "not {what}: {clients:#}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    // What the kernel takes in advance is some megabytes: it cannot have all.
+    let mut stream = download();
+    let client = until("downloading", &|client| client["download"] == "large");
+    assert_eq!(client["state"], "loading");
+    let progress = client["progress"].as_f64().unwrap();
+    assert!(progress > 0.0 && progress < 0.9, "{client:#}");
+    let page = server.get("/status").body;
+    assert!(page.contains("Progress of 127.0.0.1"), "{page}");
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    assert!(all.len() > 64 << 20);
+    until("done", &|client| client["detail"] == "has large, over HTTP");
+    let stream = download();
+    until("again", &|client| {
+        client["detail"] == "downloads large over HTTP"
+    });
+    drop(stream);
+    until("broken off", &|client| {
+        client["detail"] == "broke off large, over HTTP"
+    });
+    // A part in the middle, as of a disk that is read over HTTP, is no download.
+    let part = server.ask("HEAD", "/images/large", "Range: bytes=0-2000000\r\n", "");
+    assert_eq!(part.status, 206);
+    let metrics = server.get("/metrics").body;
+    for line in [
+        "slamboot_http_sent_files_total 1",
+        "slamboot_http_downloads_broken_off_total 1",
+        "slamboot_http_sent_bytes_total 67108864",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "no {line} in {metrics}");
+    }
+}
+
 #[test]
 fn only_the_token_does_anything() {
     let server = Server::start("");
@@ -307,8 +367,12 @@ fn a_room_is_held_started_and_a_client_dropped() {
     };
     assert!(told);
     server.until("two", |demo| demo["present"] == 2);
-    let client = server.get(&format!("/api/v1/clients/{id}")).json();
-    assert_eq!(client["state"], "dropped");
+    // The transfer is shown by the driver, its clients by events: the one may be published before the other.
+    let start = now();
+    while server.get(&format!("/api/v1/clients/{id}")).json()["state"] != "dropped" {
+        assert!(now() - start < SOON, "not dropped");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(
         server
             .may("POST", &format!("/api/v1/clients/{id}/drop"), "")

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::mac::{Mac, MacPattern};
 
@@ -35,6 +35,23 @@ pub struct Dhcp {
     pub router: Option<Ipv4Addr>,
     /// The clients' name servers.
     pub dns: Vec<Ipv4Addr>,
+    /// Networks behind relay agents, none of which overlaps another.
+    pub relays: Vec<RelayedNetwork>,
+}
+
+/// `[[dhcp.relay]]`: a network that a relay agent brings requests from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayedNetwork {
+    /// Its addresses.
+    pub network: Ipv4Net,
+    /// Those to lease, first and last; `None`: the upper half.
+    pub pool: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// The clients' default route; `None`: the relay agent.
+    pub router: Option<Ipv4Addr>,
+    /// The clients' name servers; `None`: those of `[dhcp]`.
+    pub dns: Option<Vec<Ipv4Addr>>,
+    /// The interface by which its requests come; `None`: the first that is served on.
+    pub interface: Option<String>,
 }
 
 /// Who hands out addresses.
@@ -190,6 +207,7 @@ impl Default for Dhcp {
             lease_time: Duration::from_hours(1),
             router: None,
             dns: Vec::new(),
+            relays: Vec::new(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub use ipnet::{IpNet, Ipv4Net};
 
 pub use boot::{
     Arch, Boot, DEFAULT_DHCP_PORT, DEFAULT_PXE_PORT, DEFAULT_TFTP_PORT, Dhcp, DhcpMode, Group,
-    Host, Http, Menu, StatusPage, Tftp,
+    Host, Http, Menu, RelayedNetwork, StatusPage, Tftp,
 };
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};

@@ -789,6 +789,7 @@ fn explain_toml(message: &str) -> Complaint {
                 "struct RawSlam" => section("[slam]"),
                 "struct RawFirmware" => section("[firmware]"),
                 "struct RawDhcp" => section("[dhcp]"),
+                "struct RawRelay" => section("[[dhcp.relay]]"),
                 "struct RawTftp" => section("[tftp]"),
                 "struct RawHttp" => section("[http]"),
                 "struct RawBoot" => section("[boot]"),

@@ -6,13 +6,18 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
 use toml::Spanned;
 
-use crate::boot::{Arch, Boot, Dhcp, DhcpMode, Group, Host, Http, Menu, StatusPage, Tftp};
+use crate::boot::{
+    Arch, Boot, Dhcp, DhcpMode, Group, Host, Http, Menu, RelayedNetwork, StatusPage, Tftp,
+};
 use crate::error::{Complaint, nearest};
 use crate::load::{Located, Span, file, filled, ipv4, networks, number};
 use crate::mac::{Mac, MacPattern};
-use crate::raw::{Names, RawBoot, RawDhcp, RawGroup, RawHost, RawHttp, RawStatus, RawTftp};
+use crate::raw::{
+    Names, RawBoot, RawDhcp, RawGroup, RawHost, RawHttp, RawRelay, RawStatus, RawTftp,
+};
 use crate::site::Image;
 
 /// Longest lease: a month.
@@ -24,7 +29,6 @@ const MAX_POOL: u32 = 65_536;
 
 pub(crate) fn dhcp(raw: RawDhcp) -> Result<Dhcp, Located> {
     let default = Dhcp::default();
-    let mode_span = raw.mode.as_ref().map(Spanned::span);
     let mode = raw.mode.map(|text| {
         let modes = [
             ("auto", DhcpMode::Auto),
@@ -36,14 +40,22 @@ pub(crate) fn dhcp(raw: RawDhcp) -> Result<Dhcp, Located> {
     });
     let mode = mode.transpose()?.unwrap_or(default.mode);
     let pool_span = raw.pool.as_ref().map(Spanned::span);
-    let pool = raw.pool.map(|text| pool(&text)).transpose()?;
-    match (mode, pool, pool_span, mode_span) {
-        (DhcpMode::Pool, ..) | (_, None, ..) => {}
-        (_, Some(_), span, _) => {
-            let complaint = Complaint::new("[dhcp] pool: addresses that nobody leases")
-                .expected("mode = \"pool\" beside it")
-                .help("write mode = \"pool\" if this is to be the network's only DHCP server, or leave `pool` out");
-            return Err((complaint, span.unwrap_or(0..0)));
+    let pool = raw
+        .pool
+        .map(|text| pool("[dhcp] pool", &text))
+        .transpose()?;
+    let relay_span = raw.relay.first().map(Spanned::span);
+    let relays = relays(raw.relay)?;
+    let leased = [
+        (pool_span, "[dhcp] pool", "`pool`"),
+        (relay_span, "[[dhcp.relay]]", "[[dhcp.relay]]"),
+    ];
+    for (span, what, key) in leased {
+        if let (Some(span), false) = (span, mode == DhcpMode::Pool) {
+            let complaint = Complaint::new(format!("{what}: addresses that nobody leases"))
+                .expected("mode = \"pool\" under [dhcp]")
+                .help(format!("write mode = \"pool\" if this is to be the network's only DHCP server, or leave {key} out"));
+            return Err((complaint, span));
         }
     }
     let ports = 1..=u16::MAX;
@@ -69,11 +81,83 @@ pub(crate) fn dhcp(raw: RawDhcp) -> Result<Dhcp, Located> {
             .iter()
             .map(|text| ipv4("[dhcp] dns", text))
             .collect::<Result<_, _>>()?,
+        relays,
     })
 }
 
+/// Every `[[dhcp.relay]]`; no address is in two of them.
+fn relays(raw: Vec<Spanned<RawRelay>>) -> Result<Vec<RelayedNetwork>, Located> {
+    let mut relays: Vec<RelayedNetwork> = Vec::new();
+    for raw in raw {
+        let whole = raw.span();
+        let raw = raw.into_inner();
+        let Some(text) = raw.network else {
+            let complaint = Complaint::new("[[dhcp.relay]] without `network`")
+                .expected("network = \"198.51.100.0/24\", the one that the relay agent is in");
+            return Err((complaint, whole));
+        };
+        let key = "[[dhcp.relay]] network";
+        let wrong = |complaint: Complaint| {
+            let said = text.get_ref();
+            (complaint.found(format!("{said:?}")), text.span())
+        };
+        // Leases need addresses beside the network's own and its broadcast.
+        let network = text.get_ref().parse::<Ipv4Net>().ok();
+        let network = network.filter(|network| (8..=30).contains(&network.prefix_len()));
+        let network =
+            network.map(|network| network.trunc()).ok_or_else(|| {
+                wrong(Complaint::new(format!("{key}: not an IPv4 network")).expected(
+                "an address and the length of its prefix, 8 to 30, such as \"198.51.100.0/24\"",
+            ))
+            })?;
+        let overlaps = |other: &&RelayedNetwork| {
+            other.network.contains(&network) || network.contains(&other.network)
+        };
+        if let Some(other) = relays.iter().find(overlaps) {
+            return Err(wrong(
+                Complaint::new(format!("{key}: addresses of another [[dhcp.relay]], too"))
+                    .expected(format!("a network beside {}", other.network)),
+            ));
+        }
+        let inside = |key: &str, span: Span, addresses: &[Ipv4Addr]| {
+            let outside = addresses.iter().find(|address| !network.contains(*address));
+            outside.map_or(Ok(()), |outside| {
+                let complaint = Complaint::new(format!("[[dhcp.relay]] {key}: of another network"))
+                    .expected(format!("an address in {network}"))
+                    .found(outside.to_string());
+                Err((complaint, span))
+            })
+        };
+        let range = raw.pool.map(|text| {
+            let range = pool("[[dhcp.relay]] pool", &text)?;
+            inside("pool", text.span(), &[range.0, range.1])?;
+            Ok(range)
+        });
+        let router = raw.router.map(|text| {
+            let router = ipv4("[[dhcp.relay]] router", &text)?;
+            inside("router", text.span(), &[router])?;
+            Ok(router)
+        });
+        let dns = raw.dns.map(|Names(names)| {
+            let addresses = names.iter().map(|text| ipv4("[[dhcp.relay]] dns", text));
+            addresses.collect::<Result<_, _>>()
+        });
+        let interface = raw.interface;
+        relays.push(RelayedNetwork {
+            network,
+            pool: range.transpose()?,
+            router: router.transpose()?,
+            dns: dns.transpose()?,
+            interface: interface
+                .map(|text| filled("[[dhcp.relay]] interface", text))
+                .transpose()?,
+        });
+    }
+    Ok(relays)
+}
+
 /// `FIRST-LAST`
-fn pool(text: &Spanned<String>) -> Result<(Ipv4Addr, Ipv4Addr), Located> {
+fn pool(key: &str, text: &Spanned<String>) -> Result<(Ipv4Addr, Ipv4Addr), Located> {
     let ends = text.get_ref().split_once('-').and_then(|(first, last)| {
         let first: Ipv4Addr = first.trim().parse().ok()?;
         let last: Ipv4Addr = last.trim().parse().ok()?;
@@ -81,7 +165,7 @@ fn pool(text: &Spanned<String>) -> Result<(Ipv4Addr, Ipv4Addr), Located> {
         (count < MAX_POOL).then_some((first, last))
     });
     ends.ok_or_else(|| {
-        let complaint = Complaint::new("[dhcp] pool: not a range of addresses")
+        let complaint = Complaint::new(format!("{key}: not a range of addresses"))
             .expected(format!(
                 "the first and the last, such as \"192.0.2.100-192.0.2.199\", at most {MAX_POOL}"
             ))

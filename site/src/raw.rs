@@ -143,6 +143,19 @@ pub(crate) struct RawDhcp {
     pub(crate) lease_time: Number,
     pub(crate) router: Text,
     pub(crate) dns: Option<Names>,
+    #[serde(default)]
+    pub(crate) relay: Vec<Spanned<RawRelay>>,
+}
+
+/// `[[dhcp.relay]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRelay {
+    pub(crate) network: Text,
+    pub(crate) pool: Text,
+    pub(crate) router: Text,
+    pub(crate) dns: Option<Names>,
+    pub(crate) interface: Text,
 }
 
 /// `[tftp]`
@@ -257,7 +270,7 @@ pub(crate) struct RawImage {
 
 /// Every section with its keys, to say where a misplaced key belongs. The example file's test
 /// compares it with `docs/slamboot.toml`, and serde's own list with both.
-pub(crate) const KEYS: [(&str, &[&str]); 12] = [
+pub(crate) const KEYS: [(&str, &[&str]); 13] = [
     (
         "[server]",
         &[
@@ -336,6 +349,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 12] = [
             "lease_time",
             "router",
             "dns",
+            "relay",
         ],
     ),
     ("[tftp]", &["port"]),
@@ -352,5 +366,9 @@ pub(crate) const KEYS: [(&str, &[&str]); 12] = [
     (
         "[[group]]",
         &["name", "mac", "network", "arch", "image", "boot"],
+    ),
+    (
+        "[[dhcp.relay]]",
+        &["network", "pool", "router", "dns", "interface"],
     ),
 ];

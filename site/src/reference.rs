@@ -84,13 +84,17 @@ fn entry(
     section: &'static str,
     key: &'static str,
 ) -> Result<(), ReferenceError> {
+    let name = format!("[{}.{key}]", section.trim_matches(['[', ']']));
+    let own = |(section, _): &&(&str, _)| {
+        *section == name
+            || section.strip_prefix('[').and_then(|s| s.strip_suffix(']')) == Some(&name)
+    };
+    if let Some((own, _)) = KEYS.iter().find(own) {
+        let _ = writeln!(text, "A section of its own, `{own}`.");
+        return Ok(());
+    }
     let kind = Kind::of(section, key)?;
     if kind == Kind::Section {
-        let name = format!("[{}.{key}]", section.trim_matches(['[', ']']));
-        if KEYS.iter().any(|(section, _)| *section == name) {
-            let _ = writeln!(text, "A section of its own, `{name}`.");
-            return Ok(());
-        }
         let shows = example.shows(&name);
         for shown in &shows {
             shown.write(text, true);
@@ -208,6 +212,7 @@ fn around(section: &str, key: &str) -> String {
         ("[[group]]", _) => &[("name", "\"a\"")],
         ("[server]", "key") => &[("certificate", "\"a\"")],
         ("[dhcp]", "pool") => &[("mode", "\"pool\"")],
+        ("[[dhcp.relay]]", _) => &[("network", "\"198.51.100.0/24\"")],
         ("[firmware]", "trust_root") => &[("trust", "true")],
         _ => &[],
     };

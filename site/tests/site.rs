@@ -61,6 +61,7 @@ fn the_example_names_every_key() {
         "[[image]]",
         "[[host]]",
         "[[group]]",
+        "[[dhcp.relay]]",
     ] {
         let error = Site::parse(&format!("{section}\nqqq = 1\n"), Path::new("x")).unwrap_err();
         let error = error.to_string();
@@ -72,7 +73,7 @@ fn the_example_names_every_key() {
             .next()
             .unwrap();
         for key in known.split(", ") {
-            let table = format!("{}.{key}]\n", section.trim_end_matches(']'));
+            let table = format!("{}.{key}]", section.trim_end_matches(']'));
             assert!(
                 keys.contains(&key) || text.contains(&table),
                 "{section} {key} is not in docs/slamboot.toml"

@@ -11,6 +11,7 @@ use axum::body::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::download::Download;
 use crate::net::Content;
 
 /// How much of a file is read at a time.
@@ -22,6 +23,7 @@ pub(super) struct ContentBody {
     content: Arc<Content>,
     left: Range<u64>,
     reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    download: Option<Download>,
 }
 
 impl ContentBody {
@@ -31,7 +33,13 @@ impl ContentBody {
             content,
             left: range,
             reading: None,
+            download: None,
         }
+    }
+
+    /// The same, with somebody who is told how far it is.
+    pub(super) fn told(self, download: Option<Download>) -> Self {
+        ContentBody { download, ..self }
     }
 }
 
@@ -61,6 +69,9 @@ impl Body for ContentBody {
         Poll::Ready(Some(match read {
             Ok(Ok(chunk)) => {
                 this.left.start += chunk.len() as u64;
+                if let Some(download) = &mut this.download {
+                    download.reaches(this.left.start);
+                }
                 Ok(Frame::data(Bytes::from(chunk)))
             }
             Ok(Err(error)) => Err(error),

@@ -3,6 +3,7 @@
 
 pub mod lease;
 pub mod message;
+pub mod network;
 pub mod pool;
 pub mod proxy;
 pub mod server;

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use tower_http::services::ServeFile;
 use super::archs::Archs;
 use super::assign::Assignments;
 use super::body::ContentBody;
+use super::download::Download;
 use super::guarded::{Guarded, Peer};
 use super::handed::Handed;
 use super::identity::Identity;
@@ -37,7 +39,7 @@ use super::roms::RomShelf;
 use super::script::{Asks, ScriptRefusal, Scripts};
 pub use super::script::{BootScript, Loader};
 use super::secured;
-use crate::net::{Content, Shelf};
+use crate::net::Shelf;
 use crate::observe::BootEvent;
 
 /// How long downloads that run may go on after [`HttpServer::stop`].
@@ -133,7 +135,7 @@ impl HttpServer {
             let shown = Shown {
                 scripts: Arc::new(scripts),
                 roms: Arc::clone(roms),
-                reports: Reports::new(beside.tell.clone()),
+                reports: Arc::new(Reports::new(beside.tell.clone())),
                 has_pages: beside.pages.is_some(),
             };
             scripts_of.push(Arc::clone(&shown.scripts));
@@ -316,7 +318,7 @@ async fn keep_cookies_secure(mut response: Response) -> Response {
 struct Shown {
     scripts: Arc<Scripts>,
     roms: Arc<RomShelf>,
-    reports: Reports,
+    reports: Arc<Reports>,
     /// Whether people are shown a page instead of the list of what is served.
     has_pages: bool,
 }
@@ -353,6 +355,7 @@ fn routes(shown: Shown, site: &Site) -> Router {
 async fn image(
     State(shown): State<Arc<Shown>>,
     Path(name): Path<String>,
+    ConnectInfo(Peer(client)): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     let Some(content) = shown.scripts.shelf.find(shown.scripts.server, &name) else {
@@ -393,13 +396,19 @@ async fn image(
             .body(Body::empty())
     } else {
         let is_same = |of: &str| of == etag || Some(of) == modified.as_deref();
+        let body = |range: Range<u64>| {
+            let download = Download::of(&shown.reports, client, &name, range.clone(), bytes);
+            Body::new(ContentBody::new(content, range).told(download))
+        };
         match wanted(told, bytes, is_same) {
-            Wanted::Whole => whole(response, content),
+            Wanted::Whole => response
+                .header(header::CONTENT_LENGTH, bytes)
+                .body(body(0..bytes)),
             Wanted::Part(from, to) => response
                 .status(StatusCode::PARTIAL_CONTENT)
                 .header(header::CONTENT_RANGE, format!("bytes {from}-{to}/{bytes}"))
                 .header(header::CONTENT_LENGTH, to + 1 - from)
-                .body(Body::new(ContentBody::new(content, from..to + 1))),
+                .body(body(from..to + 1)),
             Wanted::Nothing => response
                 .status(StatusCode::RANGE_NOT_SATISFIABLE)
                 .header(header::CONTENT_RANGE, format!("bytes */{bytes}"))
@@ -456,16 +465,6 @@ fn read_signature(path: &std::path::Path) -> io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     file.take(SIGNATURE_LIMIT + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn whole(
-    response: axum::http::response::Builder,
-    content: Arc<Content>,
-) -> Result<Response, axum::http::Error> {
-    let bytes = content.bytes();
-    response
-        .header(header::CONTENT_LENGTH, bytes)
-        .body(Body::new(ContentBody::new(content, 0..bytes)))
 }
 
 fn not_ready(name: &str) -> Response {

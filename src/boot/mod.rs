@@ -7,6 +7,7 @@ pub mod assign;
 mod body;
 mod crowd;
 pub mod dhcp;
+mod download;
 #[cfg(test)]
 pub(crate) mod fuzz;
 mod guarded;

@@ -22,8 +22,9 @@ pub struct Client {
     pub arch: ClientArch,
     /// What asks.
     pub program: Program,
-    /// The relay agent that passed its request on.
-    pub relay: Option<Ipv4Addr>,
+    /// An address of its network, where a relay agent passed its request on: the agent's, or the one
+    /// that it names.
+    pub link: Option<Ipv4Addr>,
 }
 
 /// A boot program that can be handed out.
@@ -280,7 +281,7 @@ impl BootPlan {
     /// that was proven to have it, and which will say so.
     pub fn decide(&self, client: &Client, server: Ipv4Addr) -> Decision {
         let arch = client.arch.known();
-        let at = client.relay.unwrap_or(server);
+        let at = client.link.unwrap_or(server);
         let rule = self.rules.find(client.mac, at, arch);
         let assigned = self.assigned(client.mac);
         if self.strict && rule.is_none() && assigned.is_none() {
@@ -396,7 +397,7 @@ mod tests {
             mac,
             arch: ClientArch::from_code(code),
             program,
-            relay: None,
+            link: None,
         }
     }
 
@@ -546,7 +547,7 @@ mod tests {
             "snponly.efi"
         );
         let mut far = client(STRANGER, 0, pxe);
-        far.relay = Some(Ipv4Addr::new(10, 9, 0, 1));
+        far.link = Some(Ipv4Addr::new(10, 9, 0, 1));
         assert_eq!(name(&plan.decide(&far, SERVER)), "undionly.kpxe");
         assert_eq!(
             name(&plan.decide(&client(PC, 0, pxe), SERVER)),

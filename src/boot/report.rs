@@ -74,7 +74,7 @@ impl Reports {
         });
     }
 
-    fn tell(&self, event: BootEvent) {
+    pub(super) fn tell(&self, event: BootEvent) {
         let Some(tell) = &self.tell else {
             return;
         };

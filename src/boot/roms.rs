@@ -76,13 +76,15 @@ impl RomShelf {
         }
         let program = std::env::current_exe().unwrap_or_default();
         let bin = program.parent().unwrap_or(Path::new("/"));
+        // Upwards by name, since people read it: the program's own path has no links in it.
+        let up = |levels: usize| bin.ancestors().nth(levels).unwrap_or(bin);
         let places = [
             beside.join("firmware"),
             beside.join("dist/firmware"),
             bin.join("firmware"),
-            bin.join("../firmware"),
-            bin.join("../../dist/firmware"),
-            bin.join("../lib/slamboot/firmware"),
+            up(1).join("firmware"),
+            up(2).join("dist/firmware"),
+            up(1).join("lib/slamboot/firmware"),
             PathBuf::from("/usr/lib/slamboot/firmware"),
         ];
         let places = places

@@ -30,7 +30,7 @@ pub(super) struct DoctorArgs {
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Configuration [default: ./slamboot.toml, if it exists and no FILE is given]
+    /// Configuration [default: without FILE, ./slamboot.toml, else that of dist/, else /etc/slamboot/slamboot.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -137,7 +137,7 @@ fn at(site: &Site, chosen: &Chosen, findings: &mut Vec<Finding>) {
     if chosen.address.is_loopback() {
         return;
     }
-    let asked = Asker::open(name, chosen.index, chosen.address).and_then(|asker| asker.ask());
+    let asked = Asker::open(name, chosen.index, chosen.address).and_then(|mut asker| asker.ask());
     match asked {
         Ok(offers) => findings.extend(offers::judge(&offers, site.dhcp.mode, chosen.address)),
         Err(error) => findings.push(Finding::skipped(

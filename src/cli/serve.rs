@@ -37,6 +37,7 @@ use crate::net::{Driver, Plan, Shelf, Stand, Watch};
 use crate::observe::{Note, Tally};
 
 pub(super) use self::args::ServeArgs;
+use self::resolve::config;
 pub(super) use self::resolve::{beside, image_name, resolve_site};
 
 /// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again. Whether that went well: an
@@ -149,6 +150,7 @@ fn serve(args: ServeArgs, output: Output) -> anyhow::Result<()> {
     let (running, booting) = bound.serve(&site, &stands, &shelf, http.as_ref(), watching.tell())?;
     let mut summary = summarise(&site, &chosen, &stands, &served, http.as_ref(), booting);
     watching.summarise(&mut summary);
+    summary.config = config(&args).map(|path| path.display().to_string());
     output.line(&summary);
     systemd::ready();
     let mut reloader = Reloader {

@@ -39,7 +39,7 @@ pub(super) struct TopArgs {
     #[arg(value_name = "URL")]
     url: Option<String>,
 
-    /// Configuration that names the server [default: ./slamboot.toml, if it exists]
+    /// Configuration that names the server [default: as of `slamboot serve`]
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     config: Option<PathBuf>,
 

@@ -341,15 +341,15 @@ fn row(client: &ClientStatus, may: bool) -> Markup {
                 @if let Some(failure) = &client.failure { small class="bad" { (failure.text) } }
             }
             td data-th="Progress" class="p" {
-                @if client.transfer.is_some() {
+                @if client.transfer.is_some() || client.download.is_some() {
                     progress max="100" value=(percent) aria-label=(format!("Progress of {label}")) {}
                     span { (percent) " %" }
                 } @else { "–" }
             }
-            td data-th="Gets" class="n" { @if client.slowness.is_some() { (rate(client.bits_per_second)) } @else { "–" } }
+            td data-th="Gets" class="n" { @if client.gets() { (rate(client.bits_per_second)) } @else { "–" } }
             td data-th="Lost" class="n" { @match client.lost { Some(lost) => (share(lost)), None => "–" } }
-            td data-th="Left" class="n" { @match (client.seconds_left, client.slowness) {
-                (Some(left), Some(_)) => (duration(left)),
+            td data-th="Left" class="n" { @match (client.seconds_left, client.gets()) {
+                (Some(left), true) => (duration(left)),
                 _ => "–",
             } }
             @if may {
@@ -433,13 +433,14 @@ fn facts(client: &ClientStatus) -> Markup {
             dl class="facts" {
                 @if client.name_is_claimed { (fact("Name", Some("by its own word (DHCP); no [[host]] names it"))) }
                 (fact("Address", client.address.as_deref()))
-                (fact("Card", client.mac.as_deref()))
+                @if let Some(mac) = &client.mac { div { dt { "Card" } dd class="mac" { (mac) } } }
                 (fact("Machine", client.arch.as_deref()))
                 (fact("Boots with", client.program.as_deref()))
                 (fact("Image", client.boots.as_deref()))
                 (fact("Transfer", client.transfer.as_deref()))
+                (fact("Download", client.download.as_deref()))
                 @if let Some(rank) = client.slowness { (fact("Rank", Some(&format!("{} of those who receive it", slowness(rank))))) }
-                @if client.transfer.is_some() {
+                @if client.transfer.is_some() || client.download.is_some() {
                     div { dt { "Progress" } dd { (share(client.progress)) } }
                     @if let Some(seconds) = client.seconds { div { dt { "Took" } dd { (duration(seconds)) } } }
                     @if let Some(lost) = client.lost { div { dt { "Lost" } dd { (share(lost)) } } }
@@ -451,6 +452,13 @@ fn facts(client: &ClientStatus) -> Markup {
 }
 
 fn boots(site: &Site, client: u64, mac: Mac, assigned: Option<&Assignment>, may: bool) -> Markup {
+    let now_boots = assigned.map(|assignment| &assignment.boot);
+    let always = assigned.is_some_and(|assignment| !assignment.once);
+    let served = |name: &str| site.images.iter().any(|image| image.name == name);
+    let gone = match now_boots {
+        Some(Boot::Image(name)) if !served(name) => Some(name),
+        _ => None,
+    };
     let now = match assigned {
         None => "as the configuration says".to_owned(),
         Some(assignment) => {
@@ -478,13 +486,20 @@ fn boots(site: &Site, client: u64, mac: Mac, assigned: Option<&Assignment>, may:
                     input type="hidden" name="mac" value=(mac);
                     input type="hidden" name="client" value=(client);
                     label { "Boot " select name="boot" {
-                        @for image in &site.images { option value=(format!("image:{}", image.name)) { (image.name) } }
-                        option value="menu" { "the menu" }
-                        option value="local" { "its own disk" }
-                        option value="rules" { "as the configuration says" }
+                        @for image in &site.images {
+                            @let this = now_boots == Some(&Boot::Image(image.name.clone()));
+                            option value=(format!("image:{}", image.name)) selected[this] { (image.name) }
+                        }
+                        @if let Some(name) = gone {
+                            option value=(format!("image:{name}")) selected { (name) " (not served now)" }
+                        }
+                        option value="menu" selected[now_boots == Some(&Boot::Menu)] { "the menu" }
+                        option value="local" selected[now_boots == Some(&Boot::Local)] { "its own disk" }
+                        @if now_boots == Some(&Boot::Default) { option value="default" selected { "the default" } }
+                        option value="rules" selected[now_boots.is_none()] { "as the configuration says" }
                     } }
-                    label { input type="radio" name="when" value="once" checked; " next time only" }
-                    label { input type="radio" name="when" value="always"; " always" }
+                    label { input type="radio" name="when" value="once" checked[!always]; " next time only" }
+                    label { input type="radio" name="when" value="always" checked[always]; " always" }
                     button type="submit" { "Assign" }
                 }
             } @else {
@@ -626,6 +641,43 @@ mod tests {
             assert_eq!(made.contains("<form"), may);
         }
         assert!(!refusal(EVIL, EVIL).into_string().contains("<script>"));
+    }
+
+    /// Who presses "Assign" without looking changes nothing.
+    #[test]
+    fn what_is_assigned_is_what_the_form_shows() {
+        let site = "[[image]]\nname = \"a\"\nkind = \"disk\"\npath = \"a\"\n\
+                    [[image]]\nname = \"b\"\nkind = \"disk\"\npath = \"b\"\n";
+        let site = Site::parse(site, std::path::Path::new("slamboot.toml")).unwrap();
+        let mac = Mac::new([0x52, 0x54, 0, 0, 0, 1]);
+        let shown = |boot: Option<Boot>, once| {
+            let assigned = boot.map(|boot| Assignment { boot, once });
+            let made = boots(&site, 1, mac, assigned.as_ref(), true).into_string();
+            let marked = |mark: &str| {
+                let tags = made.split('<').filter(|tag| tag.contains(mark));
+                let value = |tag: &str| {
+                    tag.split("value=\"")
+                        .nth(1)?
+                        .split('"')
+                        .next()
+                        .map(str::to_owned)
+                };
+                tags.filter_map(value).collect::<Vec<_>>().join(" ")
+            };
+            [marked(" selected"), marked(" checked")]
+        };
+        assert_eq!(shown(None, true), ["rules", "once"]);
+        assert_eq!(
+            shown(Some(Boot::Image("b".into())), false),
+            ["image:b", "always"]
+        );
+        assert_eq!(
+            shown(Some(Boot::Image("c".into())), true),
+            ["image:c", "once"]
+        );
+        assert_eq!(shown(Some(Boot::Menu), true), ["menu", "once"]);
+        assert_eq!(shown(Some(Boot::Local), false), ["local", "always"]);
+        assert_eq!(shown(Some(Boot::Default), false), ["default", "always"]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::Finding;
 const CHECK: &str = "firewall";
 /// Statements that decide nothing and pass every packet on (libnftables-json(5)).
 const PASSING: [&str; 5] = ["counter", "log", "mangle", "notrack", "ct helper"];
+/// Targets of iptables-nft that decide nothing (iptables-extensions(8)).
+const XT_PASSING: [&str; 6] = ["LOG", "NFLOG", "MARK", "CONNMARK", "TRACE", "AUDIT"];
 /// Chains that call chains: no ruleset of people goes deeper.
 const DEEPEST: u32 = 8;
 
@@ -108,8 +110,12 @@ fn judge(ruleset: &Value, packets: &[Packet]) -> Vec<Finding> {
             port,
             purpose,
         } = packet;
-        let remedy =
-            format!("nft insert rule {place} iifname {interface} {protocol} dport {port} accept");
+        // What iptables manages is not to be touched by nft (its own word, in `nft list ruleset`).
+        let remedy = if place == "ip filter INPUT" {
+            format!("iptables -I INPUT -i {interface} -p {protocol} --dport {port} -j ACCEPT")
+        } else {
+            format!("nft insert rule {place} iifname {interface} {protocol} dport {port} accept")
+        };
         match fate {
             Fate::Dropped => findings.push(Finding::problem(
                 CHECK,
@@ -197,9 +203,13 @@ fn walk(objects: &[Value], chain: &Value, packet: &Packet, depth: u32) -> Fate {
                 Fate::Unsure
             } else if PASSING.iter().any(|name| part.get(name).is_some()) {
                 continue;
+            } else if is_xt(part, "target", &["REJECT"]) {
+                Fate::Dropped
+            } else if is_xt(part, "target", &XT_PASSING) || is_xt(part, "match", &["comment"]) {
+                continue;
             } else {
-                // A limit passes some packets on, and what iptables asks (`xt`) passes some, or none,
-                // or is a verdict itself.
+                // A limit passes some packets on, and what iptables asks (`xt`), of which no more than the
+                // name is told, passes some, or none, or is a verdict itself.
                 unread |= part.get("limit").is_none();
                 about = Match::Unknown;
                 continue;
@@ -225,6 +235,15 @@ fn walk(objects: &[Value], chain: &Value, packet: &Packet, depth: u32) -> Fate {
         (false, true) => Fate::Passed,
         (false, false) => Fate::Open,
     }
+}
+
+/// Whether this is one of these matches or targets of iptables. nft before 1.0.3 does not tell which.
+fn is_xt(part: &Value, kind: &str, names: &[&str]) -> bool {
+    let xt = &part["xt"];
+    xt["type"] == kind
+        && xt["name"]
+            .as_str()
+            .is_some_and(|name| names.contains(&name))
 }
 
 fn is_about(what: &Value, packet: &Packet) -> Match {

@@ -10,6 +10,7 @@ use dhcproto::{Encodable as _, Encoder};
 use site::DhcpMode;
 
 use super::Finding;
+use super::frames::Frames;
 use crate::boot::dhcp::message::decode;
 use crate::boot::dhcp::socket::{InterfaceSocket, PortError};
 
@@ -44,18 +45,25 @@ const MACHINES: [(&str, u16); 3] = [
 #[derive(Debug)]
 pub struct Asker {
     socket: InterfaceSocket,
+    /// Where answers are heard that the socket does not hear.
+    frames: Option<Frames>,
     interface: String,
     first: u32,
 }
 
 impl Asker {
-    /// Binds the port by which clients hear.
+    /// Listens where clients hear: beside them where that is permitted, else on their port, which then must
+    /// be free.
     pub fn open(interface: &str, index: u32, own: Ipv4Addr) -> Result<Asker, PortError> {
         let mut random = [0; 4];
         // Best effort: numbers that others have, too, mix up answers and nothing else.
         let _ = rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty());
+        let frames = Frames::open(interface).ok();
+        // Answers go to the clients' port, whichever asked (RFC 2131, section 4.1).
+        let port = if frames.is_some() { 0 } else { 68 };
         Ok(Asker {
-            socket: InterfaceSocket::open(interface, index, own, 68)?,
+            socket: InterfaceSocket::open(interface, index, own, port)?,
+            frames,
             interface: interface.to_owned(),
             first: u32::from_ne_bytes(random),
         })
@@ -68,7 +76,7 @@ impl Asker {
 
     /// Asks as PCs of every kind would, takes nothing of what is offered, and lists who offered.
     #[expect(clippy::disallowed_methods, reason = "the edge: how long is waited")]
-    pub fn ask(&self) -> Result<Vec<Offer>, PortError> {
+    pub fn ask(&mut self) -> Result<Vec<Offer>, PortError> {
         let (start, mut sent) = (Instant::now(), 0);
         let mut offers: Vec<Offer> = Vec::new();
         while start.elapsed() < PATIENCE {
@@ -89,9 +97,16 @@ impl Asker {
                 }
             }
             let mut buffer = [0; 1500];
-            match self.socket.receive(&mut buffer) {
-                Ok(Some((length, _))) => {
-                    let parsed = |number| parse(&buffer[..length], number);
+            let heard = match &mut self.frames {
+                Some(frames) => frames.receive(&mut buffer),
+                None => self.socket.receive(&mut buffer).map(|heard| {
+                    let length = heard.map(|(length, _)| length);
+                    length.map(|length| buffer[..length].to_vec())
+                }),
+            };
+            match heard {
+                Ok(Some(answer)) => {
+                    let parsed = |number| parse(&answer, number);
                     if let Some(offer) = self.numbers().into_iter().find_map(parsed)
                         && !offers.contains(&offer)
                     {

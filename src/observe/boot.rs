@@ -107,6 +107,8 @@ pub enum BootEvent {
     RelayRefused {
         /// Its address.
         relay: Ipv4Addr,
+        /// An address of that network.
+        link: Ipv4Addr,
     },
     /// A file went out by TFTP.
     TftpSent {
@@ -129,6 +131,40 @@ pub enum BootEvent {
         /// Why.
         why: &'static str,
     },
+    /// A download over HTTP goes on.
+    Downloading {
+        /// Whose.
+        client: SocketAddr,
+        /// Of which file.
+        file: String,
+        /// Up to there.
+        held: u64,
+        /// Its length.
+        bytes: u64,
+    },
+    /// A file, or the rest of one, went out over HTTP.
+    HttpSent {
+        /// To whom.
+        client: SocketAddr,
+        /// Which.
+        file: String,
+        /// So much of it.
+        bytes: u64,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "duration_seconds")]
+        took: Duration,
+    },
+    /// Whoever downloaded over HTTP takes no more.
+    HttpBrokeOff {
+        /// Who.
+        client: SocketAddr,
+        /// Which file.
+        file: String,
+        /// Up to there.
+        held: u64,
+        /// Its length.
+        bytes: u64,
+    },
     /// Something that boot services need could not be done.
     BootServiceFailed {
         /// What, and what to do.
@@ -137,12 +173,18 @@ pub enum BootEvent {
 }
 
 impl BootEvent {
+    /// Whether it is worth a line: what is told every second is not.
+    pub fn is_news(&self) -> bool {
+        !matches!(self, BootEvent::Downloading { .. })
+    }
+
     /// How bad it is.
     pub fn level(&self) -> Level {
         match self {
             BootEvent::BootServiceFailed { .. } | BootEvent::PoolExhausted { .. } => Level::Error,
             BootEvent::RivalDhcp { .. }
             | BootEvent::TftpFailed { .. }
+            | BootEvent::HttpBrokeOff { .. }
             | BootEvent::AddressTaken { .. }
             | BootEvent::RelayRefused { .. }
             | BootEvent::BootSilent { .. } => Level::Warning,
@@ -260,9 +302,9 @@ impl fmt::Display for BootEvent {
                 f,
                 "another DHCP server, {server}, leases addresses on this network: clients get now its, now ours; switch it off, or set mode = \"proxy\" under [dhcp]"
             ),
-            BootEvent::RelayRefused { relay } => write!(
+            BootEvent::RelayRefused { relay, link } => write!(
                 f,
-                "relay agent {relay} asks for addresses of its network, and the pool has none; serve it by another DHCP server, with mode = \"proxy\" here"
+                "relay agent {relay} asks for an address in the network of {link}, and the pool has none there; name that network in a [[dhcp.relay]], or have another DHCP server lease there, with mode = \"proxy\" here"
             ),
             BootEvent::TftpSent {
                 client,
@@ -278,6 +320,39 @@ impl fmt::Display for BootEvent {
             BootEvent::TftpFailed { client, file, why } => {
                 write!(f, "{client}: did not get {file} by TFTP: {why}")
             }
+            BootEvent::Downloading {
+                client,
+                file,
+                held,
+                bytes,
+            } => write!(
+                f,
+                "{client}: has {} of {file} over HTTP, of {}",
+                Bytes(*held),
+                Bytes(*bytes)
+            ),
+            BootEvent::HttpSent {
+                client,
+                file,
+                bytes,
+                took,
+            } => write!(
+                f,
+                "{client}: got {file} over HTTP, {} in {:.1} s",
+                Bytes(*bytes),
+                took.as_secs_f64()
+            ),
+            BootEvent::HttpBrokeOff {
+                client,
+                file,
+                held,
+                bytes,
+            } => write!(
+                f,
+                "{client}: broke {file} off over HTTP, after {} of {}",
+                Bytes(*held),
+                Bytes(*bytes)
+            ),
             BootEvent::BootServiceFailed { what } | BootEvent::ByHand { what } => f.write_str(what),
         }
     }

@@ -103,6 +103,21 @@ impl Page {
                 counters.tftp_failed,
             ),
             (
+                "http_sent_files_total",
+                "Files, or the rests of files, sent over HTTP.",
+                counters.http_sent,
+            ),
+            (
+                "http_sent_bytes_total",
+                "Bytes of files sent over HTTP.",
+                counters.http_sent_bytes,
+            ),
+            (
+                "http_downloads_broken_off_total",
+                "Downloads over HTTP that clients broke off.",
+                counters.http_broken_off,
+            ),
+            (
                 "client_failures_reported_total",
                 "Failures that clients reported themselves.",
                 counters.failures_reported,

@@ -6,6 +6,7 @@
 //! of [`transfers::ROSTER`].
 
 mod clients;
+mod download;
 mod transfers;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -159,7 +160,9 @@ impl Model {
 
     /// A boot service did something.
     pub fn boot(&mut self, event: &BootEvent, now: Moment) {
-        self.line(event.level(), event.to_string(), now);
+        if event.is_news() {
+            self.line(event.level(), event.to_string(), now);
+        }
         let counters = &mut self.counters;
         match event {
             BootEvent::BootOffered {
@@ -204,6 +207,7 @@ impl Model {
                 }
                 client.boots = Some(boots.clone());
                 client.failure = None;
+                client.download = None;
                 let detail = format!("got the script for {boots}");
                 client.does(Doing::new(ClientState::Loading, detail));
             }
@@ -265,6 +269,33 @@ impl Model {
                         client.does(Doing::new(ClientState::Failed, detail));
                     }
                 }
+            }
+            BootEvent::Downloading {
+                client,
+                file,
+                held,
+                bytes,
+            } => {
+                let client = self.clients.by_address(client.ip(), now);
+                client.downloads(file, *held, *bytes, now);
+            }
+            BootEvent::HttpSent {
+                client,
+                file,
+                bytes,
+                ..
+            } => {
+                counters.http_sent += 1;
+                counters.http_sent_bytes += bytes;
+                let client = self.clients.by_address(client.ip(), now);
+                client.downloaded(file, None, now);
+            }
+            BootEvent::HttpBrokeOff {
+                client, file, held, ..
+            } => {
+                counters.http_broken_off += 1;
+                let client = self.clients.by_address(client.ip(), now);
+                client.downloaded(file, Some(*held), now);
             }
             BootEvent::BootServiceFailed { what } => self.warn(what.clone()),
             BootEvent::RivalDhcp { .. } | BootEvent::PoolExhausted { .. } => {

@@ -57,6 +57,12 @@ pub struct Counters {
     pub tftp_sent_bytes: u64,
     /// TFTP transfers that came to nothing.
     pub tftp_failed: u64,
+    /// Files, or the rests of files, sent over HTTP.
+    pub http_sent: u64,
+    /// Bytes in them.
+    pub http_sent_bytes: u64,
+    /// Downloads over HTTP that clients broke off.
+    pub http_broken_off: u64,
     /// Failures that clients reported themselves.
     pub failures_reported: u64,
 }
@@ -181,6 +187,8 @@ pub struct ClientStatus {
     pub boots: Option<String>,
     /// The transfer that it takes part in, or took part in last.
     pub transfer: Option<String>,
+    /// The file that it downloads over HTTP, or downloaded last; progress, rate and times are of that then.
+    pub download: Option<String>,
     /// How much of that it holds.
     pub progress: f64,
     /// What it gets.
@@ -203,6 +211,11 @@ pub struct ClientStatus {
 }
 
 impl ClientStatus {
+    /// Whether it gets something now, by multicast or over HTTP.
+    pub fn gets(&self) -> bool {
+        self.slowness.is_some() || (self.download.is_some() && self.bits_per_second > 0)
+    }
+
     /// The transfer that it takes part in now, and the address and port that it receives by.
     pub fn taking_part(&self) -> Option<(String, SocketAddr)> {
         self.slowness?;

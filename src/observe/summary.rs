@@ -16,6 +16,9 @@ use super::event::{Bytes, lossy_path};
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename = "serving")]
 pub struct Summary {
+    /// The configuration, where one was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// Interfaces; the first one's values stand beside, too.
     pub interfaces: Vec<SummaryInterface>,
     /// Interface.
@@ -266,9 +269,13 @@ impl fmt::Display for Summary {
                 writeln!(f, "    HTTP         {http}")?;
             }
         }
+        writeln!(f)?;
+        if let Some(config) = &self.config {
+            writeln!(f, "  config   {config}")?;
+        }
         writeln!(
             f,
-            "\n  rate     at most {} for each file, {}in blocks of {} bytes, TTL {}",
+            "  rate     at most {} for each file, {}in blocks of {} bytes, TTL {}",
             self.slam.max_rate,
             self.slam
                 .total_rate
@@ -356,6 +363,7 @@ mod tests {
 
     fn summary() -> Summary {
         Summary {
+            config: Some("/etc/slamboot/slamboot.toml".to_owned()),
             interfaces: vec![SummaryInterface {
                 interface: "eth0".to_owned(),
                 address: Ipv4Addr::new(192, 0, 2, 2),
@@ -404,6 +412,7 @@ slamboot serves 1 file on eth0, 192.0.2.2
     SLAM         x-slam://192.0.2.2:10000/239.255.1.1:10000
     HTTP         http://192.0.2.2:8080/images/demo
 
+  config   /etc/slamboot/slamboot.toml
   rate     at most 900 Mbit/s for each file, in blocks of 1454 bytes, TTL 1
   clients  from 192.0.2.0/24
   script   http://192.0.2.2:8080/boot.ipxe (boots demo)

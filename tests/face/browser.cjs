@@ -62,6 +62,15 @@ async function judge(page, what) {
     return [...found];
   });
   assert.deepStrictEqual(pale, [], what + ": too pale");
+  // What people read out to each other stands in one line.
+  const broken = await page.evaluate(() =>
+    [...document.querySelectorAll(".mac")].filter((e) => {
+      const range = document.createRange();
+      range.selectNodeContents(e);
+      const tops = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+      return e.checkVisibility() && (tops.size > 1 || e.scrollWidth > e.clientWidth && e.clientWidth > 0);
+    }).map((e) => e.textContent));
+  assert.deepStrictEqual(broken, [], what + ": over several lines, or cut off");
 }
 
 // The page as it is now, at every size, light and dark.
@@ -170,11 +179,14 @@ async function assign(page) {
   await page.goto(url + "/status");
   await page.locator(".clients a[href^='/status/client/']").first().click();
   await page.locator("p", { hasText: /^as the configuration says$/ }).waitFor();
-  await page.getByRole("combobox", { name: "Boot" }).selectOption({ label: "debian" });
+  const boots = page.getByRole("combobox", { name: "Boot" });
+  assert.strictEqual(await boots.inputValue(), "rules");
+  await boots.selectOption({ label: "debian" });
   await page.getByRole("button", { name: "Assign" }).click();
   await page.getByText("debian, next time").waitFor();
+  assert.strictEqual(await boots.inputValue(), "image:debian");
   await look(page, "client");
-  await page.getByRole("combobox", { name: "Boot" }).selectOption("rules");
+  await boots.selectOption("rules");
   await page.getByRole("button", { name: "Assign" }).click();
   await page.locator("p", { hasText: /^as the configuration says$/ }).waitFor();
 }

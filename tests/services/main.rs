@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let lab = support::lacking(&[]);
     let boot = support::lacking(&[Need::Boot, Need::Serve, Need::Prebuilt]).or_else(no_roms);
     let guest = support::lacking(&[Need::Boot, Need::Serve, Need::Guest]).or_else(no_roms);
-    let in_lab: [(&str, Test); 9] = [
+    let in_lab: [(&str, Test); 11] = [
         (
             "fifty_clients_two_hundred_transfers_and_a_rival_by_pool",
             crowd::a_room_by_pool,
@@ -60,6 +60,14 @@ fn main() -> ExitCode {
             relay::what_a_relay_agent_says_comes_back,
         ),
         (
+            "a_pool_leases_by_a_relay_agent",
+            relay::a_pool_leases_by_a_relay_agent,
+        ),
+        (
+            "the_link_that_a_relay_agent_names_decides",
+            relay::the_link_that_a_relay_agent_names_decides,
+        ),
+        (
             "a_pool_refuses_a_relay_agent",
             relay::a_pool_refuses_a_relay_agent,
         ),
@@ -72,7 +80,7 @@ fn main() -> ExitCode {
         ("a_rival_is_told", crowd::a_rival_is_told),
     ];
     let besieged: [(&str, Test); 1] = [("no_service_stops", siege::no_service_stops)];
-    let of_doctor: [(&str, Test); 8] = [
+    let of_doctor: [(&str, Test); 9] = [
         (
             "doctor_finds_that_no_multicast_leaves",
             doctor::no_multicast_leaves,
@@ -89,6 +97,10 @@ fn main() -> ExitCode {
         ),
         ("doctor_finds_a_taken_port", doctor::a_taken_port),
         ("doctor_finds_a_firewall", doctor::a_firewall),
+        (
+            "doctor_finds_an_iptables_firewall",
+            doctor::an_iptables_firewall,
+        ),
         (
             "doctor_finds_a_querier_and_files",
             doctor::a_querier_and_files,
@@ -128,9 +140,13 @@ fn main() -> ExitCode {
         "a_rom_boots_its_own_image_over_http_where_no_multicast_comes",
         built_in::own_image_over_http_without_multicast,
     )];
-    let bios_at_length: [(&str, Test); 2] = [
+    let bios_at_length: [(&str, Test); 3] = [
         ("the_servers_menu_boots_and_is_told", menu::of_the_server),
         ("what_falls_back_to_http_is_told", menu::falls_back_to_http),
+        (
+            "what_fails_is_explained_on_its_page",
+            menu::what_fails_is_explained,
+        ),
     ];
     let at_length: [(&str, Test); 5] = [
         (

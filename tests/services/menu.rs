@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What machines tell of themselves, from a real iPXE: that they boot what a menu has chosen, that they
-//! go on by HTTP. And UEFI's HTTP boot without any other DHCP server.
+//! go on by HTTP, why neither worked. And UEFI's HTTP boot without any other DHCP server.
 
-use super::machines::{bios_with, linux, told, uefi};
-use super::{Room, demo, small};
+use std::fs;
+
+use anyhow::{Context, ensure};
+use xtask::console::Deadline;
+use xtask::host;
+use xtask::netlab::SERVER;
+
+use super::machines::{BOOT, bios_with, linux, told, uefi};
+use super::{Room, SOON, demo, small};
 use crate::support::{Outcome, paths};
 
 const POOL: &str = "[dhcp]\nmode = \"pool\"\npool = \"10.77.0.50-10.77.0.60\"\n";
@@ -31,10 +38,7 @@ pub fn of_the_server() -> Outcome {
 }
 
 /// A firewall on the server lets nothing of SLAM in.
-pub fn falls_back_to_http() -> Outcome {
-    let mut room = Room::new()?;
-    let config = demo(&room)?;
-    let server = room.serve("serve", &format!("{POOL}{config}"))?;
+fn closed_to_slam(room: &Room) -> Outcome {
     let place = room.lab.server();
     for rule in [
         "add table inet closed",
@@ -43,6 +47,77 @@ pub fn falls_back_to_http() -> Outcome {
     ] {
         place.cmd("nft").arg(rule).read()?;
     }
+    Ok(())
+}
+
+/// What the page of the only machine says, without its tags.
+fn page_of_the_machine(room: &Room) -> anyhow::Result<String> {
+    let get = |path: &str| {
+        let url = format!("http://{SERVER}:8080{path}");
+        let curl = room.lab.server().cmd("curl");
+        curl.args(["--silent", "--show-error", "--fail", &url])
+            .read()
+    };
+    let room = get("/status")?;
+    let at = room
+        .find("/status/client/")
+        .context("no client on the page")?;
+    let path = room[at..].split('"').next().unwrap_or_default();
+    let page = get(path)?;
+    let texts = page.split('<').filter_map(|tag| tag.split_once('>'));
+    Ok(texts.map(|(_, text)| text).collect())
+}
+
+/// First the server has lost what boots disks; when that is back, nothing comes by multicast. Both stand
+/// on the machine's page, in iPXE's words and in ours.
+pub fn what_fails_is_explained() -> Outcome {
+    let mut room = Room::new()?;
+    let config = demo(&room)?;
+    let (memdisk, at_hand) = (room.path("memdisk"), host::memdisk().context("no memdisk")?);
+    fs::copy(&at_hand, &memdisk)?;
+    let own = format!("memdisk = \"{}\"\n", memdisk.display());
+    let server = room.serve("serve", &format!("{own}{POOL}{config}"))?;
+    fs::remove_file(&memdisk)?;
+    closed_to_slam(&room)?;
+    let tap = room.lab.tap()?;
+    let option_rom = paths().dist_firmware().join("8086100e.mrom");
+    let machine = bios_with(&room, &tap, &option_rom)?;
+    for (event, text, meaning) in [
+        (
+            "could not boot demo",
+            "No such file or directory (iPXE 2d",
+            "Most likely the server has no such file",
+        ),
+        (
+            "got nothing by multicast",
+            "Connection timed out (iPXE 4c",
+            "Most likely nothing that was multicast reached it: does a switch snoop IGMP",
+        ),
+    ] {
+        server.console.wait_for(event, BOOT)?;
+        // The page is made once a second at most.
+        let soon = Deadline::after(SOON);
+        loop {
+            let page = page_of_the_machine(&room)?;
+            if page.contains(text) && page.contains(meaning) {
+                break;
+            }
+            ensure!(
+                soon.left().is_some(),
+                "neither {text:?} nor {meaning:?}: {page}"
+            );
+        }
+        // It tries again by itself.
+        fs::copy(&at_hand, &memdisk)?;
+    }
+    machine.says("slamboot demo: ok", &server)
+}
+
+pub fn falls_back_to_http() -> Outcome {
+    let mut room = Room::new()?;
+    let config = demo(&room)?;
+    let server = room.serve("serve", &format!("{POOL}{config}"))?;
+    closed_to_slam(&room)?;
     let tap = room.lab.tap()?;
     let option_rom = paths().dist_firmware().join("8086100e.mrom");
     let machine = bios_with(&room, &tap, &option_rom)?;

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Machines on another network than the server's, whose requests a relay agent brings.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
+use dhcproto::{Encodable as _, Encoder};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use xtask::cmd::Running;
 use xtask::console::{Console, Deadline};
 use xtask::netlab::{INTERFACE, Namespace, SERVER};
 
-use super::crowd::{client_socket, ipxe, receive, send, tftp};
+use super::crowd::{client_socket, ipxe, lease, receive, send, tftp};
 use super::{Room, SOON, small};
 use crate::support::Outcome;
 
@@ -24,6 +26,10 @@ const FAR: &str = "far0";
 /// What an agent says of where a request came from (RFC 3046): circuit, remote, and a suboption that
 /// nobody here knows.
 const INFORMATION: &[u8] = &[1, 4, 0, 7, 0, 3, 2, 6, 2, 0, 0, 0, 0, 9, 201, 2, 5, 5];
+
+/// Addresses of the machines' network.
+const FAR_POOL: &str = "[dhcp]\nmode = \"pool\"\n\
+                        [[dhcp.relay]]\nnetwork = \"10.78.0.0/24\"\npool = \"10.78.0.20-10.78.0.29\"\n";
 
 /// The first host becomes a router and relay agent, the second a machine whose only wire leads to it.
 fn far_room() -> anyhow::Result<Room> {
@@ -107,7 +113,92 @@ pub fn a_relay_agent_is_answered() -> Outcome {
     Ok(())
 }
 
-/// A pool has no addresses of another network: that is told, and nothing offered.
+/// Addresses of the far network, for a crowd, by a relay agent that is not ours; the route that comes
+/// with them leads to the server, where they are renewed past the agent.
+pub fn a_pool_leases_by_a_relay_agent() -> Outcome {
+    let room = far_room()?;
+    let config = small(&room)?;
+    let server = room.serve("serve", &format!("{FAR_POOL}{config}"))?;
+    let relay = dnsmasq(&room)?;
+    let machine = &room.lab.hosts()[1];
+    let leased = machine.enter(|| lease(1..9, SERVER))?;
+    let leased = leased.with_context(|| format!("{}{}", relay.1.tail(), server.console.tail()))?;
+    let addresses: BTreeSet<Ipv4Addr> = leased.values().copied().collect();
+    ensure!(
+        addresses.len() == 8 && addresses.iter().all(|a| (20..30).contains(&a.octets()[3])),
+        "{leased:?}"
+    );
+    let own = leased[&1];
+    let offer = offered(machine)?;
+    boots(&offer)?;
+    of_the_far_network(&offer)?;
+    ensure!(offer.yiaddr() == own, "{offer}");
+    machine.ip(["addr", "flush", "dev", INTERFACE])?;
+    machine.ip(["addr", "add", &format!("{own}/24"), "dev", INTERFACE])?;
+    machine.ip(["route", "add", "default", "via", "10.78.0.254"])?;
+    let (ack, script) = machine
+        .enter(|| -> anyhow::Result<_> { Ok((renewed(own)?, tftp("/boot.ipxe", &[], 0)?)) })??;
+    ensure!(ack.yiaddr() == own, "{ack}");
+    of_the_far_network(&ack)?;
+    ensure!(script.starts_with(b"#!ipxe\n"));
+    Ok(())
+}
+
+/// An agent with an address of the server's own network names the machines' network (RFC 3527).
+pub fn the_link_that_a_relay_agent_names_decides() -> Outcome {
+    let room = far_room()?;
+    let config = small(&room)?;
+    let _server = room.serve("serve", &format!("{FAR_POOL}{config}"))?;
+    let near = Ipv4Addr::new(10, 77, 1, 1);
+    let named = [1, 4, 0, 7, 0, 3, 5, 4, 10, 78, 0, 0];
+    let (offer, back) = offered_by_agent(&room, near, &named)?;
+    ensure!(offer.giaddr() == near, "{offer}");
+    ensure!((20..30).contains(&offer.yiaddr().octets()[3]), "{offer}");
+    let mask = DhcpOption::SubnetMask([255, 255, 255, 0].into());
+    ensure!(
+        offer.opts().get(OptionCode::SubnetMask) == Some(&mask),
+        "{offer}"
+    );
+    ensure!(back.iter().all(|one| one == &named), "{back:?}");
+    Ok(())
+}
+
+/// What a machine of the far network must be told to reach anybody.
+fn of_the_far_network(message: &Message) -> Outcome {
+    for expected in [
+        DhcpOption::SubnetMask([255, 255, 255, 0].into()),
+        DhcpOption::BroadcastAddr([10, 78, 0, 255].into()),
+        DhcpOption::Router(vec![RELAY]),
+        DhcpOption::ServerIdentifier(SERVER),
+    ] {
+        let found = message.opts().get(OptionCode::from(&expected));
+        ensure!(found == Some(&expected), "not {expected:?}: {message}");
+    }
+    Ok(())
+}
+
+/// The first client's word that it keeps its address, to the server itself (RFC 2131, section 4.4.5).
+fn renewed(own: Ipv4Addr) -> anyhow::Result<Message> {
+    let socket = client_socket()?;
+    let none = Ipv4Addr::UNSPECIFIED;
+    let mac = [0x52, 0x54, 0, 0x99, 0, 1];
+    let mut message = Message::new_with_id(1, own, none, none, none, &mac);
+    let kind = DhcpOption::MessageType(MessageType::Request);
+    message.opts_mut().insert(kind);
+    let mut bytes = Vec::new();
+    message.encode(&mut Encoder::new(&mut bytes))?;
+    for _ in 0..20 {
+        socket.send_to(&bytes, SocketAddrV4::new(SERVER, 67))?;
+        if let Some((1, SERVER, answer)) = receive(&socket)
+            && answer.opts().msg_type() == Some(MessageType::Ack)
+        {
+            return Ok(answer);
+        }
+    }
+    anyhow::bail!("{own} is not renewed")
+}
+
+/// A pool has no addresses of a network that no [[dhcp.relay]] names: that is told, and nothing offered.
 pub fn a_pool_refuses_a_relay_agent() -> Outcome {
     let room = far_room()?;
     let config = small(&room)?;
@@ -116,7 +207,7 @@ pub fn a_pool_refuses_a_relay_agent() -> Outcome {
     let heard = room.lab.hosts()[1].enter(|| -> anyhow::Result<bool> {
         let socket = client_socket()?;
         send(&socket, MessageType::Discover, 1, &ipxe())?;
-        let told = "relay agent 10.78.0.254 asks for addresses of its network";
+        let told = "relay agent 10.78.0.254 asks for an address in the network of 10.78.0.254";
         server.console.wait_for(told, SOON)?;
         Ok(receive(&socket).is_some())
     })??;
@@ -130,6 +221,19 @@ pub fn what_a_relay_agent_says_comes_back() -> Outcome {
     let room = far_room()?;
     let config = small(&room)?;
     let _server = room.serve("serve", &config)?;
+    let (offer, back) = offered_by_agent(&room, RELAY, INFORMATION)?;
+    boots(&offer)?;
+    ensure!(back.iter().all(|one| one == INFORMATION), "{back:?}");
+    Ok(())
+}
+
+/// What the machine is offered through an agent of our own, which gives itself this address and says
+/// this in option 82; and what came back in that option.
+fn offered_by_agent(
+    room: &Room,
+    address: Ipv4Addr,
+    information: &[u8],
+) -> anyhow::Result<(Message, Vec<Vec<u8>>)> {
     let [relay, machine] = room.lab.hosts() else {
         anyhow::bail!("two hosts");
     };
@@ -137,18 +241,15 @@ pub fn what_a_relay_agent_says_comes_back() -> Outcome {
         relay.enter(|| -> anyhow::Result<_> { Ok((agent(INTERFACE)?, agent(FAR)?)) })??;
     let over = AtomicBool::new(false);
     let (offer, back) = std::thread::scope(|scope| {
-        let running = scope.spawn(|| forward(&near, &far, &over));
+        let running = scope.spawn(|| forward([&near, &far], address, information, &over));
         let offer = offered(machine);
         over.store(true, Ordering::Relaxed);
         (offer, running.join().expect("no panic"))
     });
     let back = back?;
-    boots(&offer.with_context(|| format!("the agent got back {back:?}"))?)?;
-    ensure!(
-        !back.is_empty() && back.iter().all(|one| one == INFORMATION),
-        "{back:?}"
-    );
-    Ok(())
+    let offer = offer.with_context(|| format!("the agent got back {back:?}"))?;
+    ensure!(!back.is_empty(), "nothing came back by the agent");
+    Ok((offer, back))
 }
 
 fn agent(interface: &str) -> anyhow::Result<UdpSocket> {
@@ -162,7 +263,12 @@ fn agent(interface: &str) -> anyhow::Result<UdpSocket> {
 
 /// Brings requests to the server and answers to the machines, until it is over: what answers had in
 /// option 82.
-fn forward(near: &UdpSocket, far: &UdpSocket, over: &AtomicBool) -> anyhow::Result<Vec<Vec<u8>>> {
+fn forward(
+    [near, far]: [&UdpSocket; 2],
+    address: Ipv4Addr,
+    information: &[u8],
+    over: &AtomicBool,
+) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut back = Vec::new();
     let mut buffer = [0; 1500];
     let quiet = |error: &std::io::Error| {
@@ -174,11 +280,11 @@ fn forward(near: &UdpSocket, far: &UdpSocket, over: &AtomicBool) -> anyhow::Resu
             Ok(length) if buffer[0] == 1 => {
                 let mut request = buffer[..length].to_vec();
                 request[3] += 1;
-                request[24..28].copy_from_slice(&RELAY.octets());
+                request[24..28].copy_from_slice(&address.octets());
                 let end = end_of(&request).context("a request without an end")?;
                 request.truncate(end);
-                request.extend([82, INFORMATION.len() as u8]);
-                request.extend(INFORMATION);
+                request.extend([82, information.len() as u8]);
+                request.extend(information);
                 request.push(255);
                 near.send_to(&request, SocketAddrV4::new(SERVER, 67))?;
             }
@@ -188,10 +294,10 @@ fn forward(near: &UdpSocket, far: &UdpSocket, over: &AtomicBool) -> anyhow::Resu
         match near.recv(&mut buffer) {
             Ok(length) if buffer[0] == 2 => {
                 let mut answer = buffer[..length].to_vec();
-                let (at, information) = option_82(&answer).context("no option 82")?;
+                let (at, said) = option_82(&answer).context("no option 82")?;
                 answer.truncate(at);
                 answer.push(255);
-                back.push(information);
+                back.push(said);
                 far.send_to(&answer, (Ipv4Addr::BROADCAST, 68))?;
             }
             Ok(_) => {}

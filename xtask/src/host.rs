@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cmd::Cmd;
+use crate::cmd::{Cmd, CmdError};
 
 /// Something that needs parts of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -41,13 +41,15 @@ pub enum Need {
     Guest,
     /// A browser that looks at the status page.
     Browser,
+    /// A Debian to install the package on.
+    Package,
     /// Programs to be compared with, and the network that they are compared in.
     Bench,
 }
 
 impl Need {
-    /// What building and testing want. Not [`Bench`](Need::Bench): it brings packages whose services
-    /// nobody wants who only builds.
+    /// What building and testing want. Not [`Bench`](Need::Bench), which brings packages whose services
+    /// nobody wants who only builds, nor [`Package`](Need::Package), which few want to judge.
     pub const ALL: [Need; 12] = [
         Need::Firmware,
         Need::Media,
@@ -77,6 +79,7 @@ impl Need {
             Need::Test => "judging what we wrote with programs that did not write it",
             Need::Guest => "booting an operating system that is not ours",
             Need::Browser => "looking at the status page in a browser",
+            Need::Package => "installing the Debian package on a Debian",
             Need::Bench => "measuring side by side with other programs",
         }
     }
@@ -182,6 +185,7 @@ const TOOLS: &[Tool] = tools![
     Test: "qemu-img" Probe::Program, "qemu-utils" "qemu-img" "qemu-img";
     Test: "tcpdump" Probe::Program, "tcpdump" "tcpdump" "tcpdump";
     Test: "nft" Probe::Program, "nftables" "nftables" "nftables";
+    Test: "iptables-nft" Probe::Program, "iptables" "iptables-nft" "iptables";
     Test: "hivexsh" Probe::Program, "libhivex-bin" "hivex" "hivex";
     Test: "hivexregedit" Probe::Program, "libwin-hivex-perl" "perl-hivex" "hivex";
     Test: "reglookup" Probe::Program, "reglookup" "reglookup" "-";
@@ -193,6 +197,10 @@ const TOOLS: &[Tool] = tools![
     Browser: "chromium" Probe::Program, "chromium" "chromium" "chromium";
     Browser: "node" Probe::Program, "nodejs" "nodejs" "nodejs";
     Browser: "npm" Probe::Program, "npm" "nodejs-npm" "npm";
+    Package: "debootstrap" Probe::Program, "debootstrap" "debootstrap" "debootstrap";
+    Package: "mke2fs" Probe::Program, "e2fsprogs" "e2fsprogs" "e2fsprogs";
+    Package: "dpkg-deb" Probe::Program, "dpkg" "dpkg" "dpkg";
+    Package: "lintian" Probe::Program, "lintian" "lintian" "-";
     Bench: "tc" Probe::Program, "iproute2" "iproute-tc" "iproute2";
     Bench: "nft" Probe::Program, "nftables" "nftables" "nftables";
     Bench: "udp-sender" Probe::Program, "udpcast" "-" "-";
@@ -361,6 +369,7 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     let lacking = missing(needs);
     if debian && !lacking.is_empty() {
         let had = present();
+        apt(&["update", "-qq"]).context("package lists could not be refreshed")?;
         install_on_debian(&lacking)?;
         // A package of another release gives way to what is installed beside it (qemu-utils from backports
         // to this release's qemu-system-x86): it comes back in this release's version.
@@ -392,6 +401,16 @@ pub fn check(needs: &[Need]) -> Result<()> {
     }
 }
 
+fn apt(args: &[&str]) -> Result<String, CmdError> {
+    let command = Cmd::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C")
+        .args(args)
+        .limit(Duration::from_mins(15));
+    println!("$ {command}");
+    command.read()
+}
+
 fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
     let packages: BTreeSet<&str> = lacking.iter().map(|tool| tool.debian).collect();
     let names: Vec<&str> = lacking.iter().map(|tool| tool.name).collect();
@@ -399,16 +418,6 @@ fn install_on_debian(lacking: &[&Tool]) -> Result<()> {
         "installing what is missing ({}), as this is Debian and we are root",
         names.join(", ")
     );
-    let apt = |args: &[&str]| {
-        let command = Cmd::new("apt-get")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .env("LC_ALL", "C")
-            .args(args)
-            .limit(Duration::from_mins(15));
-        println!("$ {command}");
-        command.read()
-    };
-    apt(&["update", "-qq"]).context("package lists could not be refreshed")?;
     let services = lacking.iter().any(|tool| tool.need == Need::Bench);
     let _held = services.then(HeldServices::new);
     let packages: Vec<&str> = packages.into_iter().collect();

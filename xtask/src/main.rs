@@ -5,6 +5,7 @@ mod boot;
 mod codegen;
 mod dist;
 mod flash;
+mod package;
 mod passed;
 mod setup;
 mod test;
@@ -41,6 +42,7 @@ enum Verb {
     /// Serve images by multicast: `slamboot serve`, built first; without FILE and configuration the demo
     /// in dist/, which is made where it is not there.
     Serve(passed::Arguments),
+    Package(package::Arguments),
     Boot(boot::Arguments),
     Flash(flash::Arguments),
     Trust(trust::Arguments),
@@ -68,6 +70,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Image(arguments) => passed::run("image", &arguments, &paths),
         Verb::Dist(arguments) => dist::run(&arguments, &paths),
         Verb::Serve(arguments) => passed::serve(&arguments, &paths),
+        Verb::Package(arguments) => package::run(&arguments, &paths),
         Verb::Boot(arguments) => boot::run(&arguments, &paths),
         Verb::Flash(arguments) => flash::run(&arguments),
         Verb::Trust(arguments) => trust::run(&arguments, &paths),

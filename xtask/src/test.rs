@@ -18,7 +18,9 @@ use self::tally::Tally;
 use crate::dist;
 
 /// Proofs on real parts, which a plain `cargo test` leaves out (`test = false`).
-pub const PROOFS: [&str; 6] = ["lab", "boot", "tap", "services", "firmware", "face"];
+pub const PROOFS: [&str; 7] = [
+    "lab", "boot", "tap", "services", "firmware", "face", "package",
+];
 
 /// Run all tests: every crate's own, then real parts: firmware built from source, server and
 /// client in network namespaces, machines in QEMU.
@@ -88,6 +90,12 @@ fn proofs(arguments: &Arguments, paths: &Paths, tally: &mut Tally) -> Result<()>
         &[Need::Boot, Need::Serve, Need::Prebuilt][..],
         &[Need::Guest],
         &[Need::Browser],
+        // The Debian that the package is installed on takes minutes: it is for those who have them.
+        if arguments.thorough {
+            &[Need::Package]
+        } else {
+            &[]
+        },
     ] {
         if let Err(error) = host::ensure(needs) {
             println!("{error:#}\n");

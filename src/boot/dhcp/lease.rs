@@ -23,6 +23,9 @@ pub struct Lease {
     pub expires: Now,
     /// What the client calls itself.
     pub name: Option<String>,
+    /// An address of its network by the word of a relay agent, which the client writes past when it
+    /// renews its lease.
+    pub link: Option<Ipv4Addr>,
 }
 
 /// All leases of one interface. Expired ones are kept, so that a client finds its address again
@@ -66,6 +69,8 @@ struct Entry {
     expires: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link: Option<Ipv4Addr>,
 }
 
 const VERSION: u32 = 1;
@@ -146,6 +151,7 @@ impl Leases {
             address: lease.address,
             expires: lease.expires.as_secs(),
             name: lease.name.clone(),
+            link: lease.link,
         };
         let file = Stored {
             version: VERSION,
@@ -175,6 +181,7 @@ impl Leases {
                 address: entry.address,
                 expires: Duration::from_secs(entry.expires),
                 name: entry.name,
+                link: entry.link,
             };
             leases.put(mac, lease);
         }
@@ -197,6 +204,7 @@ mod tests {
             address: Ipv4Addr::new(10, 77, 0, last),
             expires: Duration::from_secs(expires),
             name: None,
+            link: None,
         }
     }
 
@@ -206,6 +214,7 @@ mod tests {
         leases.put(mac(1), lease(10, 1_700_000_000));
         let mut named = lease(11, 5);
         named.name = Some("pc-11".to_owned());
+        named.link = Some(Ipv4Addr::new(10, 77, 0, 254));
         leases.put(mac(2), named);
         assert_eq!(Leases::from_text(&leases.to_text()).unwrap(), leases);
     }

@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use dhcproto::v4::{self, DhcpOption, MessageType, OptionCode};
+use dhcproto::v4::{self, DhcpOption, MessageType, OptionCode, UnknownOption};
 use dhcproto::{Decodable as _, Decoder, Encodable as _, Encoder};
 use site::Mac;
 
@@ -23,6 +23,8 @@ pub const LONGEST: usize = 1500;
 /// `file` of the fixed part, with its final zero.
 const FILE_FIELD: usize = 128;
 const ETHERNET: u8 = 1;
+/// The suboption of option 82 that names the client's network (RFC 3527).
+const LINK_SELECTION: u8 = 5;
 
 /// A request of a client.
 #[derive(Clone, Debug)]
@@ -103,6 +105,16 @@ impl Request {
         some(self.message.giaddr())
     }
 
+    /// An address of the network that a relay agent brings this from: the one that it names, where its
+    /// own is not there (RFC 3527: option 82, suboption 5), else its own.
+    pub fn link(&self) -> Option<Ipv4Addr> {
+        let own = self.relay()?;
+        let named = self.relay_information.as_deref();
+        let named = named.and_then(|options| suboption(options, LINK_SELECTION));
+        let named = named.and_then(|link| <[u8; 4]>::try_from(link).ok());
+        Some(named.map(Ipv4Addr::from).and_then(some).unwrap_or(own))
+    }
+
     /// The address that is asked for.
     pub fn requested(&self) -> Option<Ipv4Addr> {
         match self.message.opts().get(OptionCode::RequestedIpAddress) {
@@ -147,7 +159,7 @@ impl Request {
             mac: self.mac,
             arch: self.arch(),
             program,
-            relay: self.relay(),
+            link: self.link(),
         })
     }
 
@@ -302,6 +314,18 @@ fn raw_option(mut options: &[u8], wanted: u8) -> Option<Vec<u8>> {
     }
 }
 
+/// The value of a suboption of option 82, where 0 and 255 are codes as any other (RFC 3046, section 2.0).
+fn suboption(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
+    while let [code, length, ref rest @ ..] = *options {
+        let (value, rest) = rest.split_at_checked(length.into())?;
+        if code == wanted {
+            return Some(value);
+        }
+        options = rest;
+    }
+    None
+}
+
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -387,6 +411,14 @@ impl Reply {
         self.option(DhcpOption::VendorExtensions(options))
     }
 
+    /// Tells iPXE to wait for nobody else's word on what boots (iPXE `include/ipxe/dhcp.h`,
+    /// `DHCP_EB_NO_PXEDHCP`: option 175.176), which it does for two seconds otherwise.
+    #[must_use]
+    pub fn alone(self) -> Reply {
+        let alone = UnknownOption::new(OptionCode::Unknown(175), vec![176, 1, 1]);
+        self.option(DhcpOption::Unknown(alone))
+    }
+
     /// Where it goes (RFC 2131, section 4.1), if not back to where a boot server was asked.
     ///
     /// A client without an address could be sent a frame of its own, but only past the kernel,
@@ -428,8 +460,6 @@ impl Reply {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use dhcproto::v4::UnknownOption;
-
     use super::*;
     use crate::boot::arch::{Features, Fetch};
 
@@ -486,7 +516,7 @@ pub(crate) mod tests {
         assert_eq!(client.program, Program::Vendor(Fetch::Tftp));
         assert_eq!(client.arch, ClientArch::from_code(7));
         assert_eq!(client.mac, Mac::new(MAC));
-        assert_eq!(client.relay, None);
+        assert_eq!(client.link, None);
     }
 
     #[test]
@@ -588,6 +618,36 @@ pub(crate) mod tests {
         assert_eq!(raw(67).unwrap(), b"undionly.kpxe");
         assert_eq!(raw(43).unwrap(), [6, 1, 8, 255]);
         assert_eq!(raw(54).unwrap(), SERVER.octets());
+    }
+
+    #[test]
+    fn a_relay_agent_names_the_link() {
+        let relay = Ipv4Addr::new(10, 9, 0, 1);
+        let link = |giaddr: Ipv4Addr, information: &[u8]| {
+            let mut message = request(MessageType::Discover, MAC, &[class("PXEClient")]);
+            message.set_giaddr(giaddr);
+            let mut raw = bytes(&message);
+            raw.pop();
+            raw.extend([82, information.len() as u8]);
+            raw.extend(information);
+            raw.push(255);
+            let request = Request::decode(&raw).unwrap();
+            assert_eq!(request.client().unwrap().link, request.link());
+            request.link()
+        };
+        let named = [1, 2, 5, 4, 0, 1, 7, 255, 1, 9, 5, 4, 10, 78, 0, 254];
+        assert_eq!(link(relay, &named), Some(Ipv4Addr::new(10, 78, 0, 254)));
+        // What names nothing, and a client that writes the option itself.
+        for odd in [
+            &[5, 3, 10, 78, 0][..],
+            &[5, 4, 0, 0, 0, 0],
+            &[5, 9, 1],
+            &[5],
+            &[],
+        ] {
+            assert_eq!(link(relay, odd), Some(relay), "{odd:?}");
+        }
+        assert_eq!(link(Ipv4Addr::UNSPECIFIED, &named), None);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! A DHCP server with addresses of its own (RFC 2131), for networks that have no other.
 //!
 //! An address that is given for the first time is looked for on the network first (RFC 2131,
-//! section 2.2): the edge makes the kernel ask for it by ARP, which hosts answer that drop pings.
+//! section 2.2): the edge makes the kernel ask for it by ARP, which hosts answer that drop pings. ARP
+//! ends where a relay agent begins: behind one, it is for the client to decline what somebody has.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dhcproto::v4::{DhcpOption, MessageType};
@@ -13,7 +15,9 @@ use site::Mac;
 
 use super::lease::{Lease, Leases, Now};
 use super::message::{Reply, Request};
+use super::network::{Network, Networks};
 use super::proxy;
+use crate::boot::arch::Program;
 use crate::boot::plan::{BootFile, BootPlan, Client, Decision, Silence};
 
 /// How long an offer is kept for the client that it was made to.
@@ -25,23 +29,6 @@ const MOST_OFFERS: usize = 1024;
 const PROBE: Duration = Duration::from_millis(400);
 /// How long an address is left alone that somebody was found to have.
 const TAKEN: Duration = Duration::from_mins(10);
-
-/// What is leased at one interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// This server.
-    pub server: Ipv4Addr,
-    /// The interface's network mask.
-    pub netmask: Ipv4Addr,
-    /// Addresses to lease, first and last; `None`: those of `[[host]]` only.
-    pub range: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// The clients' default route.
-    pub router: Option<Ipv4Addr>,
-    /// The clients' name servers.
-    pub dns: Vec<Ipv4Addr>,
-    /// How long an address is leased.
-    pub lease_time: Duration,
-}
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -97,6 +84,8 @@ pub enum Told {
     Relayed {
         /// Its address.
         relay: Ipv4Addr,
+        /// An address of that network.
+        link: Ipv4Addr,
     },
 }
 
@@ -120,7 +109,7 @@ impl Offer {
 /// The server of one interface.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    network: Network,
+    networks: Arc<Networks>,
     leases: Leases,
     offers: BTreeMap<Mac, Offer>,
     changed: bool,
@@ -128,9 +117,9 @@ pub struct Pool {
 
 impl Pool {
     /// A pool that knows these leases; those outside its addresses are forgotten.
-    pub fn new(network: Network, leases: Leases, plan: &BootPlan, now: Now) -> Pool {
+    pub fn new(networks: Networks, leases: Leases, plan: &BootPlan, now: Now) -> Pool {
         let mut pool = Pool {
-            network,
+            networks: Arc::new(networks),
             leases,
             offers: BTreeMap::new(),
             changed: false,
@@ -139,20 +128,12 @@ impl Pool {
         pool
     }
 
-    /// Leases by other rules from now on.
-    pub fn change(&mut self, network: Network, plan: &BootPlan, now: Now) {
-        self.network = network;
-        self.offers.clear();
-        self.forget_foreign(plan, now);
-    }
-
     fn forget_foreign(&mut self, plan: &BootPlan, now: Now) {
-        let range = self.network.range;
-        self.leases
-            .retain(now, |mac, address| match reserved(plan, mac) {
-                Some(own) => own == address,
-                None => in_range(range, address) && reserver(plan, address).is_none(),
-            });
+        let networks = &self.networks;
+        self.leases.retain(now, |mac, address| {
+            let own = plan.rules().host(mac).and_then(|host| host.address);
+            own == Some(address) || (networks.lease(address) && reserver(plan, address).is_none())
+        });
     }
 
     /// The leases.
@@ -176,12 +157,15 @@ impl Pool {
         self.offers
             .retain(|_, offer| offer.until > now || offer.waiting.is_some());
         let mac = request.mac();
-        if let Some(relay) = request.relay()
-            && !self.is_here(relay)
-        {
-            return vec![Act::Tell(Told::Relayed { relay })];
-        }
-        let at = self.network.server;
+        let networks = Arc::clone(&self.networks);
+        let here = match networks.of(request) {
+            Ok(here) => here,
+            Err(link) => {
+                let relay = request.relay().unwrap_or(link);
+                return vec![Act::Tell(Told::Relayed { relay, link })];
+            }
+        };
+        let at = request.link().unwrap_or(networks.server);
         if !plan.allows(mac, at, request.arch().known()) {
             let why = Silence::Stranger;
             let client = request.client();
@@ -191,19 +175,20 @@ impl Pool {
                 .collect();
         }
         match request.kind() {
-            MessageType::Discover => self.discover(request, plan, now),
-            MessageType::Request => self.request(request, plan, now),
-            MessageType::Decline if request.server() == Some(self.network.server) => {
+            MessageType::Discover => self.discover(request, here, plan, now),
+            MessageType::Request => self.request(request, here, plan, now),
+            MessageType::Decline if request.server() == Some(networks.server) => {
                 self.decline(request, now)
             }
-            MessageType::Release if request.server() == Some(self.network.server) => {
+            MessageType::Release if request.server() == Some(networks.server) => {
                 self.leases.release(mac, now);
                 self.changed = true;
                 Vec::new()
             }
             MessageType::Inform => {
-                let reply = request.reply(MessageType::Ack, self.network.server);
-                let reply = self.network_options(reply).keeps_ciaddr();
+                let reply = request.reply(MessageType::Ack, networks.server);
+                let link = self.link(request, here);
+                let reply = network_options(reply, link, here).keeps_ciaddr();
                 self.answer(reply, request, plan)
             }
             _ => Vec::new(),
@@ -223,6 +208,7 @@ impl Pool {
             .filter(|(_, offer)| offer.waiting.is_some() && offer.until <= now)
             .map(|(mac, _)| *mac)
             .collect();
+        let networks = Arc::clone(&self.networks);
         let mut acts = Vec::new();
         for mac in due {
             let Some(offer) = self.offers.remove(&mac) else {
@@ -231,6 +217,8 @@ impl Pool {
             let Some(request) = offer.waiting else {
                 continue;
             };
+            // It was looked for, so that the request is one of this very network.
+            let here = networks.of(&request).unwrap_or(&networks.own);
             // The client itself may still have it, from another system on the same machine.
             if taken(offer.address).is_some_and(|holder| holder != mac) {
                 self.leases.mark_taken(offer.address, now + TAKEN);
@@ -238,42 +226,45 @@ impl Pool {
                 acts.push(Act::Tell(Told::Taken {
                     address: offer.address,
                 }));
-                acts.extend(self.discover(&request, plan, now));
+                acts.extend(self.discover(&request, here, plan, now));
             } else {
-                acts.extend(self.offer(&request, offer.address, plan, now));
+                acts.extend(self.offer(&request, here, offer.address, plan, now));
             }
         }
         acts
     }
 
-    fn discover(&mut self, request: &Request, plan: &BootPlan, now: Now) -> Vec<Act> {
+    fn discover(
+        &mut self,
+        request: &Request,
+        here: &Network,
+        plan: &BootPlan,
+        now: Now,
+    ) -> Vec<Act> {
         let mac = request.mac();
-        if let Some(offer) = self.offers.get_mut(&mac) {
+        // One that was made elsewhere is none here: machines can be carried.
+        if let Some(offer) = self.offers.get_mut(&mac)
+            && here.subnet.contains(&offer.address)
+        {
             let address = offer.address;
             if let Some(waiting) = &mut offer.waiting {
                 // It asks again while ARP runs: the newest request is the one to answer.
                 **waiting = request.clone();
                 return Vec::new();
             }
-            return self.offer(request, address, plan, now);
+            return self.offer(request, here, address, plan, now);
         }
-        let Some(address) = self.candidate(request, plan, now) else {
+        let Some(address) = self.candidate(request, here, plan, now) else {
             return vec![Act::Tell(Told::Exhausted { mac })];
         };
         let known = self.leases.of(mac).is_some_and(|lease| {
             // Who has it now, and whoever was the last to have it, is expected to answer.
             lease.address == address && lease.expires > now
         });
-        if known {
-            return self.offer(request, address, plan, now);
+        if known || !self.networks.is_own(here) {
+            return self.offer(request, here, address, plan, now);
         }
-        if self.offers.len() >= MOST_OFFERS {
-            let oldest = self.offers.iter().min_by_key(|(_, offer)| offer.made());
-            if let Some(mac) = oldest.map(|(mac, _)| *mac) {
-                self.offers.remove(&mac);
-            }
-        }
-        self.offers.insert(
+        self.promise(
             mac,
             Offer {
                 address,
@@ -284,10 +275,26 @@ impl Pool {
         vec![Act::Probe(address)]
     }
 
+    fn promise(&mut self, mac: Mac, offer: Offer) {
+        if self.offers.len() >= MOST_OFFERS && !self.offers.contains_key(&mac) {
+            let oldest = self.offers.iter().min_by_key(|(_, offer)| offer.made());
+            if let Some(mac) = oldest.map(|(mac, _)| *mac) {
+                self.offers.remove(&mac);
+            }
+        }
+        self.offers.insert(mac, offer);
+    }
+
     /// RFC 2131, section 4.3.1: its own address, the one it had, the one it wants, the next free.
-    fn candidate(&self, request: &Request, plan: &BootPlan, now: Now) -> Option<Ipv4Addr> {
+    fn candidate(
+        &self,
+        request: &Request,
+        here: &Network,
+        plan: &BootPlan,
+        now: Now,
+    ) -> Option<Ipv4Addr> {
         let mac = request.mac();
-        if let Some(own) = reserved(plan, mac) {
+        if let Some(own) = reserved(plan, mac, here) {
             return self.leases.is_free(own, mac, now).then_some(own);
         }
         let promised: HashSet<Ipv4Addr> = self
@@ -300,7 +307,7 @@ impl Pool {
         // Looked up, not searched for: with thousands of strangers that ask, each of the pool's
         // thousands of addresses would be compared with each of theirs.
         let usable = |address: &Ipv4Addr| {
-            !promised.contains(address) && self.is_leasable(*address, mac, now)
+            !promised.contains(address) && self.is_leasable(*address, request, here, now)
         };
         let before = self.leases.of(mac).map(|lease| lease.address);
         if let Some(address) = before.filter(usable) {
@@ -309,7 +316,7 @@ impl Pool {
         if let Some(address) = request.requested().filter(usable) {
             return Some(address);
         }
-        let (first, last) = self.network.range?;
+        let (first, last) = here.range?;
         let all = || (u32::from(first)..=u32::from(last)).map(Ipv4Addr::from);
         // Those that nobody ever had go first: who comes back finds its own.
         all()
@@ -321,45 +328,44 @@ impl Pool {
             })
     }
 
-    /// Whether `mac`, which has no reservation, may have an address.
-    fn is_usable(&self, address: Ipv4Addr, mac: Mac, plan: &BootPlan, now: Now) -> bool {
+    /// Whether a client that has no reservation may have an address.
+    fn is_usable(
+        &self,
+        address: Ipv4Addr,
+        request: &Request,
+        here: &Network,
+        plan: &BootPlan,
+        now: Now,
+    ) -> bool {
+        let mac = request.mac();
         let offered = self
             .offers
             .iter()
             .any(|(other, offer)| *other != mac && offer.address == address && offer.until > now);
-        !offered && reserver(plan, address).is_none() && self.is_leasable(address, mac, now)
+        !offered
+            && reserver(plan, address).is_none()
+            && self.is_leasable(address, request, here, now)
     }
 
-    /// Whether an address is one of the pool's that nobody else has, promises apart.
-    fn is_leasable(&self, address: Ipv4Addr, mac: Mac, now: Now) -> bool {
-        in_range(self.network.range, address)
-            && self.is_host(address)
-            && self.leases.is_free(address, mac, now)
-    }
-
-    /// Neither this server, nor its router, nor the network itself or its broadcast.
-    fn is_host(&self, address: Ipv4Addr) -> bool {
-        let mask = u32::from(self.network.netmask);
-        let host = u32::from(address) & !mask;
-        self.is_here(address)
-            && address != self.network.server
-            && Some(address) != self.network.router
-            && (mask >= u32::MAX - 1 || (host != 0 && host != !mask))
-    }
-
-    fn is_here(&self, address: Ipv4Addr) -> bool {
-        let mask = u32::from(self.network.netmask);
-        u32::from(address) & mask == u32::from(self.network.server) & mask
+    /// Whether an address is one to lease that nobody else has, promises apart: neither this server's,
+    /// nor the router's or the relay agent's.
+    fn is_leasable(&self, address: Ipv4Addr, request: &Request, here: &Network, now: Now) -> bool {
+        here.leases(address)
+            && here.is_host(address)
+            && address != self.networks.server
+            && ![here.router, request.relay(), request.link()].contains(&Some(address))
+            && self.leases.is_free(address, request.mac(), now)
     }
 
     fn offer(
         &mut self,
         request: &Request,
+        here: &Network,
         address: Ipv4Addr,
         plan: &BootPlan,
         now: Now,
     ) -> Vec<Act> {
-        self.offers.insert(
+        self.promise(
             request.mac(),
             Offer {
                 address,
@@ -368,16 +374,23 @@ impl Pool {
             },
         );
         let reply = request
-            .reply(MessageType::Offer, self.network.server)
+            .reply(MessageType::Offer, self.networks.server)
             .yours(address);
-        let reply = self.lease_options(self.network_options(reply));
+        let link = self.link(request, here);
+        let reply = lease_options(network_options(reply, link, here), here);
         self.answer(reply, request, plan)
     }
 
-    fn request(&mut self, request: &Request, plan: &BootPlan, now: Now) -> Vec<Act> {
+    fn request(
+        &mut self,
+        request: &Request,
+        here: &Network,
+        plan: &BootPlan,
+        now: Now,
+    ) -> Vec<Act> {
         let mac = request.mac();
         match request.server() {
-            Some(server) if server != self.network.server => {
+            Some(server) if server != self.networks.server => {
                 // It took another's offer.
                 self.offers.remove(&mac);
                 return vec![Act::Tell(Told::Rival { server })];
@@ -390,22 +403,24 @@ impl Pool {
         };
         let offered = self.offers.get(&mac).map(|offer| offer.address);
         let leased = self.leases.of(mac).map(|lease| lease.address);
-        let own = reserved(plan, mac);
+        let own = reserved(plan, mac, here);
         let ours = match own {
             Some(own) => own == wanted && self.leases.is_free(own, mac, now),
-            None => self.is_usable(wanted, mac, plan, now),
+            None => self.is_usable(wanted, request, here, plan, now),
         };
         let known = offered == Some(wanted) || leased == Some(wanted) || own == Some(wanted);
         match (known && ours, selecting) {
-            (true, _) => self.lease(request, wanted, plan, now),
+            (true, _) => self.lease(request, here, wanted, plan, now),
             // Whoever asks without having been here before may belong to another server
             // (RFC 2131, section 4.3.2: "must remain silent"), unless the network itself is wrong.
-            (false, false) if offered.is_none() && leased.is_none() && self.is_here(wanted) => {
+            (false, false)
+                if offered.is_none() && leased.is_none() && here.subnet.contains(&wanted) =>
+            {
                 Vec::new()
             }
             (false, _) => {
                 self.offers.remove(&mac);
-                let nak = request.reply(MessageType::Nak, self.network.server);
+                let nak = request.reply(MessageType::Nak, self.networks.server);
                 vec![Act::Send(nak.broadcast())]
             }
         }
@@ -414,6 +429,7 @@ impl Pool {
     fn lease(
         &mut self,
         request: &Request,
+        here: &Network,
         address: Ipv4Addr,
         plan: &BootPlan,
         now: Now,
@@ -424,21 +440,23 @@ impl Pool {
         let name = request
             .host_name()
             .or_else(|| before.and_then(|old| old.name.clone()));
+        let link = self.link(request, here);
         self.offers.remove(&mac);
         self.leases.put(
             mac,
             Lease {
                 address,
-                expires: now + self.network.lease_time,
+                expires: now + here.lease_time,
                 name,
+                link,
             },
         );
         self.changed = true;
         let reply = request
-            .reply(MessageType::Ack, self.network.server)
+            .reply(MessageType::Ack, self.networks.server)
             .yours(address)
             .keeps_ciaddr();
-        let reply = self.lease_options(self.network_options(reply));
+        let reply = lease_options(network_options(reply, link, here), here);
         let mut acts = Vec::new();
         if !renewed {
             acts.push(Act::Tell(Told::Leased { mac, address }));
@@ -450,6 +468,13 @@ impl Pool {
                 .filter(|act| matches!(act, Act::Send(_))),
         );
         acts
+    }
+
+    /// By which relay agent a client is reached, where one brought this request or the one before.
+    fn link(&self, request: &Request, here: &Network) -> Option<Ipv4Addr> {
+        let before = || self.leases.of(request.mac())?.link;
+        let link = request.link().or_else(before);
+        link.filter(|link| here.subnet.contains(link))
     }
 
     fn decline(&mut self, request: &Request, now: Now) -> Vec<Act> {
@@ -466,38 +491,19 @@ impl Pool {
         vec![Act::Tell(Told::Taken { address })]
     }
 
-    fn network_options(&self, reply: Reply) -> Reply {
-        let network = &self.network;
-        let broadcast = Ipv4Addr::from(u32::from(network.server) | !u32::from(network.netmask));
-        let mut reply = reply
-            .option(DhcpOption::SubnetMask(network.netmask))
-            .option(DhcpOption::BroadcastAddr(broadcast));
-        if let Some(router) = network.router {
-            reply = reply.option(DhcpOption::Router(vec![router]));
-        }
-        if !network.dns.is_empty() {
-            reply = reply.option(DhcpOption::DomainNameServer(network.dns.clone()));
-        }
-        reply
-    }
-
-    fn lease_options(&self, reply: Reply) -> Reply {
-        let time = u32::try_from(self.network.lease_time.as_secs()).unwrap_or(u32::MAX);
-        reply
-            .option(DhcpOption::AddressLeaseTime(time))
-            .option(DhcpOption::Renewal(time / 2))
-            .option(DhcpOption::Rebinding(time / 8 * 7))
-    }
-
     /// With what boots, where the client boots from the network.
     fn answer(&self, reply: Reply, request: &Request, plan: &BootPlan) -> Vec<Act> {
         let Some(client) = request.client() else {
             return vec![Act::Send(reply)];
         };
-        let server = self.network.server;
+        let server = self.networks.server;
         match plan.decide(&client, server) {
             Decision::Boot(file) => {
                 let reply = proxy::boots(reply, request, &client, &file, server);
+                let reply = match client.program {
+                    Program::Ipxe(_) => reply.alone(),
+                    Program::Vendor(_) | Program::Gpxe => reply,
+                };
                 vec![Act::Tell(Told::Boot { client, file }), Act::Send(reply)]
             }
             Decision::Silence(why) => {
@@ -507,12 +513,31 @@ impl Pool {
     }
 }
 
-fn in_range(range: Option<(Ipv4Addr, Ipv4Addr)>, address: Ipv4Addr) -> bool {
-    range.is_some_and(|(first, last)| (first..=last).contains(&address))
+fn network_options(reply: Reply, link: Option<Ipv4Addr>, network: &Network) -> Reply {
+    let mut reply = reply
+        .option(DhcpOption::SubnetMask(network.subnet.netmask()))
+        .option(DhcpOption::BroadcastAddr(network.subnet.broadcast()));
+    if let Some(router) = network.router_for(link) {
+        reply = reply.option(DhcpOption::Router(vec![router]));
+    }
+    if !network.dns.is_empty() {
+        reply = reply.option(DhcpOption::DomainNameServer(network.dns.clone()));
+    }
+    reply
 }
 
-fn reserved(plan: &BootPlan, mac: Mac) -> Option<Ipv4Addr> {
-    plan.rules().host(mac).and_then(|host| host.address)
+fn lease_options(reply: Reply, network: &Network) -> Reply {
+    let time = u32::try_from(network.lease_time.as_secs()).unwrap_or(u32::MAX);
+    reply
+        .option(DhcpOption::AddressLeaseTime(time))
+        .option(DhcpOption::Renewal(time / 2))
+        .option(DhcpOption::Rebinding(time / 8 * 7))
+}
+
+/// The address that is kept for a machine, where it is one of the network that it asks from.
+fn reserved(plan: &BootPlan, mac: Mac, here: &Network) -> Option<Ipv4Addr> {
+    let own = plan.rules().host(mac).and_then(|host| host.address);
+    own.filter(|own| here.subnet.contains(own))
 }
 
 fn reserver(plan: &BootPlan, address: Ipv4Addr) -> Option<Mac> {
@@ -520,23 +545,10 @@ fn reserver(plan: &BootPlan, address: Ipv4Addr) -> Option<Mac> {
     all.find(|(_, own)| *own == address).map(|(mac, _)| mac)
 }
 
-/// Addresses to lease where the site names none: the upper half of the interface's network, which
-/// home routers and people leave free for such.
-pub fn default_range(server: Ipv4Addr, netmask: Ipv4Addr) -> Option<(Ipv4Addr, Ipv4Addr)> {
-    let mask = u32::from(netmask);
-    let size = !mask;
-    if size < 7 {
-        return None;
-    }
-    let network = u32::from(server) & mask;
-    let count = (size / 2).min(16_383);
-    let last = network + size - 1;
-    Some((Ipv4Addr::from(last - count + 1), Ipv4Addr::from(last)))
-}
-
 #[cfg(test)]
 mod tests {
     mod hostile;
+    mod relayed;
 
     use std::path::Path;
 
@@ -544,7 +556,7 @@ mod tests {
     use dhcproto::{Decodable as _, Decoder};
     use site::{Arch, Site};
 
-    use super::super::message::tests::{bytes, class, request};
+    use super::super::message::tests::{bytes, class, ipxe, request};
     use super::*;
     use crate::boot::plan::{Rom, Roms, Services};
 
@@ -576,14 +588,17 @@ mod tests {
         BootPlan::new(&site, roms, services)
     }
 
-    fn network(last: u8) -> Network {
-        Network {
+    fn networks(last: u8) -> Networks {
+        Networks {
             server: SERVER,
-            netmask: Ipv4Addr::new(255, 255, 255, 0),
-            range: Some((at(100), at(last))),
-            router: Some(at(254)),
-            dns: vec![at(253)],
-            lease_time: Duration::from_hours(1),
+            own: Network {
+                subnet: "10.77.0.0/24".parse().unwrap(),
+                range: Some((at(100), at(last))),
+                router: Some(at(254)),
+                dns: vec![at(253)],
+                lease_time: Duration::from_hours(1),
+            },
+            relayed: Vec::new(),
         }
     }
 
@@ -596,7 +611,7 @@ mod tests {
     impl Lab {
         fn new(last: u8, text: &str) -> Lab {
             let (plan, now) = (plan(text), Duration::from_hours(500_000));
-            let pool = Pool::new(network(last), Leases::default(), &plan, now);
+            let pool = Pool::new(networks(last), Leases::default(), &plan, now);
             Lab { pool, plan, now }
         }
 
@@ -689,6 +704,29 @@ mod tests {
         let id = DhcpOption::ClientIdentifier(vec![0, 7, 7, 7]);
         let acts = lab.send(&request(MessageType::Discover, mac(1), &[id]));
         assert_eq!(replies(&acts)[0].yiaddr(), at(100));
+    }
+
+    /// Nobody else says what boots where the addresses are ours: iPXE need not wait for that.
+    #[test]
+    fn ipxe_waits_for_nobody_else() {
+        let mut lab = Lab::new(199, "");
+        let alone = |acts: &[Act]| {
+            let offers = replies(acts);
+            let option = offers[0].opts().get(OptionCode::Unknown(175)).cloned();
+            option.map(|option| match option {
+                DhcpOption::Unknown(option) => option.data().to_vec(),
+                other => panic!("{other:?}"),
+            })
+        };
+        let options = [class("PXEClient"), ipxe(&[0x13, 1, 1, 0x1a, 1, 1])];
+        let user = DhcpOption::UserClass(b"iPXE".to_vec());
+        let options = [&options[..], &[user]].concat();
+        let mut acts = lab.send(&request(MessageType::Discover, mac(1), &options));
+        acts.extend(lab.settle());
+        assert_eq!(alone(&acts[1..]), Some(vec![176, 1, 1]));
+        let mut acts = lab.send(&request(MessageType::Discover, mac(2), &options[..1]));
+        acts.extend(lab.settle());
+        assert_eq!(alone(&acts[1..]), None, "firmware knows nothing of it");
     }
 
     #[test]
@@ -880,25 +918,21 @@ mod tests {
         }
         let text = lab.pool.leases().to_text();
         let read = Leases::from_text(&text).unwrap();
-        let pool = Pool::new(network(199), read.clone(), &lab.plan, lab.now);
+        let pool = Pool::new(networks(199), read.clone(), &lab.plan, lab.now);
         assert_eq!(pool.leases().iter().count(), 2);
-        let fewer = Pool::new(network(100), read.clone(), &lab.plan, lab.now);
+        let fewer = Pool::new(networks(100), read.clone(), &lab.plan, lab.now);
         assert_eq!(fewer.leases().iter().count(), 1);
         let reserved = plan("[[host]]\nmac = \"52:54:00:00:00:09\"\naddress = \"10.77.0.100\"\n");
-        let moved = Pool::new(network(199), read, &reserved, lab.now);
+        let moved = Pool::new(networks(199), read, &reserved, lab.now);
         assert_eq!(moved.leases().iter().count(), 1);
     }
 
     #[test]
-    fn a_rival_and_a_relay_are_told() {
+    fn a_rival_is_told() {
         let mut lab = Lab::new(199, "");
         let other = DhcpOption::ServerIdentifier(RIVAL);
         let acts = lab.send(&request(MessageType::Request, mac(1), &[other]));
         assert_eq!(told(&acts), [Told::Rival { server: RIVAL }]);
-        let mut relayed = request(MessageType::Discover, mac(1), &[]);
-        relayed.set_giaddr([10, 9, 0, 1]);
-        let relay = Ipv4Addr::new(10, 9, 0, 1);
-        assert_eq!(told(&lab.send(&relayed)), [Told::Relayed { relay }]);
     }
 
     #[test]
@@ -917,17 +951,6 @@ mod tests {
             }]
         ));
         assert!(replies(&acts).is_empty());
-    }
-
-    #[test]
-    fn the_default_range_is_the_upper_half() {
-        let range = |mask: [u8; 4]| default_range(SERVER, mask.into());
-        assert_eq!(range([255, 255, 255, 0]), Some((at(128), at(254))));
-        assert_eq!(range([255, 255, 255, 248]), Some((at(4), at(6))));
-        assert_eq!(range([255, 255, 255, 252]), None);
-        let (first, last) = range([255, 255, 0, 0]).unwrap();
-        assert_eq!(last, Ipv4Addr::new(10, 77, 255, 254));
-        assert_eq!(u32::from(last) - u32::from(first) + 1, 16_383);
     }
 
     /// Whatever clients send, no two of them hold one address, and memory stays within the pool.
@@ -969,7 +992,7 @@ mod tests {
                 once.sort_unstable();
                 once.dedup();
                 assert_eq!(held.len(), once.len(), "seed {seed}");
-                assert!(held.iter().all(|a| in_range(lab.pool.network.range, *a)));
+                assert!(held.iter().all(|a| lab.pool.networks.lease(*a)));
                 assert!(lab.pool.offers.len() <= 30, "seed {seed}");
             }
         }

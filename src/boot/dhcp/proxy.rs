@@ -70,7 +70,7 @@ pub fn answer(request: &Request, port: Port, plan: &BootPlan, server: Ipv4Addr) 
         Decision::Boot(file) => {
             let reply = request.reply(kind, server);
             let reply = match port {
-                Port::Dhcp if client.relay.is_none() => reply.broadcast(),
+                Port::Dhcp if client.link.is_none() => reply.broadcast(),
                 _ => reply.keeps_ciaddr(),
             };
             // Much UEFI firmware takes a boot file only from port 4011; it is sent there by an

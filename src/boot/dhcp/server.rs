@@ -12,11 +12,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use site::{Dhcp, DhcpMode, Mac};
+use site::{Dhcp, Mac};
 
 use super::lease::{LeaseFileError, Leases, Now};
 use super::message::{LONGEST, Reply, Request};
-use super::pool::{Act, Network, Pool, Told};
+use super::network::Networks;
+use super::pool::{Act, Pool, Told};
 use super::proxy::{self, Answer, Port};
 use super::socket::{InterfaceSocket, PortError};
 use crate::boot::archs::Archs;
@@ -48,7 +49,7 @@ pub struct DhcpStand {
     /// The server's address there.
     pub server: Ipv4Addr,
     /// Addresses to lease, where this is the network's DHCP server.
-    pub pool: Option<Network>,
+    pub pool: Option<Networks>,
 }
 
 /// Why DHCP is not served.
@@ -128,12 +129,15 @@ impl DhcpSockets {
         for (stand, main, pxe) in self.stands {
             let pool = match (&stand.pool, leases) {
                 (None, _) => None,
-                (Some(network), directory) => {
+                (Some(networks), directory) => {
                     let file =
                         directory.map(|d| d.join(format!("leases-{}.json", stand.interface)));
                     let leases = file.as_deref().map(load).transpose()?.unwrap_or_default();
                     let plan = read_plan(&plan);
-                    Some((Pool::new(network.clone(), leases, &plan, clock.now()), file))
+                    Some((
+                        Pool::new(networks.clone(), leases, &plan, clock.now()),
+                        file,
+                    ))
                 }
             };
             places.push(Served {
@@ -469,7 +473,9 @@ impl Teller {
             }
             Told::Taken { address } => self.once(BootEvent::AddressTaken { address }, now),
             Told::Rival { server } => self.once(BootEvent::RivalDhcp { server }, now),
-            Told::Relayed { relay } => self.once(BootEvent::RelayRefused { relay }, now),
+            Told::Relayed { relay, link } => {
+                self.once(BootEvent::RelayRefused { relay, link }, now);
+            }
         }
     }
 
@@ -477,27 +483,6 @@ impl Teller {
         let what = format!("DHCP answer to {to} cannot be sent: {error}");
         self.once(BootEvent::BootServiceFailed { what }, now);
     }
-}
-
-/// What is leased at an interface, if this is the network's DHCP server.
-pub fn network(dhcp: &Dhcp, server: Ipv4Addr, netmask: Ipv4Addr) -> Option<Network> {
-    if dhcp.mode != DhcpMode::Pool {
-        return None;
-    }
-    let mask = u32::from(netmask);
-    let here = |address: Ipv4Addr| u32::from(address) & mask == u32::from(server) & mask;
-    let range = match dhcp.pool {
-        Some((first, last)) => (here(first) && here(last)).then_some((first, last)),
-        None => super::pool::default_range(server, netmask),
-    };
-    Some(Network {
-        server,
-        netmask,
-        range,
-        router: dhcp.router.filter(|router| here(*router)),
-        dns: dhcp.dns.clone(),
-        lease_time: dhcp.lease_time,
-    })
 }
 
 #[cfg(test)]
@@ -525,7 +510,7 @@ mod tests {
             mac: mac(2),
             arch: ClientArch::BIOS,
             program: Program::recognise(b"PXEClient", b"iPXE", None).unwrap(),
-            relay: None,
+            link: None,
         };
         let url = String::new();
         teller.boot(client, BootFile::Script { url }, now);

@@ -30,7 +30,7 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
 
-    /// Configuration [default: ./slamboot.toml, if it exists and no FILE is given]
+    /// Configuration [default: without FILE, ./slamboot.toml, else that of dist/, else /etc/slamboot/slamboot.toml]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 

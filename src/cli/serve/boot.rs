@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context as _, anyhow};
-use site::{DhcpMode, IpNet, Site};
+use site::{DhcpMode, IpNet, RelayedNetwork, Site};
 
 use super::rivals::Rivals;
 use super::stands::{boot_script, site_at};
 use crate::boot::archs::Archs;
 use crate::boot::assign::Assignments;
-use crate::boot::dhcp::server::{DhcpServer, DhcpSockets, DhcpStand, SharedPlan, Tell, network};
+use crate::boot::dhcp::network::{Network, networks};
+use crate::boot::dhcp::server::{DhcpServer, DhcpSockets, DhcpStand, SharedPlan, Tell};
 use crate::boot::http::HttpServer;
 use crate::boot::plan::{BootPlan, Services};
 use crate::boot::roms::RomShelf;
@@ -245,13 +246,22 @@ fn bind_dhcp(
     }
     let mut pools = Vec::new();
     let mut stands = Vec::new();
-    for one in chosen {
-        let pool = network(&site.dhcp, one.address, netmask(one));
+    let relayed = relayed(site, chosen)?;
+    for (number, one) in chosen.iter().enumerate() {
+        let mine = relayed.iter().filter(|(stand, _)| *stand == number);
+        let mine = mine.map(|(_, network)| *network);
+        let pool = networks(&site.dhcp, one.address, netmask(one), mine);
         if let Some(pool) = &pool {
-            pools.push(match pool.range {
-                Some((first, last)) => format!("{first} to {last} on {}", one.interface),
-                None => format!("addresses of [[host]] only on {}", one.interface),
-            });
+            let range = |network: &Network| match network.range {
+                Some((first, last)) => format!("{first} to {last}"),
+                None => "addresses of [[host]] only".to_owned(),
+            };
+            let on = &one.interface;
+            pools.push(format!("{} on {on}", range(&pool.own)));
+            for network in &pool.relayed {
+                let (range, subnet) = (range(network), network.subnet);
+                pools.push(format!("{range} by relay agents in {subnet}, on {on}"));
+            }
         }
         stands.push(DhcpStand {
             interface: one.interface.clone(),
@@ -260,7 +270,9 @@ fn bind_dhcp(
             pool,
         });
     }
-    let ranges = stands.iter().filter_map(|stand| stand.pool.as_ref()?.range);
+    let ranges = stands
+        .iter()
+        .filter_map(|stand| stand.pool.as_ref()?.own.range);
     if let (Some((first, last)), 0) = (site.dhcp.pool, ranges.count()) {
         let networks: Vec<String> = chosen
             .iter()
@@ -291,6 +303,39 @@ fn bind_dhcp(
             "{error}\n  help: or do without: --dhcp off, and let the other DHCP server say what boots"
         )),
     }
+}
+
+/// The networks behind relay agents, each with the number of the interface by which its requests come.
+fn relayed<'a>(
+    site: &'a Site,
+    chosen: &[Chosen],
+) -> anyhow::Result<Vec<(usize, &'a RelayedNetwork)>> {
+    let with_interface = |relay: &'a RelayedNetwork| {
+        let network = relay.network;
+        for one in chosen {
+            let own = |own: &IpNet| matches!(own, IpNet::V4(own) if own.contains(&network) || network.contains(own));
+            if one.networks.iter().any(own) {
+                return Err(anyhow!(
+                    "[[dhcp.relay]] network: {network} is a network of {} itself\n  help: for what is \
+                     leased there, `pool` under [dhcp]",
+                    one.interface
+                ));
+            }
+        }
+        let Some(name) = &relay.interface else {
+            return Ok((0, relay));
+        };
+        let number = chosen.iter().position(|one| one.interface == *name);
+        let known: Vec<&str> = chosen.iter().map(|one| one.interface.as_str()).collect();
+        let number = number.ok_or_else(|| {
+            anyhow!(
+                "[[dhcp.relay]] interface: {name:?} is not served on\n  expected: one of {}",
+                known.join(", ")
+            )
+        })?;
+        Ok((number, relay))
+    };
+    site.dhcp.relays.iter().map(with_interface).collect()
 }
 
 /// The mask of the network that the server's address is in.

@@ -48,7 +48,9 @@ impl Watching {
         let notes = observer.notes();
         let told = notes.clone();
         let tell: Tell = Arc::new(move |event| {
-            output.boot(&event);
+            if event.is_news() {
+                output.boot(&event);
+            }
             let _ = told.send(Note::Boot(event));
         });
         let token = if shown {

@@ -29,13 +29,18 @@ fn default_config() -> Option<PathBuf> {
     places.into_iter().flatten().find(|path| path.exists())
 }
 
-/// The directory that relative places are looked for in: the configuration's.
-pub(in crate::cli) fn beside(args: &ServeArgs) -> PathBuf {
-    let config = match &args.config {
+/// The configuration that is read, if one is.
+pub(super) fn config(args: &ServeArgs) -> Option<PathBuf> {
+    match &args.config {
         Some(config) => Some(config.clone()),
         None if args.files.is_empty() => default_config(),
         None => None,
-    };
+    }
+}
+
+/// The directory that relative places are looked for in: the configuration's.
+pub(in crate::cli) fn beside(args: &ServeArgs) -> PathBuf {
+    let config = config(args);
     let folder = config.as_deref().and_then(Path::parent);
     folder.map(Path::to_owned).unwrap_or_default()
 }
@@ -95,6 +100,7 @@ pub(in crate::cli) fn resolve_site(args: &ServeArgs) -> anyhow::Result<Site> {
         site.dhcp.mode = mode;
         if mode != DhcpMode::Pool {
             site.dhcp.pool = None;
+            site.dhcp.relays.clear();
         }
     }
     if args.no_tftp {

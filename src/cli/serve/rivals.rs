@@ -17,8 +17,8 @@ pub(super) struct Rivals {
 }
 
 impl Rivals {
-    /// At each interface where DHCP is served. Where the clients' port is taken (a DHCP client of this
-    /// host), nobody is looked for: `slamboot doctor` says so.
+    /// At each interface where DHCP is served. Where answers to clients cannot be heard, nobody is looked
+    /// for: `slamboot doctor` says so.
     pub(super) fn at(stands: &[DhcpStand], mode: DhcpMode) -> Rivals {
         let askers = stands.iter().filter_map(|stand| {
             let asker = Asker::open(&stand.interface, stand.index, stand.server).ok()?;
@@ -37,9 +37,9 @@ impl Rivals {
     }
 
     /// Asks, from a thread of its own that ends after some seconds, and warns of who answers.
-    pub(super) fn look(self, warn: impl Fn(String) + Send + 'static) {
+    pub(super) fn look(mut self, warn: impl Fn(String) + Send + 'static) {
         let looking = move || {
-            for (asker, own) in &self.askers {
+            for (asker, own) in &mut self.askers {
                 // What cannot be sent is told by the server itself, when it answers.
                 let offers = asker.ask().unwrap_or_default();
                 // Without any offer there may be nobody yet, as after a power cut.

@@ -73,6 +73,7 @@ pub(super) fn summarise(
         .first()
         .map_or(slam.block_size, |first| first.block_size);
     Summary {
+        config: None,
         interface,
         address,
         transfers: transfers.collect(),

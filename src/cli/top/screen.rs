@@ -178,8 +178,8 @@ fn columns(client: &ClientStatus) -> [String; 7] {
         .flatten()
         .next()
         .map_or("", String::as_str);
-    let here = client.slowness.is_some();
-    let progress = match client.transfer {
+    let gets = client.gets();
+    let progress = match client.transfer.as_ref().or(client.download.as_ref()) {
         Some(_) => {
             let full = ((client.progress * 10.0) as usize).min(10);
             let bar = "█".repeat(full) + &"░".repeat(10 - full);
@@ -197,7 +197,7 @@ fn columns(client: &ClientStatus) -> [String; 7] {
         plain(client.address.as_deref().unwrap_or("")),
         word(client.state).to_owned(),
         progress,
-        if here {
+        if gets {
             rate(client.bits_per_second)
         } else {
             String::new()
@@ -205,7 +205,7 @@ fn columns(client: &ClientStatus) -> [String; 7] {
         client.lost.map(share).unwrap_or_default(),
         client
             .seconds_left
-            .filter(|_| here)
+            .filter(|_| gets)
             .map(duration)
             .unwrap_or_default(),
     ]
@@ -323,6 +323,18 @@ mod tests {
         assert!(!screen.contains('\u{1b}'));
         assert!(drawn(&status(0), 0, (100, 24)).contains("nobody is in a room; ready: demo"));
         assert!(drawn(&status(300), 290, (100, 24)).contains("pc-291"));
+    }
+
+    #[test]
+    fn a_download_over_http_has_a_bar_and_a_rate() {
+        let mut downloads = status(1);
+        let client = &mut downloads.clients[0];
+        (client.slowness, client.transfer) = (None, None);
+        client.download = Some("demo".to_owned());
+        let text = text(&downloads);
+        for shown in ["42 %", "31.2 Mbit/s", "61 s"] {
+            assert!(text.contains(shown), "{shown}\n{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use site::Mac;
 
+use super::download::Download;
 use super::{Moment, rfc3339};
 use crate::observe::status::{ClientState, ClientStatus, Failure, RecordClient};
 use crate::slam::ClientView;
@@ -58,6 +59,8 @@ pub(super) struct Client {
     doing: Doing,
     pub(super) boots: Option<String>,
     part: Option<Part>,
+    /// What it downloads over HTTP, or did last.
+    pub(super) download: Option<Download>,
     pub(super) failure: Option<Failure>,
     seen: Moment,
 }
@@ -89,6 +92,7 @@ impl Client {
             doing: Doing::new(ClientState::Starting, String::new()),
             boots: None,
             part: None,
+            download: None,
             failure: None,
             seen: now,
         }
@@ -104,6 +108,31 @@ impl Client {
         let versioned = |known: &String| known.starts_with("iPXE/") && program.starts_with("iPXE");
         if !self.program.as_ref().is_some_and(versioned) {
             self.program = Some(program);
+        }
+    }
+
+    /// It has so much of a file, over HTTP.
+    pub(super) fn downloads(&mut self, file: &str, held: u64, bytes: u64, now: Moment) {
+        let same = self.download.as_mut().filter(|known| known.is_of(file));
+        match same {
+            Some(download) => download.reaches(held, now),
+            None => self.download = Some(Download::new(file, held, bytes, now)),
+        }
+        if !self.is_taking_part() {
+            let detail = format!("downloads {file} over HTTP");
+            self.does(Doing::new(ClientState::Loading, detail));
+        }
+    }
+
+    /// It has all of a file, or takes no more than so much.
+    pub(super) fn downloaded(&mut self, file: &str, broke_off_at: Option<u64>, now: Moment) {
+        if let Some(download) = self.download.as_mut().filter(|known| known.is_of(file)) {
+            download.end(broke_off_at, now);
+        }
+        if !self.is_taking_part() {
+            let what = broke_off_at.map_or("has", |_| "broke off");
+            let detail = format!("{what} {file}, over HTTP");
+            self.does(Doing::new(ClientState::Loading, detail));
         }
     }
 
@@ -218,6 +247,7 @@ impl Clients {
         client.program = other_client.program.or(client.program.take());
         client.arch = client.arch.take().or(other_client.arch);
         client.boots = other_client.boots.or(client.boots.take());
+        client.download = other_client.download.or(client.download.take());
         client.failure = other_client.failure.or(client.failure.take());
     }
 
@@ -245,6 +275,7 @@ impl Clients {
         };
         self.ports.insert(socket, id);
         let client = self.heard(id, now);
+        client.download = None;
         client.part = Some(Part {
             transfer: transfer.to_owned(),
             socket,
@@ -464,6 +495,10 @@ impl Client {
             if part.took.is_none() && part.bits_per_second > 1000.0 && part.total > 0 {
                 status.seconds_left = Some(left / part.bits_per_second);
             }
+        }
+        // A part that is over is what came before.
+        if let (Some(download), false) = (&self.download, self.is_taking_part()) {
+            download.show(&mut status, now);
         }
         status
     }

@@ -292,6 +292,82 @@ fn one_machine_is_one_row_from_dhcp_to_the_last_block() {
     );
 }
 
+/// What multicast did not bring is seen as it goes on, too.
+#[test]
+fn a_download_over_http_is_seen() {
+    let mut room = Room::new();
+    room.model.boot(&script(1, true), room.now);
+    let client = SocketAddr::from(([10, 0, 1, 1], 2071));
+    let file = || "demo".to_owned();
+    let lines = room.look().events.len();
+    for megabytes in 0..=50 {
+        let goes_on = BootEvent::Downloading {
+            client,
+            file: file(),
+            held: megabytes * 1_000_000,
+            bytes: 100_000_000,
+        };
+        room.now += Duration::from_secs(1);
+        room.model.boot(&goes_on, room.now);
+    }
+    let status = room.look();
+    assert_eq!(status.events.len(), lines, "no line for every second");
+    let shown = &status.clients[0];
+    assert_eq!(shown.state, ClientState::Loading);
+    assert_eq!(shown.detail, "downloads demo over HTTP");
+    assert_eq!(shown.download.as_deref(), Some("demo"));
+    assert_eq!((shown.transfer.as_ref(), shown.slowness), (None, None));
+    assert!((shown.progress - 0.5).abs() < 1e-9, "{shown:?}");
+    let rate = shown.bits_per_second;
+    assert!((7_900_000..=8_100_000).contains(&rate), "{rate}");
+    let left = shown.seconds_left.unwrap();
+    assert!((49.0..51.0).contains(&left), "{left}");
+    let broke_off = BootEvent::HttpBrokeOff {
+        client,
+        file: file(),
+        held: 60_000_000,
+        bytes: 100_000_000,
+    };
+    room.model.boot(&broke_off, room.now);
+    let status = room.look();
+    let shown = &status.clients[0];
+    assert_eq!(shown.detail, "broke off demo, over HTTP");
+    assert_eq!((shown.bits_per_second, shown.seconds_left), (0, None));
+    assert_eq!(status.events.len(), lines + 1);
+    // It asks for the rest.
+    for (held, took) in [(61_000_000, None), (100_000_000, Some(20))] {
+        let event = match took {
+            None => BootEvent::Downloading {
+                client,
+                file: file(),
+                held,
+                bytes: 100_000_000,
+            },
+            Some(took) => BootEvent::HttpSent {
+                client,
+                file: file(),
+                bytes: 40_000_000,
+                took: Duration::from_secs(took),
+            },
+        };
+        room.model.boot(&event, room.now);
+    }
+    let status = room.look();
+    assert!((status.clients[0].progress - 1.0).abs() < 1e-9);
+    let counters = status.server.counters;
+    assert_eq!(
+        (
+            counters.http_sent,
+            counters.http_sent_bytes,
+            counters.http_broken_off
+        ),
+        (1, 40_000_000, 1)
+    );
+    // A new script is a new start; multicast is what is shown where there is some.
+    room.model.boot(&script(1, true), room.now);
+    assert_eq!(room.look().clients[0].download, None);
+}
+
 #[test]
 fn a_name_that_a_machine_gives_itself_is_a_claim() {
     let mut room = Room::new();

@@ -56,8 +56,9 @@ fn any_datagram() {
 fn a_flood_of_strangers_is_bounded() {
     let own = "[[host]]\nmac = \"52:54:00:00:00:63\"\naddress = \"10.77.0.99\"\n";
     let mut lab = Lab::new(199, own);
-    lab.pool.network.netmask = Ipv4Addr::new(255, 255, 0, 0);
-    lab.pool.network.range = Some((at(100), Ipv4Addr::new(10, 77, 63, 250)));
+    let networks = Arc::make_mut(&mut lab.pool.networks);
+    networks.own.subnet = "10.77.0.0/16".parse().unwrap();
+    networks.own.range = Some((at(100), Ipv4Addr::new(10, 77, 63, 250)));
     for number in 0..1_200u32 {
         let [_, _, high, low] = number.to_be_bytes();
         lab.send(&request(
@@ -68,6 +69,19 @@ fn a_flood_of_strangers_is_bounded() {
         assert!(lab.pool.offers.len() <= MOST_OFFERS, "{number}");
     }
     assert_eq!(lab.pool.offers.len(), MOST_OFFERS);
+    // Those behind a relay agent are promised theirs without being looked for.
+    let far = Network {
+        subnet: "10.78.0.0/16".parse().unwrap(),
+        range: Some((Ipv4Addr::new(10, 78, 0, 1), Ipv4Addr::new(10, 78, 63, 250))),
+        ..lab.pool.networks.own.clone()
+    };
+    Arc::make_mut(&mut lab.pool.networks).relayed.push(far);
+    for number in 0..50u8 {
+        let mut message = request(MessageType::Discover, [2, 1, 0, 0, 0, number], &[]);
+        message.set_giaddr([10, 78, 0, 254]);
+        assert_eq!(replies(&lab.send(&message)).len(), 1);
+        assert_eq!(lab.pool.offers.len(), MOST_OFFERS, "{number}");
+    }
     let mut acts = lab.send(&request(MessageType::Discover, mac(99), &[]));
     acts.extend(lab.settle());
     assert!(replies(&acts).iter().any(|offer| offer.yiaddr() == at(99)));
