@@ -4,6 +4,7 @@
 mod archive;
 mod boot;
 mod choice;
+mod fit;
 mod list;
 mod make;
 mod own_script;
@@ -361,6 +362,7 @@ impl Works<'_> {
         }
         if let Some(wishes) = wishes {
             firmware::record::check(wishes, release, &located.tree)?;
+            fit::check(recipe, wishes, targets, &cards)?;
             tell_what_does_not_fit(recipe, wishes);
         }
         let key = tree::key(recipe);
