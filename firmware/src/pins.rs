@@ -66,6 +66,8 @@ pub struct Release {
 pub struct LeastRom {
     /// With the smallest driver.
     pub bare: usize,
+    /// So many more with slamboot's client and group membership.
+    pub ours: usize,
     /// So many more where it verifies signatures.
     pub trust: usize,
     /// With a driver that takes much more than the smallest.

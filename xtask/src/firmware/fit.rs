@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use firmware::cards::Cards;
 use firmware::recipe::Recipe;
 use firmware::target::{ROM_LIMIT, Target};
-use site::Firmware;
+use site::{Client, Firmware};
 
 use crate::cmd::Cmd;
 use crate::host;
@@ -29,13 +29,15 @@ pub(super) fn check(
     let Some(least) = measured.filter(|_| wishes.knobs.raw.is_empty()) else {
         return Ok(());
     };
+    let ours = recipe.parts.client == Client::Slamboot && recipe.parts.igmp;
+    let ours = if ours { least.ours } else { 0 };
     let trust = recipe.root.as_ref().map_or(0, |_| least.trust);
     let mut packed = None;
     for target in targets.iter().filter(|target| target.limit().is_some()) {
         let parts = target.stem().split("--");
         let drivers = parts.filter_map(|part| cards.driver_of(part));
         let driver = drivers.map(|driver| least.of(driver)).max();
-        let driver = driver.unwrap_or(least.bare);
+        let driver = driver.unwrap_or(least.bare) + ours;
         let script = match packed {
             Some(packed) => packed,
             None if driver + trust + recipe.script.len() <= ROM_LIMIT => 0,
@@ -132,7 +134,7 @@ mod tests {
             for part in [
                 name,
                 "130560",
-                "comes to 137728 at least",
+                "comes to 145920 at least",
                 "build the .mrom",
             ] {
                 assert!(said.contains(part), "{part} in {said}");
