@@ -50,7 +50,6 @@ fn files(name: &str, targets: &[&str]) -> anyhow::Result<Paths> {
     Ok(at)
 }
 
-/// The program itself: it was built by what built the files.
 fn flash(arguments: &[&str]) -> Cmd {
     Cmd::new("cargo")
         .dir(&paths().root)
@@ -59,7 +58,7 @@ fn flash(arguments: &[&str]) -> Cmd {
 }
 
 /// Its banner says what was read from its bytes.
-fn starts(name: &str, machine: Cmd, file: &Path, at: &Paths) -> Outcome {
+fn starts(name: &str, machine: &Cmd, file: &Path, at: &Paths) -> Outcome {
     let report = firmware::inspect::inspect(&fs::read(file)?)?;
     let features = format!("Features: {}", report.program.features.join(" "));
     let console = Console::open(name, &at.target.join(format!("{name}.log")))?;
@@ -102,7 +101,7 @@ pub fn sticks() -> Outcome {
                 stick.display()
             ))
             .args(["-device", "usb-storage,drive=stick,bootindex=0"]);
-        starts(name, machine, &image, &at).with_context(|| name.to_owned())?;
+        starts(name, &machine, &image, &at).with_context(|| name.to_owned())?;
     }
     Ok(())
 }
@@ -129,7 +128,7 @@ pub fn virtual_machines() -> Outcome {
         let line = lines.nth(1).with_context(|| said.clone())?;
         let line = format!("exec {line} -accel tcg -display none -serial stdio -no-reboot");
         let machine = Cmd::new("unshare").args(["--net", "sh", "-c", &line]);
-        starts(name, machine, &file, &at).with_context(|| line)?;
+        starts(name, &machine, &file, &at).with_context(|| line)?;
     }
     Ok(())
 }
