@@ -45,13 +45,14 @@ pub(super) fn check(
         };
         let bytes = driver + trust + script.saturating_sub(SHARED);
         if bytes > ROM_LIMIT {
-            let mut parts = vec![format!("iPXE with its driver {driver}")];
+            let mut parts = vec![format!("{driver} for iPXE with its driver")];
             if trust > 0 {
-                parts.push(format!("[firmware] trust {trust}"));
+                parts.push(format!("{trust} for [firmware] trust"));
             }
             if script > SHARED {
                 parts.push(format!(
-                    "the script of {} bytes, packed, {script}, of which {SHARED} may be iPXE's own words",
+                    "{} for the script of {} bytes (packed {script}, of which {SHARED} may be iPXE's own words)",
+                    script - SHARED,
                     recipe.script.len()
                 ));
             }
@@ -164,7 +165,7 @@ mod tests {
         };
         let many: String = (0..20_000).map(|_| line()).collect();
         let said_of_many = said(&site, &many, "8086100e.rom").unwrap();
-        for part in ["the script of", "ask_server", ".mrom"] {
+        for part in ["for the script of", "ask_server", ".mrom"] {
             assert!(said_of_many.contains(part), "{part} in {said_of_many}");
         }
         // As long, and nothing in it.
