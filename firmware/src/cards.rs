@@ -88,6 +88,22 @@ impl Cards {
         self.drivers.contains(name) || self.cards.iter().any(|card| card.name == name)
     }
 
+    /// The driver, by its file's name, that a target of this name gets: an id without a colon, a driver's file, or a
+    /// card's short name.
+    pub fn driver_of(&self, name: &str) -> Option<&str> {
+        if let Some(driver) = self.drivers.get(name) {
+            return Some(driver);
+        }
+        let called = |card: &&Card| {
+            let id = card
+                .pci
+                .map(|(vendor, device)| format!("{vendor:04x}{device:04x}"));
+            card.name == name || id.is_some_and(|id| id.eq_ignore_ascii_case(name))
+        };
+        let card = self.cards.iter().find(called)?;
+        card.driver.rsplit('/').next()
+    }
+
     /// Those whose id, name, description or driver contain `filter`, in small letters or capitals;
     /// ids as `8086:100e` or `8086100e`.
     pub fn matching<'a>(&'a self, filter: &str) -> impl Iterator<Item = &'a Card> {
@@ -198,6 +214,10 @@ mod tests {
         );
         assert_eq!(cards.pci(0x0424, 0x7500), None, "USB is no PCI");
         assert_eq!(cards.of_vendor(0x8086), 2);
+        for name in ["8086100f", "8086100F", "82540em", "intel"] {
+            assert_eq!(cards.driver_of(name), Some("intel"), "{name}");
+        }
+        assert_eq!(cards.driver_of("80861234"), None);
         assert!(cards.knows("intel") && cards.knows("empty") && cards.knows("82540em"));
         assert!(!cards.knows("other"));
         let found = |filter: &str| cards.matching(filter).count();

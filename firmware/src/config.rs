@@ -250,6 +250,19 @@ pub fn check(firmware: &Firmware, target: &Target) -> Result<(), Misfit> {
             "build UEFI targets, which have it",
         );
     }
+    // iPXE links them with their bus alone (`config/config_usb.c`, `config/config_pci.c`).
+    let buses = [(Commands::Usb, "USB"), (Commands::Pci, "PCI")].into_iter();
+    let mut absent =
+        buses.filter(|(group, _)| knobs.commands.contains(group) && !drives(target, *group));
+    if let Some((group, bus)) = absent.next() {
+        return misfit(
+            format!(
+                "[firmware] commands asks for {:?}, which only programs that drive {bus} by themselves have",
+                group.word()
+            ),
+            "leave it out, or build ipxe.lkrn or ipxe.efi, which have all buses",
+        );
+    }
     let x86 = [Console::Debugcon, Console::Vmware].into_iter();
     let mut x86 = x86.filter(|console| knobs.consoles.contains(console));
     if let (Platform::EfiArm64, Some(console)) = (target.platform(), x86.next()) {
@@ -262,6 +275,19 @@ pub fn check(firmware: &Firmware, target: &Target) -> Result<(), Misfit> {
         );
     }
     Ok(())
+}
+
+/// Whether `target` may drive the bus that `group` is about: one card does not need USB, the firmware's own drivers
+/// need neither.
+fn drives(target: &Target, group: Commands) -> bool {
+    let efi = target.platform().efi();
+    let any = |part: &str| match part {
+        "undionly" | "undi" | "tap" => false,
+        "snponly" | "snp" | "mnponly" => efi && group == Commands::Pci,
+        // A driver by its name may be one of a bus.
+        other => group == Commands::Pci || crate::target::pci_id(other).is_none(),
+    };
+    target.stem().split("--").any(any)
 }
 
 /// Where the line stands that [`switch_on_slam`] edits.
@@ -394,6 +420,32 @@ mod tests {
             assert!(error.contains(part) && error.contains("help:"), "{error}");
         }
         check(&firmware, &Target::parse("ipxe.efi").unwrap()).unwrap();
+        firmware.knobs = Knobs::default();
+        for (group, fits, not) in [
+            (
+                Commands::Usb,
+                &["ipxe.lkrn", "ipxe.efi", "xhci.rom", "8086100e--xhci.mrom"][..],
+                &["8086100e.rom", "undionly.kpxe", "snponly.efi", "tap.linux"][..],
+            ),
+            (
+                Commands::Pci,
+                &["8086100e.rom", "snponly.efi", "ipxe.pxe"],
+                &["undionly.kpxe", "tap.linux"],
+            ),
+        ] {
+            firmware.knobs.commands = vec![group];
+            for name in fits {
+                check(&firmware, &Target::parse(name).unwrap()).unwrap();
+            }
+            for name in not {
+                let error = check(&firmware, &Target::parse(name).unwrap()).unwrap_err();
+                let said = error.to_string();
+                assert!(
+                    said.contains(group.word()) && said.contains("ipxe.lkrn"),
+                    "{said}"
+                );
+            }
+        }
         check(
             &Site::default().firmware,
             &Target::parse("ipxe.rom").unwrap(),

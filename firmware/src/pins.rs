@@ -55,6 +55,30 @@ pub struct Release {
     /// Further compiler flags.
     #[serde(default)]
     pub cflags: Vec<String>,
+    /// What a `.rom` comes to, where that was measured.
+    #[serde(default)]
+    pub least_rom: Option<LeastRom>,
+}
+
+/// Bytes that a `.rom` has at least, whatever a site switches off.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeastRom {
+    /// With the smallest driver.
+    pub bare: usize,
+    /// So many more with slamboot's client and group membership.
+    pub ours: usize,
+    /// So many more where it verifies signatures.
+    pub trust: usize,
+    /// With a driver that takes much more than the smallest.
+    drivers: BTreeMap<String, usize>,
+}
+
+impl LeastRom {
+    /// With `driver`.
+    pub fn of(&self, driver: &str) -> usize {
+        self.drivers.get(driver).copied().unwrap_or(self.bare)
+    }
 }
 
 /// Whether our own C fits a release.

@@ -136,6 +136,13 @@ pub struct Misfit {
     pub help: String,
 }
 
+/// The vendor and device that `8086100e` says.
+pub(crate) fn pci_id(name: &str) -> Option<(u16, u16)> {
+    let id = |range| u16::from_str_radix(name.get(range)?, 16).ok();
+    let digits = name.len() == 8;
+    digits.then(|| Some((id(0..4)?, id(4..8)?))).flatten()
+}
+
 impl Target {
     /// Reads a short name, or iPXE's own (`bin-x86_64-efi/ipxe.iso`).
     pub fn parse(name: &str) -> Result<Target, TargetError> {
@@ -234,12 +241,7 @@ impl Target {
 
     /// The card that its name begins with; several are joined by `--`.
     fn id(&self) -> Option<(u16, u16)> {
-        let first = self.stem.split("--").next()?;
-        if first.len() != 8 {
-            return None;
-        }
-        let id = |range| u16::from_str_radix(first.get(range)?, 16).ok();
-        Some((id(0..4)?, id(4..8)?))
+        pci_id(self.stem.split("--").next()?)
     }
 
     /// Whether it is made of others by tools that are not the compiler's: an ISO, or an EFI USB image.

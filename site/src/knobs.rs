@@ -70,7 +70,7 @@ words! {
         Ntp = "ntp" => "NTP_CMD",
         /// `param`, `params`.
         Param = "param" => "PARAM_CMD",
-        /// `pciscan`.
+        /// `pciscan`; not in `undionly`.
         Pci = "pci" => "PCI_CMD",
         /// `ping`.
         Ping = "ping" => "PING_CMD",
@@ -82,7 +82,7 @@ words! {
         Reboot = "reboot" => "REBOOT_CMD",
         /// `time`.
         Time = "time" => "TIME_CMD",
-        /// `usbscan`.
+        /// `usbscan`; in programs that drive USB alone, such as `ipxe.lkrn` and `ipxe.efi`.
         Usb = "usb" => "USB_CMD",
         /// `vcreate`, `vdestroy`.
         Vlan = "vlan" => "VLAN_CMD",

@@ -6,6 +6,7 @@
 mod boot;
 mod check;
 mod error;
+mod found;
 mod groups;
 mod knobs;
 mod load;
@@ -26,6 +27,7 @@ pub use boot::{
 };
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};
+pub use found::{DEFAULT_CONFIG, default_config};
 pub use groups::{Groups, GroupsError};
 pub use knobs::{Commands, Console, Knobs, Protocol};
 pub use mac::{Mac, MacPattern, NotMac};

@@ -261,7 +261,7 @@ fn program_lines(text: &mut String, program: &Program) {
         ("features", &program.features),
         ("commands", &program.commands),
     ] {
-        // gPXE keeps its commands otherwise: none found is not none there.
+        // None found is not none there.
         let found = if words.is_empty() {
             "unknown: no table of them was found".to_owned()
         } else {

@@ -2,6 +2,10 @@
 //! Every pinned release, built, proven and booted. Each takes iPXE's library from scratch, minutes
 //! that not every run has: `cargo xtask test --thorough`.
 
+use std::path::Path;
+
+use anyhow::ensure;
+use serde_json::Value;
 use xtask::cmd::Cmd;
 use xtask::firmware;
 
@@ -31,6 +35,42 @@ pub fn boots(release: &str, rom: &str) -> Outcome {
         .env("SLAMBOOT_DIST", &dist)
         .limit(BUILD_LIMIT)
         .read()?;
-    let rom = dist.join("firmware").join(rom).display().to_string();
+    let rom = dist.join("firmware").join(rom);
+    if release == "gpxe" {
+        inspected(&rom)?;
+    }
+    let rom = rom.display().to_string();
     boot_demo(&["--rom", &rom], 1, "x-slam")
+}
+
+/// What is known of gPXE's own `config/general.h` and drivers of 2010, read from its packed ROM.
+fn inspected(rom: &Path) -> Outcome {
+    let inspect = Cmd::new(env!("CARGO_BIN_EXE_slamboot"))
+        .args(["rom", "inspect", "--json", "--require", "slam"])
+        .arg(rom);
+    let report: Value = serde_json::from_str(&inspect.read()?)?;
+    for (list, words) in [
+        ("protocols", &["http", "tftp", "x-slam"][..]),
+        ("features", &["DNS", "SLAM", "bzImage"]),
+        (
+            "commands",
+            &["autoboot", "chain", "dhcp", "pxebs", "sanboot", "stoppxe"],
+        ),
+    ] {
+        for word in words {
+            let found = report[list]
+                .as_array()
+                .is_some_and(|l| l.contains(&(*word).into()));
+            ensure!(found, "no {word} in {list} of {report}");
+        }
+    }
+    let cards = report["drivers"].as_array();
+    let e1000 = |card: &Value| card["vendor"] == 0x8086 && card["device"] == 0x100e;
+    ensure!(cards.is_some_and(|c| c.iter().any(e1000)), "{report}");
+    let script = report["script"]["text"].as_str();
+    ensure!(
+        script.is_some_and(|s| s.starts_with("#!gpxe\n")),
+        "{report}"
+    );
+    Ok(())
 }

@@ -12,15 +12,24 @@ use crate::support::{Outcome, paths};
 /// Two libraries for each of four machines, and two dozen machines without acceleration.
 const LIMIT: Duration = Duration::from_hours(2);
 
+/// QEMU's cards cannot read the first, have no ROM without a card, and the third is a program of Linux (`tests/tap`).
+const NOT_STARTED: [&str; 3] = ["1af41000.mrom", "ipxe.mrom", "tap.linux"];
+
 pub fn all() -> Outcome {
     let dist = paths().target.join("test/formats");
-    Cmd::new("cargo")
+    let said = Cmd::new("cargo")
         .dir(&paths().root)
         .args(["xtask", "firmware", "--set", "all"])
         .args(["--boot", "--check-reproducible", "--compare"])
         .env("SLAMBOOT_DIST", &dist)
         .limit(LIMIT)
-        .run()?;
+        .read()?;
+    println!("{said}");
+    let of = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    let not_started = said.lines().filter(|line| line.contains("not started: "));
+    let not_started: Vec<String> = not_started.filter_map(of).collect();
+    ensure!(not_started == NOT_STARTED, "not started: {not_started:?}");
+    ensure!(said.contains("both builds gave the same bytes"), "{said}");
     let manifest = crate::as_listed(&dist)?;
     let built = manifest.artefacts.iter().filter(|a| a.target.is_some());
     let wanted = Pins::builtin()?.set("all")?.len();

@@ -2,6 +2,7 @@
 //! Real builds of iPXE, minutes each (`cargo xtask test --thorough`): every format, inputs that change, and builds
 //! that are killed.
 
+mod flashed;
 mod formats;
 mod interrupted;
 #[path = "../support/mod.rs"]
@@ -28,12 +29,29 @@ fn main() -> ExitCode {
             let at_hand = build::source_at_hand(&Arguments::default(), paths());
             (!at_hand.unwrap_or(false)).then(|| "no iPXE source".to_owned())
         });
-    let every = host::lacking(&[Need::Media, Need::Arm64, Need::Boot, Need::Guest]);
+    let every = host::lacking(&[
+        Need::Media,
+        Need::UefiUsb,
+        Need::Arm64,
+        Need::Boot,
+        Need::BootArm64,
+        Need::Guest,
+    ]);
     let trials = vec![
         trial(
             "every_format_is_built_booted_and_reproducible",
-            skip.clone().or(every),
+            skip.clone().or(every.clone()),
             formats::all,
+        ),
+        trial(
+            "a_stick_that_was_written_starts",
+            skip.clone().or(every.clone()).or_else(flashed::no_stick),
+            flashed::sticks,
+        ),
+        trial(
+            "the_line_for_a_virtual_machine_starts_it",
+            skip.clone().or(every),
+            flashed::virtual_machines,
         ),
         trial(
             "whatever_input_changes_the_files_are_those_of_a_fresh_build",

@@ -54,7 +54,8 @@ pub fn uefi(room: &Room, tap: &Tap) -> anyhow::Result<Machine> {
 }
 
 fn machine(room: &Room, tap: &Tap, name: &str, arguments: &[String]) -> anyhow::Result<Machine> {
-    let console = Console::open(name, &room.path(&format!("{name}.log")))?;
+    let log = format!("{name}-{}.log", tap.interface);
+    let console = Console::open(name, &room.path(&log))?;
     let (serial, debug) = (console.pipe(SERIAL)?, console.pipe(DEBUG)?);
     let running = room
         .lab

@@ -136,10 +136,24 @@ fn main() -> ExitCode {
         "uefi_pxe_from_our_own_pool",
         machines::uefi_pxe_from_our_pool,
     )];
-    let built_at_length: [(&str, Test); 1] = [(
-        "a_rom_boots_its_own_image_over_http_where_no_multicast_comes",
-        built_in::own_image_over_http_without_multicast,
-    )];
+    let built_at_length: [(&str, Test); 4] = [
+        (
+            "a_rom_tries_again_until_somebody_serves",
+            built_in::tries_again,
+        ),
+        (
+            "a_rom_waits_until_its_room_is_there",
+            built_in::waits_for_its_room,
+        ),
+        (
+            "a_rom_boots_its_own_image_over_http_where_no_multicast_comes",
+            built_in::own_image_over_http_without_multicast,
+        ),
+        (
+            "a_rom_with_a_script_of_the_sites_own_boots",
+            built_in::own_script,
+        ),
+    ];
     let bios_at_length: [(&str, Test); 3] = [
         ("the_servers_menu_boots_and_is_told", menu::of_the_server),
         ("what_falls_back_to_http_is_told", menu::falls_back_to_http),

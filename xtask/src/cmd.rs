@@ -15,8 +15,12 @@ use std::time::Duration;
 use duct::Handle;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::console::Deadline;
+
 /// How often a running program is asked whether it has ended, and we whether we were interrupted.
 const POLL: Duration = Duration::from_millis(50);
+/// How long the last lines of a program that has ended are waited for, where somebody else could still write more.
+const LATE: Duration = Duration::from_secs(2);
 /// How long a program has to end by itself after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -212,7 +216,11 @@ impl Cmd {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        while let Ok(text) = receive.try_recv() {
+        // On a busy machine what it said last may still be on its way here.
+        let late = Deadline::after(LATE);
+        while let Some(left) = late.left()
+            && let Ok(text) = receive.recv_timeout(left)
+        {
             line(&text);
         }
         let result = running.wait(left);
@@ -482,6 +490,17 @@ mod tests {
             .lines(|line| lines.push(line.to_owned()))
             .unwrap();
         assert_eq!(lines, ["one", "two", "three"]);
+    }
+
+    /// What a program said last is read, though it has ended before it comes.
+    #[test]
+    fn late_lines_are_not_lost() {
+        let mut lines = Vec::new();
+        Cmd::new("sh")
+            .args(["-c", "(sleep 0.4; echo late) & echo early"])
+            .lines(|line| lines.push(line.to_owned()))
+            .unwrap();
+        assert_eq!(lines, ["early", "late"]);
     }
 
     #[test]

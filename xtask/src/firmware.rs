@@ -4,6 +4,7 @@
 mod archive;
 mod boot;
 mod choice;
+mod fit;
 mod list;
 mod make;
 mod own_script;
@@ -361,6 +362,7 @@ impl Works<'_> {
         }
         if let Some(wishes) = wishes {
             firmware::record::check(wishes, release, &located.tree)?;
+            fit::check(recipe, wishes, targets, &cards)?;
             tell_what_does_not_fit(recipe, wishes);
         }
         let key = tree::key(recipe);
@@ -391,7 +393,8 @@ impl Works<'_> {
 
         println!("proof   reading the finished files");
         let prove = |target| proof::prove(target, &build_tree, recipe, wishes, self.pins);
-        let mut proven = targets.iter().map(prove).collect::<Result<Vec<_>, _>>()?;
+        let proven: Result<Vec<_>, _> = on_all_processors(targets, prove).into_iter().collect();
+        let mut proven = proven?;
         proof::distinct(&proven)?;
         if let Some(signer) = signer {
             signer.sign(&mut proven, &paths.build())?;
@@ -403,6 +406,32 @@ impl Works<'_> {
         let manifest = package::package(&proven, &origin, paths)?;
         Ok((proven, manifest))
     }
+}
+
+/// What `work` makes of each of `items`, in their order.
+fn on_all_processors<'a, T: Sync, R: Send>(
+    items: &'a [T],
+    work: impl Fn(&'a T) -> R + Sync,
+) -> Vec<R> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = |first| -> Vec<R> {
+        let mine = items.iter().skip(first).step_by(workers);
+        mine.map(&work).collect()
+    };
+    let share = &share;
+    let shares: Vec<Vec<R>> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..workers)
+            .map(|first| scope.spawn(move || share(first)))
+            .collect();
+        let done = running.into_iter().map(|worker| {
+            let joined = worker.join();
+            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        done.collect()
+    });
+    let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
+    let nth = |n: usize| shares[n % workers].next();
+    (0..items.len()).filter_map(nth).collect()
 }
 
 /// What the site wishes and its release cannot have.
@@ -527,6 +556,15 @@ mod tests {
     impl Drop for SmallDisk {
         fn drop(&mut self) {
             let _ = Cmd::new("umount").arg("--lazy").arg(&self.0).read();
+        }
+    }
+
+    #[test]
+    fn work_on_all_processors_keeps_its_order() {
+        for count in [0, 1, 2, 7, 100] {
+            let items: Vec<usize> = (0..count).collect();
+            let doubled: Vec<usize> = items.iter().map(|n| 2 * n).collect();
+            assert_eq!(on_all_processors(&items, |n| 2 * n), doubled);
         }
     }
 

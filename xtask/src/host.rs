@@ -19,8 +19,10 @@ use crate::cmd::{Cmd, CmdError};
 pub enum Need {
     /// Building iPXE.
     Firmware,
-    /// ISO and USB images of it.
+    /// ISO images of it.
     Media,
+    /// USB images of it for UEFI.
+    UefiUsb,
     /// The same for arm64.
     Arm64,
     /// The distribution's own iPXE, where no source is at hand.
@@ -29,6 +31,8 @@ pub enum Need {
     Serve,
     /// Machines in a network of their own.
     Boot,
+    /// arm64 machines with UEFI.
+    BootArm64,
     /// Keys, certificates and signatures.
     Trust,
     /// EFI programs signed for a site's own Secure Boot key.
@@ -50,13 +54,15 @@ pub enum Need {
 impl Need {
     /// What building and testing want. Not [`Bench`](Need::Bench), which brings packages whose services
     /// nobody wants who only builds, nor [`Package`](Need::Package), which few want to judge.
-    pub const ALL: [Need; 12] = [
+    pub const ALL: [Need; 14] = [
         Need::Firmware,
         Need::Media,
+        Need::UefiUsb,
         Need::Arm64,
         Need::Prebuilt,
         Need::Serve,
         Need::Boot,
+        Need::BootArm64,
         Need::Trust,
         Need::SecureBoot,
         Need::Flash,
@@ -68,11 +74,13 @@ impl Need {
     fn purpose(self) -> &'static str {
         match self {
             Need::Firmware => "building iPXE",
-            Need::Media => "ISO and USB images of iPXE",
+            Need::Media => "ISO images of iPXE",
+            Need::UefiUsb => "USB images of iPXE for UEFI",
             Need::Arm64 => "building iPXE for arm64",
             Need::Prebuilt => "iPXE without multicast, where no source is at hand",
             Need::Serve => "booting disk images on BIOS machines",
             Need::Boot => "booting machines in a network of their own",
+            Need::BootArm64 => "starting what was built for arm64",
             Need::Trust => "keys, certificates and signatures",
             Need::SecureBoot => "signing EFI programs for a site's own Secure Boot key",
             Need::Flash => "writing option ROMs to cards",
@@ -159,6 +167,8 @@ const TOOLS: &[Tool] = tools![
     Media: "isolinux.bin" Probe::File(&["/usr/lib/ISOLINUX/isolinux.bin", "/usr/share/syslinux/isolinux.bin", "/usr/lib/syslinux/bios/isolinux.bin"]), "isolinux" "syslinux-nonlinux" "syslinux";
     Media: "ldlinux.c32" Probe::File(&["/usr/lib/syslinux/modules/bios/ldlinux.c32", "/usr/share/syslinux/ldlinux.c32", "/usr/lib/syslinux/bios/ldlinux.c32"]), "syslinux-common" "syslinux-nonlinux" "syslinux";
     Media: "mformat" Probe::Program, "mtools" "mtools" "mtools";
+    UefiUsb: "mformat" Probe::Program, "mtools" "mtools" "mtools";
+    UefiUsb: "syslinux" Probe::Program, "syslinux" "syslinux" "syslinux";
     Arm64: "aarch64-linux-gnu-gcc" Probe::Program, "gcc-aarch64-linux-gnu" "gcc-aarch64-linux-gnu" "aarch64-linux-gnu-gcc";
     Prebuilt: "undionly.kpxe" Probe::File(&["/usr/lib/ipxe/undionly.kpxe", "/usr/share/ipxe/undionly.kpxe"]), "ipxe" "ipxe-bootimgs-x86" "ipxe";
     Prebuilt: "pxe-e1000.rom" Probe::File(&["/usr/lib/ipxe/qemu/pxe-e1000.rom", "/usr/share/ipxe/qemu/pxe-e1000.rom", "/usr/share/qemu/pxe-e1000.rom"]), "ipxe-qemu" "ipxe-roms-qemu" "qemu-system-x86-firmware";
@@ -166,6 +176,8 @@ const TOOLS: &[Tool] = tools![
     Boot: "qemu-system-x86_64" Probe::Program, "qemu-system-x86" "qemu-system-x86-core" "qemu-system-x86";
     Boot: "ip" Probe::Program, "iproute2" "iproute" "iproute2";
     Boot: "dnsmasq" Probe::Program, "dnsmasq-base" "dnsmasq" "dnsmasq";
+    BootArm64: "qemu-system-aarch64" Probe::Program, "qemu-system-arm" "qemu-system-aarch64-core" "qemu-system-aarch64";
+    BootArm64: "QEMU_EFI.fd" Probe::File(&["/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"]), "qemu-efi-aarch64" "-" "-";
     Trust: "openssl" Probe::Program, "openssl" "openssl" "openssl";
     SecureBoot: "sbsign" Probe::Program, "sbsigntool" "sbsigntools" "sbsigntools";
     SecureBoot: "sbverify" Probe::Program, "sbsigntool" "sbsigntools" "sbsigntools";

@@ -30,12 +30,7 @@ pub fn run(verb: &str, arguments: &Arguments, paths: &Paths) -> Result<()> {
 /// The same for `slamboot serve`. Where nothing says what is to be served, as in a new clone, that is
 /// the demo in dist/, which is made first.
 pub fn serve(arguments: &Arguments, paths: &Paths) -> Result<()> {
-    let configured = [
-        Path::new("slamboot.toml"),
-        &paths.dist.join("slamboot.toml"),
-        Path::new("/etc/slamboot/slamboot.toml"),
-    ];
-    let there = configured.iter().any(|path| path.exists());
+    let there = site::default_config(Some(&paths.dist)).is_some();
     if !there && !names_something(&arguments.arguments) {
         println!(
             "no slamboot.toml here, and no FILE given: making {} first (cargo xtask dist)",

@@ -51,6 +51,8 @@ const NEIGHBOURS: [&str; 3] = ["Basic", "Digest", "NTLM"];
 const LONGEST_RECORD: usize = 64 << 10;
 /// No scheme or feature is longer than this; `MBOOT` and `Menu` are typical.
 const LONGEST_NAME: usize = 16;
+/// gPXE's cards have long ones (`E1000_DEV_ID_82546GB_QUAD_COPPER_KSP3`).
+const LONGEST_CARD: usize = 48;
 /// Some commands that every iPXE with a shell or scripts has.
 const COMMANDS: [&str; 8] = [
     "dhcp", "chain", "echo", "goto", "imgfetch", "boot", "exit", "set",
@@ -165,7 +167,7 @@ impl Memory<'_> {
     }
 
     fn driver_at(&self, at: usize) -> Option<Driver> {
-        let name = self.name_at(self.word_at(at)?)?;
+        let name = self.text_at(self.word_at(at)?, LONGEST_CARD)?;
         let ids = at.checked_add(self.word.bytes())?;
         let id = |at: usize| {
             let id = self.bytes.get(at..)?.first_chunk()?;
@@ -254,10 +256,10 @@ impl Memory<'_> {
                 }
                 let mut found = Names::new();
                 let downwards = (1..LONGEST_TABLE).map_while(|n| pointer.checked_sub(n * step));
-                found.extend(downwards.map_while(|at| Some((at, entry(at)?))));
+                follow(&mut found, downwards, &entry);
                 found.reverse();
                 let upwards = (0..LONGEST_TABLE).map(|n| pointer + n * step);
-                found.extend(upwards.map_while(|at| Some((at, entry(at)?))));
+                follow(&mut found, upwards, &entry);
                 let known = |names: &Names| {
                     let known = |(_, name): &&(usize, String)| anchors.contains(&name.as_str());
                     names.iter().filter(known).count()
@@ -315,11 +317,32 @@ impl Memory<'_> {
 
     /// The short printable C string at `address`.
     fn name_at(&self, address: usize) -> Option<String> {
+        self.text_at(address, LONGEST_NAME)
+    }
+
+    /// The printable C string at `address`, of `longest` characters at most.
+    fn text_at(&self, address: usize, longest: usize) -> Option<String> {
         let rest = self.bytes.get(address.checked_sub(self.base)?..)?;
-        let length = rest.iter().take(LONGEST_NAME + 1).position(|b| *b == 0)?;
+        let length = rest.iter().take(longest + 1).position(|b| *b == 0)?;
         let name = std::str::from_utf8(&rest[..length]).ok()?;
         let graphic = name.chars().all(|c| c.is_ascii_graphic());
         (length > 1 && graphic).then(|| name.to_owned())
+    }
+}
+
+/// Takes entries from `places` while they are some. No table has a name twice: one that is there already begins
+/// another table (gPXE's image types, `Multiboot` first, stand behind its features).
+fn follow(
+    found: &mut Names,
+    places: impl Iterator<Item = usize>,
+    entry: impl Fn(usize) -> Option<String>,
+) {
+    for at in places {
+        let Some(name) = entry(at) else { return };
+        if found.iter().any(|(_, known)| *known == name) {
+            return;
+        }
+        found.push((at, name));
     }
 }
 

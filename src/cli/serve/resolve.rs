@@ -7,26 +7,16 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use site::{
-    Boot, DEFAULT_HTTPS_PORT, DhcpMode, Https, Image, ImageKind, IpNet, Key, Priority, Site,
+    Boot, DEFAULT_CONFIG, DEFAULT_HTTPS_PORT, DhcpMode, Https, Image, ImageKind, IpNet, Key,
+    Priority, Site,
 };
 
 use super::args::ServeArgs;
 
-/// The configuration that is used when nothing is said.
-const DEFAULT_CONFIG: &str = "slamboot.toml";
-
-/// The configuration where none is named: here, in a workspace's `dist/`, beside this program as
-/// `cargo xtask dist` puts them, or the system's.
+/// The configuration where none is named; this program may lie in a set that `cargo xtask dist` made.
 fn default_config() -> Option<PathBuf> {
     let program = std::env::current_exe().unwrap_or_default();
-    let set = program.parent().and_then(Path::parent);
-    let places = [
-        Some(PathBuf::from(DEFAULT_CONFIG)),
-        Some(Path::new("dist").join(DEFAULT_CONFIG)),
-        set.map(|set| set.join(DEFAULT_CONFIG)),
-        Some(Path::new("/etc/slamboot").join(DEFAULT_CONFIG)),
-    ];
-    places.into_iter().flatten().find(|path| path.exists())
+    site::default_config(program.parent().and_then(Path::parent))
 }
 
 /// The configuration that is read, if one is.

@@ -96,8 +96,12 @@ fn arguments(target: &Target, file: &Path, run: &Path) -> Result<Result<Cmd, Str
         Platform::EfiArm64 => QEMU_ARM64,
         _ => QEMU,
     };
-    if host::program(emulator).is_none() {
-        return Ok(Err(format!("no {emulator} on this host")));
+    let needs = match target.platform() {
+        Platform::EfiArm64 => &[Need::BootArm64],
+        _ => &[Need::Boot],
+    };
+    if let Some(lacking) = host::lacking(needs) {
+        return Ok(Err(format!("this host lacks {lacking}")));
     }
     let machine = match target.platform() {
         Platform::Bios => Cmd::new(emulator).args(["-accel", "tcg", "-machine", "pc"]),
@@ -117,16 +121,9 @@ fn arguments(target: &Target, file: &Path, run: &Path) -> Result<Result<Cmd, Str
                 ])
                 .args(["-drive", &format!("if=pflash,format=raw,file={mine}")])
         }
-        Platform::EfiArm64 => {
-            if !Path::new(AAVMF).exists() {
-                return Ok(Err(
-                    "no UEFI for arm64 on this host (package qemu-efi-aarch64)".to_owned(),
-                ));
-            }
-            Cmd::new(emulator)
-                .args(["-accel", "tcg", "-machine", "virt", "-cpu", "cortex-a57"])
-                .args(["-bios", AAVMF])
-        }
+        Platform::EfiArm64 => Cmd::new(emulator)
+            .args(["-accel", "tcg", "-machine", "virt", "-cpu", "cortex-a57"])
+            .args(["-bios", AAVMF]),
         Platform::LinuxX64 => {
             return Ok(Err("a program: the tests on taps run it".to_owned()));
         }

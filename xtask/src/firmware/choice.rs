@@ -3,6 +3,7 @@
 //! host can build.
 
 use anyhow::{Context, Result, ensure};
+use firmware::inspect::Kind;
 use firmware::pins::Pins;
 use firmware::target::{Platform, Target};
 use site::Site;
@@ -42,11 +43,12 @@ pub(super) fn needs(targets: &[Target]) -> Vec<Need> {
 /// Beyond what all firmware needs.
 fn needs_of(target: &Target) -> Vec<Need> {
     let arm64 = target.platform() == Platform::EfiArm64;
+    let medium = target.is_medium().then(|| match target.kind() {
+        Kind::Iso => Need::Media,
+        _ => Need::UefiUsb,
+    });
     let arm64 = arm64.then_some(Need::Arm64);
-    arm64
-        .into_iter()
-        .chain(target.is_medium().then_some(Need::Media))
-        .collect()
+    arm64.into_iter().chain(medium).collect()
 }
 
 /// Targets that were named must be built, those of a set where the host can.
@@ -170,7 +172,7 @@ mod tests {
                 .left_out
                 .contains(&"ipxe-arm64.efi needs a cross compiler".to_owned())
         );
-        assert_eq!(choice.needs(), [Need::Firmware, Need::Media]);
+        assert_eq!(choice.needs(), [Need::Firmware, Need::Media, Need::UefiUsb]);
         let arm = Arguments {
             sets: vec!["arm64-lab".into()],
             ..Arguments::default()

@@ -148,7 +148,7 @@ impl fmt::Display for MakeCommand {
 }
 
 /// Lines that say why something failed: compilers, linkers, iPXE's own tools (`util/zbin.c`), shells.
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 9] = [
     " error: ",
     "undefined reference to",
     "multiple definition of",
@@ -156,6 +156,8 @@ const REASONS: [&str; 8] = [
     "will not fit in region",
     "No rule to make target",
     "command not found",
+    // A shell says so of a program (dash: `util/genfsimg: 332: syslinux: not found`).
+    ": not found",
     "could not find",
 ];
 
@@ -283,6 +285,10 @@ mod tests {
             overflow
         );
         assert!(advice(overflow).contains(".mrom"));
+        let absent = "util/genfsimg: 332: syslinux: not found";
+        let log = format!("  [GENFSIMG] x.usb\n{absent}\nmake: *** Error 127");
+        assert_eq!(first_error(&log).unwrap(), absent);
+        assert!(advice(absent).contains("cargo xtask setup"));
         assert_eq!(first_error("  [CC] error.o\nmake: *** Error 1"), None);
     }
 

@@ -222,8 +222,7 @@ pub fn prove(
     let missing = used
         .iter()
         .find(|used| !commands.iter().any(|c| c == *used));
-    // gPXE keeps its commands in a table of another shape.
-    if let Some(command) = missing.filter(|_| !commands.is_empty()) {
+    if let Some(command) = missing {
         let command = (*command).to_owned();
         return Err(Unfit::Command { path, command });
     }

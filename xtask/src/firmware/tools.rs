@@ -10,15 +10,16 @@ use sha2::{Digest as _, Sha256};
 use crate::cmd::Cmd;
 use crate::host;
 
-/// iPXE takes the first of these that is there (`util/genfsimg`).
+/// iPXE takes the first of these that is there and can give files a time of its choosing (`util/genfsimg`).
 const ISO_MAKERS: [&str; 3] = ["genisoimage", "mkisofs", "xorrisofs"];
 /// Of these are objects and packed programs made, for every machine.
 const COMPILING: [&str; 3] = ["gcc", "ld", "liblzma"];
 /// Of these are ISO and USB images made.
-const MEDIA: [&str; 5] = [
+const MEDIA: [&str; 6] = [
     "iso-maker",
     "isohybrid",
     "mformat",
+    "syslinux",
     "isolinux.bin",
     "ldlinux.c32",
 ];
@@ -47,6 +48,7 @@ impl Tools {
                 ("iso-maker", iso_maker()),
                 ("isohybrid", version("isohybrid", "--version")),
                 ("mformat", version("mformat", "--version")),
+                ("syslinux", version("syslinux", "--version")),
             ]);
             for file in ["isolinux.bin", "ldlinux.c32"] {
                 tools.push((file, digest(host::find(file))));
@@ -87,29 +89,33 @@ impl Tools {
     }
 }
 
-/// First line of what a tool says of itself.
+/// The first line of what a tool says of itself, on either output; some begin with an empty one. `None` where it is
+/// not there.
+fn says(tool: &str, argument: &str) -> Option<String> {
+    let mut first = None;
+    let asked = Cmd::new(tool).arg(argument).env("LC_ALL", "C");
+    let whole = asked.lines(|line| {
+        let line = line.trim();
+        if first.is_none() && !line.is_empty() {
+            first = Some(line.to_owned());
+        }
+    });
+    whole.ok().map(|()| first.unwrap_or_default())
+}
+
 fn version(tool: &str, argument: &str) -> String {
-    let said = Cmd::new(tool).arg(argument).env("LC_ALL", "C").read();
-    match said {
-        Ok(said) => said.lines().next().unwrap_or_default().to_owned(),
-        Err(_) => "none".to_owned(),
-    }
+    says(tool, argument).unwrap_or_else(|| "none".to_owned())
 }
 
 fn iso_maker() -> String {
-    let found = ISO_MAKERS
-        .into_iter()
-        .find(|name| host::program(name).is_some());
-    found.map_or_else(
-        || "none".to_owned(),
-        |name| {
-            let said = Cmd::new(name).arg("--version").env("LC_ALL", "C").read();
-            let said = said.unwrap_or_default();
-            // Some begin with an empty line.
-            let line = said.lines().find(|line| !line.trim().is_empty());
-            format!("{name}: {}", line.unwrap_or("(says no version)").trim())
-        },
-    )
+    let mut there = ISO_MAKERS
+        .iter()
+        .filter(|name| host::program(name).is_some());
+    let found = there.next().map(|name| {
+        let said = says(name, "--version").unwrap_or_else(|| "(says no version)".to_owned());
+        format!("{name}: {said}")
+    });
+    found.unwrap_or_else(|| "none".to_owned())
 }
 
 /// iPXE packs with it (`util/zbin.c`), so its version may show in every byte; the library's name has it.
@@ -147,7 +153,8 @@ mod tests {
         };
         assert_eq!(of(&["undionly.kpxe"]), "gcc ld make perl liblzma");
         assert!(
-            of(&["ipxe.iso"]).ends_with(" iso-maker isohybrid mformat isolinux.bin ldlinux.c32")
+            of(&["ipxe.iso"])
+                .ends_with(" iso-maker isohybrid mformat syslinux isolinux.bin ldlinux.c32")
         );
         assert!(of(&["snponly-arm64.efi"]).contains("aarch64-linux-gnu-gcc aarch64-linux-gnu-ld"));
     }

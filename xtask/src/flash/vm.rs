@@ -67,30 +67,46 @@ struct Machine {
     os: &'static str,
     /// `VMware`'s.
     vmx: &'static str,
+    /// How QEMU's starts from a CD and from a disk that are in `FILE`.
+    cdrom: &'static str,
+    disk: &'static str,
+    /// libvirt's bus for both.
+    bus: &'static str,
 }
 
 impl Machine {
+    const PC: Machine = Machine {
+        qemu: "qemu-system-x86_64 -m 2048",
+        loader: "",
+        os: "",
+        vmx: "firmware = \"bios\"\n",
+        cdrom: "-boot d -cdrom FILE",
+        disk: "-drive format=raw,file=FILE",
+        bus: "sata",
+    };
+    const PC_WITH_UEFI: Machine = Machine {
+        loader: " -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+        os: "<os firmware='efi'>\n  <type arch='x86_64' machine='q35'>hvm</type>\n</os>\n",
+        vmx: "firmware = \"efi\"\n",
+        ..Machine::PC
+    };
+    /// It has not the bus that a PC's CD and disk are on.
+    const ARM64: Machine = Machine {
+        qemu: "qemu-system-aarch64 -M virt -cpu max -m 2048",
+        loader: " -bios /usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
+        os: "<os firmware='efi'>\n  <type arch='aarch64' machine='virt'>hvm</type>\n</os>\n",
+        cdrom: "-device virtio-scsi-pci -drive if=none,id=cd,media=cdrom,readonly=on,format=raw,file=FILE -device scsi-cd,drive=cd,bootindex=0",
+        disk: "-drive if=none,id=disk,format=raw,file=FILE -device virtio-blk-pci,drive=disk,bootindex=0",
+        bus: "scsi",
+        ..Machine::PC_WITH_UEFI
+    };
+
     /// By what the inspector calls the architecture.
     fn of(arch: &str) -> Result<Machine> {
         Ok(match arch {
-            "i386" => Machine {
-                qemu: "qemu-system-x86_64 -m 2048",
-                loader: "",
-                os: "",
-                vmx: "firmware = \"bios\"\n",
-            },
-            "x86_64" => Machine {
-                qemu: "qemu-system-x86_64 -m 2048",
-                loader: " -drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
-                os: "<os firmware='efi'>\n  <type arch='x86_64' machine='q35'>hvm</type>\n</os>\n",
-                vmx: "firmware = \"efi\"\n",
-            },
-            "arm64" => Machine {
-                qemu: "qemu-system-aarch64 -M virt -cpu max -m 2048",
-                loader: " -bios /usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
-                os: "<os firmware='efi'>\n  <type arch='aarch64' machine='virt'>hvm</type>\n</os>\n",
-                vmx: "firmware = \"efi\"\n",
-            },
+            "i386" => Machine::PC,
+            "x86_64" => Machine::PC_WITH_UEFI,
+            "arm64" => Machine::ARM64,
             other => bail!("a program for {other}: expected i386, x86_64 or arm64"),
         })
     }
@@ -99,36 +115,16 @@ impl Machine {
 fn snippets(report: &Report, path: &Path) -> Result<String> {
     let (shown, escaped) = (path.display().to_string(), xml(&path.display().to_string()));
     let comma = shown.replace(',', ",,");
-    if report.kind == Kind::Elf {
-        bail!("a program of this machine: it runs by itself, no virtual machine is needed");
-    }
     let Machine {
         qemu: machine,
         loader,
         os,
         vmx,
+        cdrom,
+        disk,
+        bus,
     } = Machine::of(report.arch)?;
-    // A PC's CD and disk are on a bus that the other kind of machine has not.
-    let (cdrom, disk) = if report.arch == "arm64" {
-        (
-            format!(
-                "-device virtio-scsi-pci -drive if=none,id=cd,media=cdrom,readonly=on,format=raw,file={comma} -device scsi-cd,drive=cd,bootindex=0"
-            ),
-            format!(
-                "-drive if=none,id=disk,format=raw,file={comma} -device virtio-blk-pci,drive=disk,bootindex=0"
-            ),
-        )
-    } else {
-        (
-            format!("-boot d -cdrom {comma}"),
-            format!("-drive format=raw,file={comma}"),
-        )
-    };
-    let bus = if report.arch == "arm64" {
-        "scsi"
-    } else {
-        "sata"
-    };
+    let [cdrom, disk] = [cdrom, disk].map(|device| device.replace("FILE", &comma));
     Ok(match report.kind {
         Kind::Rom => {
             let ids: Vec<(u16, u16)> = report
@@ -185,7 +181,9 @@ fn snippets(report: &Report, path: &Path) -> Result<String> {
             xml(&directory(path)),
             xml(&name(path))
         ),
-        Kind::Elf => String::new(),
+        Kind::Elf => {
+            bail!("a program of this machine: it runs by itself, no virtual machine is needed")
+        }
     })
 }
 
