@@ -108,10 +108,11 @@ fn version(tool: &str, argument: &str) -> String {
 }
 
 fn iso_maker() -> String {
-    let mut there = ISO_MAKERS
-        .iter()
-        .filter(|name| host::program(name).is_some());
-    let found = there.next().map(|name| {
+    let dates = |name: &&&str| {
+        let asked = Cmd::new(name).args(["--set_all_file_dates", "1970010100000000", "--version"]);
+        host::program(name).is_some() && asked.read().is_ok()
+    };
+    let found = ISO_MAKERS.iter().find(dates).map(|name| {
         let said = says(name, "--version").unwrap_or_else(|| "(says no version)".to_owned());
         format!("{name}: {said}")
     });
@@ -157,6 +158,16 @@ mod tests {
                 .ends_with(" iso-maker isohybrid mformat syslinux isolinux.bin ldlinux.c32")
         );
         assert!(of(&["snponly-arm64.efi"]).contains("aarch64-linux-gnu-gcc aarch64-linux-gnu-ld"));
+    }
+
+    /// genisoimage comes first in iPXE's list, and is passed over.
+    #[test]
+    fn the_iso_maker_can_date_files() {
+        let found = iso_maker();
+        if host::program("xorrisofs").is_some() {
+            assert!(found.contains(": ") && !found.ends_with(": "), "{found}");
+        }
+        assert!(!found.starts_with("genisoimage"), "{found}");
     }
 
     #[test]
