@@ -54,7 +54,7 @@ pub struct Arguments {
     /// How often everyone takes a turn; figures are medians [default: 3, with --quick 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
-    /// Only this row: 1, 4, 8, 4-loss, stock-loss, joining, gathering, fast or 64; may be repeated
+    /// Only this row: 1, 2, 4, 8, 4-loss, stock-loss, joining, gathering, fast or 64; may be repeated
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
     /// Size of the file in every row, in MiB [default: each row's own]

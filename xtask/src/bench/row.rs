@@ -142,6 +142,12 @@ pub(super) fn all() -> Vec<Row> {
     vec![
         plain.clone(),
         Row {
+            name: "2",
+            clients: 2,
+            goals: &[],
+            ..plain.clone()
+        },
+        Row {
             name: "4",
             clients: 4,
             goals: &[],
@@ -276,6 +282,7 @@ mod tests {
             .collect();
         let expected = [
             ("1 client, 1 Gbit/s, 200 MiB", 1.678),
+            ("2 clients, 1 Gbit/s, 200 MiB", 1.678),
             ("4 clients, 1 Gbit/s, 200 MiB", 1.678),
             ("8 clients, 1 Gbit/s, 200 MiB", 1.678),
             ("4 clients, 100 Mbit/s, 48 MiB, 1 % loss", 4.027),
@@ -312,7 +319,7 @@ mod tests {
         let error = chosen(&["5".to_owned()], None, false).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no row is called '5'; there are: 1, 4, 8, 4-loss, stock-loss, joining, gathering, fast, 64"
+            "no row is called '5'; there are: 1, 2, 4, 8, 4-loss, stock-loss, joining, gathering, fast, 64"
         );
     }
 
