@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who takes part in a session, and whose turn it is to be asked.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use slam_client::wire::Nack;
 
 use super::ahead::Ahead;
 use super::policy::{Arrivals, Progress};
+use super::questions::{Horizon, Questions, RoundTrip};
 use super::rate::Evidence;
 use super::sent::{Sent, Serial};
 use super::turn::{Kind, Queue, Turn};
@@ -49,11 +50,6 @@ const UNMOVED: u32 = 8;
 const HOPELESS: Duration = Duration::from_mins(1);
 /// Longest pause before a client is asked again whose first gap does not move.
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
-/// Round trip assumed of a client that has not been measured.
-const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(5);
-/// Solicits to one client that may still be answered: so many are remembered, for so long.
-const MAX_QUESTIONS: usize = 8;
-const LONGEST_ANSWER: Duration = Duration::from_millis(500);
 /// A client that speaks unasked does so after some 100 ms of silence; sooner, it is a flood.
 const SHORTEST_UNASKED: Duration = Duration::from_millis(50);
 
@@ -86,7 +82,6 @@ pub(crate) struct Client {
     /// Batches before this one were known to it when it last spoke.
     pub(crate) known_until: Serial,
     fruitless: u32,
-    round_trip: Option<RoundTrip>,
     heard_at: Timestamp,
     /// What it last said is missing, from where and how much, and how often it said just that.
     list: (Option<u64>, u64),
@@ -96,7 +91,7 @@ pub(crate) struct Client {
     /// It lists all its gaps, so that a misread answer would make many losses.
     pub(crate) lists: bool,
     /// Solicits that were not answered yet, the oldest first.
-    questions: VecDeque<Question>,
+    questions: Questions,
     turn: Turn,
     takes_parity: bool,
     pub(crate) mobility: Mobility,
@@ -114,31 +109,6 @@ pub(crate) enum Mobility {
     Able,
     /// It can, and was moved to where it heard nothing.
     Stays,
-}
-
-/// What a NACK speaks of: the batches that left before this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Horizon {
-    /// It answers the solicit that left before this batch.
-    Asked(Serial),
-    /// It was not asked for, or one does not know: it spoke at this moment.
-    Spoke(Timestamp),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct RoundTrip {
-    smoothed: Duration,
-    shortest: Duration,
-}
-
-/// Solicits: when the first of them left, and which batch left after the first and after the last of them.
-#[derive(Clone, Copy, Debug)]
-struct Question {
-    asked: Timestamp,
-    horizon: Serial,
-    latest: Serial,
-    /// How many of them may still be answered.
-    times: u32,
 }
 
 /// All clients of a session.
@@ -200,7 +170,7 @@ impl Clients {
         let places = size_of::<Client>()
             + size_of::<(IpAddr, usize)>()
             + 3 * size_of::<(Timestamp, SocketAddr)>()
-            + MAX_QUESTIONS * size_of::<Question>();
+            + Questions::MOST_MEMORY;
         self.len() * places * 3 / 2
     }
 
@@ -268,13 +238,12 @@ impl Clients {
             first_missing: None,
             known_until: since,
             fruitless: 0,
-            round_trip: None,
             heard_at: Timestamp::ZERO,
             list: (None, 0),
             unmoved: 0,
             unmoved_since: now,
             lists: false,
-            questions: VecDeque::new(),
+            questions: Questions::default(),
             turn,
             takes_parity: false,
             mobility: Mobility::default(),
@@ -297,7 +266,7 @@ impl Clients {
         self.note_parity(address, from.takes_parity);
         if let Some(client) = self.by_address.get_mut(&address) {
             client.joined = from.joined;
-            client.round_trip = from.round_trip;
+            client.questions.take_over(&from.questions);
             client.heard_at = from.heard_at;
             client.lists = from.lists;
             client.mobility = from.mobility;
@@ -407,7 +376,7 @@ impl Clients {
         now: Timestamp,
     ) -> Option<Horizon> {
         let client = self.by_address.get_mut(&address)?;
-        client.forget_questions(now);
+        client.questions.forget(now);
         let unasked = client.questions.is_empty();
         if unasked
             && client.heard_at > Timestamp::ZERO
@@ -416,7 +385,7 @@ impl Clients {
             return None;
         }
         client.heard_at = now;
-        Some(client.measure(nack, sent, now))
+        Some(client.questions.answered(nack, sent, client.lists, now))
     }
 
     /// Notes what `address` said: its first missing block, which was last sent by `last_sent`, and
@@ -450,7 +419,7 @@ impl Clients {
         let turn = Turn::Served {
             not_before: now + pause,
             due: now + pause.max(interval),
-            new: client.round_trip.is_none(),
+            new: client.round_trip_known().is_none(),
         };
         self.set_turn(address, turn);
     }
@@ -469,12 +438,12 @@ impl Clients {
         }
         let is_alone = self.by_address.len() == 1;
         let client = self.by_address.get_mut(&address)?;
-        client.note_question(next, now);
+        client.questions.note(next, now);
         let turn = Turn::Asked {
             first: now,
             tries: 1,
             again: now + client.patience(at_once, is_alone),
-            new: client.round_trip.is_none(),
+            new: client.round_trip_known().is_none(),
         };
         self.set_turn(address, turn);
         Some(address)
@@ -516,7 +485,7 @@ impl Clients {
         else {
             return None;
         };
-        client.note_question(next, now);
+        client.questions.note(next, now);
         let patience = client
             .patience(nothing_to_send, is_alone)
             .saturating_mul(1 << tries.min(10))
@@ -577,7 +546,7 @@ impl Clients {
             return;
         };
         client.questions.clear();
-        client.note_question(next, now);
+        client.questions.note(next, now);
         let turn = Turn::Asked {
             first,
             tries: tries + 1,
@@ -707,92 +676,25 @@ impl Client {
         self.fruitless >= STUCK
     }
 
+    fn round_trip_known(&self) -> Option<RoundTrip> {
+        self.questions.round_trip()
+    }
+
     /// The shortest time from a solicit to its answer, in which no queue took part.
     pub(crate) fn shortest_round_trip(&self) -> Duration {
-        self.round_trip
+        self.round_trip_known()
             .map_or(Duration::ZERO, |known| known.shortest)
     }
 
     /// The usual time from a solicit to its answer.
     pub(crate) fn round_trip(&self) -> Duration {
-        self.round_trip
+        self.round_trip_known()
             .map_or(Duration::ZERO, |known| known.smoothed)
     }
 
     /// The first block that it asked for when it last spoke.
     pub(crate) fn first_missing(&self) -> Option<u64> {
         self.first_missing
-    }
-
-    fn note_question(&mut self, horizon: Serial, now: Timestamp) {
-        let is_full = self.questions.len() >= MAX_QUESTIONS;
-        match self.questions.back_mut() {
-            // Each will have its answer: what is true of the first is true of the others.
-            Some(last) if is_full || last.horizon == horizon => {
-                last.latest = horizon;
-                last.times += 1;
-            }
-            _ => self.questions.push_back(Question {
-                asked: now,
-                horizon,
-                latest: horizon,
-                times: 1,
-            }),
-        }
-    }
-
-    /// Forgets questions that are not answered any more.
-    fn forget_questions(&mut self, now: Timestamp) {
-        let old = |question: &Question| now.since(question.asked) > LONGEST_ANSWER;
-        while self.questions.len() > 1 && self.questions.front().is_some_and(old) {
-            self.questions.pop_front();
-        }
-    }
-
-    /// Learns from an answer; what it can speak of.
-    ///
-    /// Datagrams arrive in order, so an answer speaks of all that was sent before its solicit. Which
-    /// of several that is, what it holds may tell; else it is taken for the oldest, which is true of
-    /// the others as well. Where there is none, a round trip is taken.
-    fn measure(&mut self, nack: &Nack, sent: &Sent, now: Timestamp) -> Horizon {
-        let known = self.round_trip;
-        let (Some(oldest), Some(newest)) = (self.questions.front(), self.questions.back()) else {
-            return Horizon::Spoke(now - known.map_or(ASSUMED_ROUND_TRIP, |known| known.smoothed));
-        };
-        let held = sent.newest_held(nack, oldest.horizon..newest.latest);
-        let later = |question: &Question| held.is_none_or(|held| question.latest > held);
-        let at = self.questions.iter().position(later).unwrap_or(0);
-        let Question {
-            asked,
-            horizon,
-            times,
-            ..
-        } = self.questions[at];
-        let horizon = held.map_or(horizon, |held| horizon.max(held.after()));
-        let took = now.since(asked);
-        if at + 1 == self.questions.len() && times == 1 {
-            let shortest = known.map_or(took, |known| known.shortest.min(took));
-            self.learn(took, shortest);
-        } else if self.lists || known.is_none() {
-            // It may answer a later one (Karn's rule). The longest that it may have taken is learnt,
-            // or a network that has become slower would never be known.
-            self.learn(took, took);
-        }
-        self.questions.drain(..at);
-        match self.questions.front_mut() {
-            Some(answered) if answered.times > 1 => answered.times -= 1,
-            _ => {
-                self.questions.pop_front();
-            }
-        }
-        Horizon::Asked(horizon)
-    }
-
-    fn learn(&mut self, took: Duration, shortest: Duration) {
-        let known = self.round_trip;
-        let smoothed = known.map_or(took, |known| (known.smoothed * 7 + took) / 8);
-        let shortest = known.map_or(shortest, |known| known.shortest.min(shortest));
-        self.round_trip = Some(RoundTrip { smoothed, shortest });
     }
 
     /// How long to wait for an answer before asking again. Where nothing else is to be done, a
@@ -803,7 +705,7 @@ impl Client {
         } else {
             SHORTEST_PATIENCE
         };
-        self.round_trip
+        self.round_trip_known()
             .map_or(FIRST_PATIENCE, |known| {
                 if nothing_to_send && is_alone {
                     known.smoothed.min(SHORTEST_PATIENCE)
@@ -836,14 +738,6 @@ mod tests {
     /// Of ten blocks, those from `first` on are missing.
     fn nack(first: u64) -> Nack {
         Nack::for_gaps(&BlockSet::from_run(0..first), 10, MAX_NACK_LEN)
-    }
-
-    impl Clients {
-        /// One more question, whatever became of the last one.
-        fn ask_anew_beside(&mut self, address: SocketAddr, next: Serial, now: Timestamp) {
-            let client = self.by_address.get_mut(&address).expect("a client");
-            client.note_question(next, now);
-        }
     }
 
     /// `address` says that `missing` is missing, which was just sent by `sent`.
@@ -1001,33 +895,6 @@ mod tests {
             clients.heard(address(1), &nack(3), &sent, at(400)),
             Some(Horizon::Spoke(at(400) - Duration::from_micros(2125)))
         );
-    }
-
-    /// Behind a long queue more questions are under way than are remembered one by one. Whatever was sent
-    /// after an answer's own solicit must not be taken for lost.
-    #[test]
-    fn none_of_many_answers_is_taken_for_that_to_a_later_question() {
-        let blocks = 4 * MAX_QUESTIONS as u64;
-        let mut sent = Sent::of(blocks);
-        let mut clients = Clients::default();
-        clients.add(address(1), Serial::NEVER, at(0));
-        let mut asked = vec![sent.next()];
-        clients.ask_next(true, sent.next(), at(1));
-        for block in 0..blocks {
-            sent.note(&(block..block + 1), at(2 + block));
-            clients.ask_anew_beside(address(1), sent.next(), at(2 + block));
-            asked.push(sent.next());
-        }
-        // They come one by one, each saying that all arrived that was sent before its question.
-        for (held, own) in asked.iter().enumerate() {
-            let held = BlockSet::from_run(0..held as u64);
-            let nack = Nack::for_gaps(&held, blocks, MAX_NACK_LEN);
-            let heard = clients.heard(address(1), &nack, &sent, at(100));
-            let Some(Horizon::Asked(horizon)) = heard else {
-                panic!("{heard:?}");
-            };
-            assert!(horizon <= *own, "{horizon:?}, and it was asked at {own:?}");
-        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod hush;
 mod lanes;
 mod pacer;
 mod policy;
+mod questions;
 mod quiet;
 mod rate;
 mod repair;

@@ -9,8 +9,9 @@ use slam_client::wire::Nack;
 use slam_client::{BlockSet, Timestamp};
 
 use super::super::ahead::{Context, STOCK_GAP, Want};
-use super::super::clients::{Horizon, MAX_CLIENTS, Mobility};
+use super::super::clients::{MAX_CLIENTS, Mobility};
 use super::super::policy::{self, Pace};
+use super::super::questions::Horizon;
 use super::super::rate::{Ballot, LOW_LOSS, QUORUM, Sample};
 use super::super::sent::Serial;
 use super::super::window;
