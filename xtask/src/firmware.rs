@@ -381,15 +381,23 @@ impl Works<'_> {
         let jobs = self
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let logs = paths.build().join("logs");
+        let mut makes = Vec::new();
         for platform in Platform::ALL {
             let of_platform = |target: &&Target| target.platform() == platform;
             let targets: Vec<&Target> = targets.iter().filter(of_platform).collect();
             if !targets.is_empty() {
-                let logs = paths.build().join("logs");
-                MakeCommand::new(recipe, platform, &targets, &build_tree, jobs, &logs)
-                    .run(&build_tree, &tools)?;
+                makes.push(MakeCommand::new(
+                    recipe,
+                    platform,
+                    &targets,
+                    &build_tree,
+                    jobs,
+                    &logs,
+                ));
             }
         }
+        make::run_all(&makes, &build_tree, &tools)?;
 
         println!("proof   reading the finished files");
         let prove = |target| proof::prove(target, &build_tree, recipe, wishes, self.pins);

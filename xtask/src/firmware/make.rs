@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use firmware::recipe::Recipe;
 use firmware::target::{self, Platform, Target};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::tools::Tools;
 use super::tree::BuildTree;
@@ -39,6 +39,30 @@ const ALLOWED: [&str; 9] = [
 /// Those of `names` that make does not get.
 fn foreign(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     names.filter(|name| !ALLOWED.iter().any(|allowed| name == allowed))
+}
+
+/// Runs all of them: side by side where they have made their objects before, and only join and pack them, which
+/// leaves processors idle. What is compiled for the first time keeps all of them busy, and makes programs that
+/// the others use.
+pub(super) fn run_all(makes: &[MakeCommand], tree: &BuildTree, tools: &Tools) -> Result<()> {
+    let (again, first): (Vec<_>, Vec<_>) =
+        makes.iter().partition(|make| tree.is_built(make.platform));
+    let progress = MultiProgress::new();
+    for make in first {
+        make.run(tree, tools, &progress)?;
+    }
+    let results: Vec<Result<()>> = std::thread::scope(|scope| {
+        let running: Vec<_> = again
+            .into_iter()
+            .map(|make| scope.spawn(|| make.run(tree, tools, &progress)))
+            .collect();
+        let results = running.into_iter().map(|make| {
+            let joined = make.join();
+            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        results.collect()
+    });
+    results.into_iter().collect()
 }
 
 /// One invocation of make.
@@ -77,7 +101,7 @@ impl MakeCommand {
 
     /// Runs it: a spinner with make's last line on a terminal, plain lines elsewhere; everything
     /// goes to the log.
-    pub(super) fn run(&self, tree: &BuildTree, tools: &Tools) -> Result<()> {
+    fn run(&self, tree: &BuildTree, tools: &Tools, progress: &MultiProgress) -> Result<()> {
         println!("$ {self}");
         if let Some(parent) = self.log.parent() {
             fs::create_dir_all(parent)
@@ -87,7 +111,7 @@ impl MakeCommand {
             .with_context(|| format!("cannot write {}", self.log.display()))?;
         tree.begin(self.platform, tools)?;
         let step = format!("make ({})", self.platform);
-        let spinner = spinner(&step);
+        let spinner = progress.add(spinner(&step));
         let mut last = VecDeque::with_capacity(SHOWN);
         let mut logged = Ok(());
         let result = self.command.lines(|line| {

@@ -101,6 +101,12 @@ impl BuildTree {
         Ok(())
     }
 
+    /// Whether everything that is made once is made: the objects for this machine, and the programs of iPXE's own
+    /// that all machines' files are made with.
+    pub fn is_built(&self, platform: Platform) -> bool {
+        has_objects(&self.src().join(platform.bin())) && !self.marker(platform).exists()
+    }
+
     /// Says that make has ended, well or with an error of its own.
     pub fn end(&self, platform: Platform) {
         let _ = fs::remove_file(self.marker(platform));
