@@ -501,6 +501,13 @@ impl Clients {
         Some(address)
     }
 
+    /// Until when the only client's answer to a question of before may still come, if one may.
+    pub(crate) fn only_answers_by(&self, now: Timestamp) -> Option<Timestamp> {
+        let client = self.only()?;
+        let until = client.questions.last()? + client.patience(true, true);
+        (now < until).then_some(until)
+    }
+
     /// Begins anew to ask the only client there is, if it has been asked: nothing is sent meanwhile.
     pub(crate) fn ask_only_one_again(&mut self, now: Timestamp) {
         let Some(&(_, address)) = self.asked.first() else {

@@ -46,6 +46,7 @@ struct Question {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Questions {
     open: VecDeque<Question>,
+    last: Timestamp,
     round_trip: Option<RoundTrip>,
 }
 
@@ -55,6 +56,7 @@ impl Questions {
 
     /// The client is asked; the next batch will be `horizon`.
     pub(crate) fn note(&mut self, horizon: Serial, now: Timestamp) {
+        self.last = now;
         let is_full = self.open.len() >= MOST;
         match self.open.back_mut() {
             // Each will have its answer: what is true of the first is true of the others.
@@ -69,6 +71,11 @@ impl Questions {
                 times: 1,
             }),
         }
+    }
+
+    /// When the last one left, if an answer is awaited.
+    pub(crate) fn last(&self) -> Option<Timestamp> {
+        (!self.open.is_empty()).then_some(self.last)
     }
 
     /// Whether no answer is awaited.

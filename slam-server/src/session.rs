@@ -325,6 +325,15 @@ impl Session {
         Some(self.reach.window(under_way, ahead, ease, now))
     }
 
+    /// Whether the only client's answers, and not the rate, decide what is sent.
+    fn is_held_back(&self) -> bool {
+        let taken = self
+            .pacer
+            .blocks_in(self.rate.rate(), Duration::from_secs(1));
+        let speed = self.reach.speed().filter(|_| self.clients.len() == 1);
+        speed.is_some_and(|speed| speed < window::TAKEN * taken as f64)
+    }
+
     /// Until when nothing leaves, for want of answers.
     fn held(&self, now: Timestamp) -> Option<Timestamp> {
         if let Some(until) = self.hush.pauses(now) {
@@ -388,6 +397,10 @@ impl Session {
             let (rate, ease) = (self.rate.rate(), self.rate.ease());
             let mut longest = self.pacer.batch_blocks(rate, ease);
             if let Some(window) = window {
+                if self.rate.is_rising() && self.is_held_back() {
+                    // Answers are the clock, and nothing was ever lost: the fewer wake-ups, the better.
+                    longest = u64::MAX;
+                }
                 longest = longest.min(window.batch()).max(1);
             }
             if let Some(run) = self.demand.take(longest, self.header.block_count()) {
@@ -407,16 +420,19 @@ impl Session {
         }
         // While blocks are sent, one solicit for each batch of them: neither the link nor the
         // socket is to be full of questions and answers.
-        let at_once = waits || window.is_some_and(|window| window.wants_answer());
-        if (waits || self.may_ask && !self.demand.has_repairs())
+        // Another question would only be one more that is answered.
+        let answers_by = window.and_then(|_| self.clients.only_answers_by(now));
+        let wants = waits || window.is_some_and(|window| window.wants_answer());
+        let at_once = wants && answers_by.is_none();
+        if (waits && answers_by.is_none() || self.may_ask && !self.demand.has_repairs())
             && let Some(client) = self.clients.ask_next(at_once, self.sent.next(), now)
         {
             self.may_ask = false;
             return Output::Solicit(client);
         }
         let batch = (!idle).then(|| self.pacer.next_batch().max(held.unwrap_or_default()));
-        let ask = self.clients.next_deadline(waits);
-        Output::Timeout(batch.into_iter().chain(ask).min())
+        let ask = self.clients.next_deadline(waits && answers_by.is_none());
+        Output::Timeout(batch.into_iter().chain(ask).chain(answers_by).min())
     }
 
     /// Until when nothing is sent, so that those speak who only listen.

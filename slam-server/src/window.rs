@@ -13,7 +13,7 @@ use slam_client::Timestamp;
 
 use super::pacer::Ease;
 
-/// What is under way at most: 370 KB, 3 ms at 1 Gbit/s; a tap device queues 1,000 packets, and
+/// What is under way at most: 370 KB, 3 ms at 1 Gbit/s; a tap device queues 500 packets at least, and
 /// receive windows of TCP under iPXE are of this size.
 const LEAST: u64 = 256;
 /// The same for a client that takes the highest rate, and has missed nothing and never held that up
@@ -182,19 +182,19 @@ mod tests {
     #[test]
     fn half_a_window_is_sent_while_the_other_is_asked_for() {
         let at = |under_way| window(under_way, 10);
-        assert!(!at(127).wants_answer() && at(128).wants_answer());
+        assert!(!at(LEAST / 2 - 1).wants_answer() && at(LEAST / 2).wants_answer());
         assert_eq!(
-            [at(0).batch(), at(250).batch(), at(300).batch()],
-            [64, 6, 0]
+            [at(0).batch(), at(LEAST - 6).batch(), at(LEAST + 44).batch()],
+            [LEAST / 4, 6, 0]
         );
-        assert!(!at(255).is_full() && at(256).is_full());
+        assert!(!at(LEAST - 1).is_full() && at(LEAST).is_full());
         assert!(!window(500, 1000).is_full());
     }
 
     #[test]
     fn a_full_one_holds_for_a_while_only() {
         let ms = |ms| Timestamp::from_start(Duration::from_millis(ms));
-        let (full, open) = (window(256, 0), window(255, 0));
+        let (full, open) = (window(LEAST, 0), window(LEAST - 1, 0));
         assert_eq!(full.holds_until(Some(ms(5)), ms(6)), Some(ms(105)));
         assert_eq!(full.holds_until(Some(ms(5)), ms(105)), None);
         assert_eq!(full.holds_until(None, ms(6)), None);

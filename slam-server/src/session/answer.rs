@@ -14,7 +14,6 @@ use super::super::policy::{self, Pace};
 use super::super::questions::Horizon;
 use super::super::rate::{Ballot, LOW_LOSS, QUORUM, Sample};
 use super::super::sent::Serial;
-use super::super::window;
 use super::{Rejection, Session, SessionEvent};
 
 /// How often a client is asked while blocks are sent: often enough to find the rate quickly and
@@ -237,11 +236,7 @@ impl Session {
             let lost = (!self.will_move(from, lost)).then_some(lost);
             // Where the only client's answers decide what is sent, that all of it arrives says nothing for a
             // higher rate.
-            let taken = self
-                .pacer
-                .blocks_in(self.rate.rate(), Duration::from_secs(1)) as f64;
-            let speed = self.reach.speed().filter(|_| present == 1);
-            let outrun = speed.is_some_and(|speed| speed < window::TAKEN * taken);
+            let outrun = self.is_held_back();
             let lost = lost.filter(|&lost| !(outrun && lost < LOW_LOSS));
             self.rate.vote(Ballot {
                 lost,

@@ -71,7 +71,7 @@ fn a_slow_machine_with_a_small_ring_is_sent_what_it_takes() {
             };
             let (time, sent) = beside_its_own_speed(&World::gigabit(51, BYTES, vec![guest]));
             let what = format!("{kind:?}, a ring of {ring}, {micros} us each");
-            assert!(time < 1.45, "{what}: {time}");
+            assert!(time < 1.65, "{what}: {time}");
             assert!(sent < 1.1, "{what}: {sent}");
         }
     }

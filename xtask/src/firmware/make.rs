@@ -273,7 +273,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let recipe = "@for n in `seq 60`; do echo line $$n; done; exit 3";
         let (tree, make) = fixture(dir.path(), recipe);
-        let error = format!("{:#}", make.run(&tree, &Tools::default()).unwrap_err());
+        let error = format!(
+            "{:#}",
+            make.run(&tree, &Tools::default(), &MultiProgress::new())
+                .unwrap_err()
+        );
         for part in ["exit status: 2", "last 40 lines", "logs/k-bin.log", "help:"] {
             assert!(error.contains(part), "{part} in {error}");
         }
@@ -298,7 +302,11 @@ mod tests {
             lines.map(|line| format!("'{line}'")).join(" ")
         );
         let (tree, make) = fixture(dir.path(), &recipe);
-        let error = format!("{:#}", make.run(&tree, &Tools::default()).unwrap_err());
+        let error = format!(
+            "{:#}",
+            make.run(&tree, &Tools::default(), &MultiProgress::new())
+                .unwrap_err()
+        );
         assert!(
             error.contains("unknown type name foo") && !error.contains("another\n"),
             "{error}"
@@ -324,7 +332,8 @@ mod tests {
         // cargo's own variables are none of make's.
         let dir = tempfile::tempdir().unwrap();
         let (tree, make) = fixture(dir.path(), "@env > ../env");
-        make.run(&tree, &Tools::default()).unwrap();
+        make.run(&tree, &Tools::default(), &MultiProgress::new())
+            .unwrap();
         let seen = fs::read_to_string(tree.root.join("env")).unwrap();
         assert!(seen.contains("SOURCE_DATE_EPOCH=") && !seen.contains("CARGO"));
     }
@@ -334,7 +343,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (tree, make) = fixture(dir.path(), "@touch bin/half.o; exit 1");
         let half = tree.src().join("bin/half.o");
-        let run = |make: &MakeCommand| make.run(&tree, &Tools::default()).is_ok();
+        let run = |make: &MakeCommand| {
+            make.run(&tree, &Tools::default(), &MultiProgress::new())
+                .is_ok()
+        };
         assert!(!run(&make));
         let killed = fixture(dir.path(), "@kill -9 $$PPID").1;
         // It failed by itself: what it left is whole, and stays.
@@ -350,11 +362,16 @@ mod tests {
     fn a_log_that_cannot_be_written_stops_it() {
         let dir = tempfile::tempdir().unwrap();
         let (tree, make) = fixture(dir.path(), "@touch $@");
-        make.run(&tree, &Tools::default()).unwrap();
+        make.run(&tree, &Tools::default(), &MultiProgress::new())
+            .unwrap();
         assert!(tree.src().join("bin/undionly.kpxe").exists());
         fs::remove_dir_all(dir.path().join("logs")).unwrap();
         fs::write(dir.path().join("logs"), "").unwrap();
-        let error = format!("{:#}", make.run(&tree, &Tools::default()).unwrap_err());
+        let error = format!(
+            "{:#}",
+            make.run(&tree, &Tools::default(), &MultiProgress::new())
+                .unwrap_err()
+        );
         assert!(error.contains("logs"), "{error}");
     }
 }
