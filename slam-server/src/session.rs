@@ -422,8 +422,8 @@ impl Session {
         // socket is to be full of questions and answers.
         // Another question would only be one more that is answered.
         let answers_by = window.and_then(|_| self.clients.only_answers_by(now));
-        let wants = waits || window.is_some_and(|window| window.wants_answer());
-        let at_once = wants && answers_by.is_none();
+        let is_due = waits || window.is_some_and(|window| window.wants_answer());
+        let at_once = is_due && answers_by.is_none();
         if (waits && answers_by.is_none() || self.may_ask && !self.demand.has_repairs())
             && let Some(client) = self.clients.ask_next(at_once, self.sent.next(), now)
         {
