@@ -11,7 +11,7 @@ use slam_client::wire::Nack;
 
 use super::ahead::Ahead;
 use super::policy::{Arrivals, Progress};
-use super::questions::{Horizon, Questions, RoundTrip};
+use super::questions::{Horizon, Questions};
 use super::rate::Evidence;
 use super::sent::{Sent, Serial};
 use super::turn::{Kind, Queue, Turn};
@@ -419,7 +419,7 @@ impl Clients {
         let turn = Turn::Served {
             not_before: now + pause,
             due: now + pause.max(interval),
-            new: client.round_trip_known().is_none(),
+            new: client.questions.round_trip().is_none(),
         };
         self.set_turn(address, turn);
     }
@@ -443,7 +443,7 @@ impl Clients {
             first: now,
             tries: 1,
             again: now + client.patience(at_once, is_alone),
-            new: client.round_trip_known().is_none(),
+            new: client.questions.round_trip().is_none(),
         };
         self.set_turn(address, turn);
         Some(address)
@@ -683,19 +683,17 @@ impl Client {
         self.fruitless >= STUCK
     }
 
-    fn round_trip_known(&self) -> Option<RoundTrip> {
-        self.questions.round_trip()
-    }
-
     /// The shortest time from a solicit to its answer, in which no queue took part.
     pub(crate) fn shortest_round_trip(&self) -> Duration {
-        self.round_trip_known()
+        self.questions
+            .round_trip()
             .map_or(Duration::ZERO, |known| known.shortest)
     }
 
     /// The usual time from a solicit to its answer.
     pub(crate) fn round_trip(&self) -> Duration {
-        self.round_trip_known()
+        self.questions
+            .round_trip()
             .map_or(Duration::ZERO, |known| known.smoothed)
     }
 
@@ -712,7 +710,8 @@ impl Client {
         } else {
             SHORTEST_PATIENCE
         };
-        self.round_trip_known()
+        self.questions
+            .round_trip()
             .map_or(FIRST_PATIENCE, |known| {
                 if nothing_to_send && is_alone {
                     known.smoothed.min(SHORTEST_PATIENCE)

@@ -418,20 +418,21 @@ impl Session {
                 return Output::Send(run);
             }
         }
+        // Until then, a question more would only be one more that is answered.
+        let answers_by = window.and_then(|_| self.clients.only_answers_by(now));
+        let waits = waits && answers_by.is_none();
+        let at_once =
+            waits || answers_by.is_none() && window.is_some_and(|window| window.wants_answer());
         // While blocks are sent, one solicit for each batch of them: neither the link nor the
         // socket is to be full of questions and answers.
-        // Another question would only be one more that is answered.
-        let answers_by = window.and_then(|_| self.clients.only_answers_by(now));
-        let is_due = waits || window.is_some_and(|window| window.wants_answer());
-        let at_once = is_due && answers_by.is_none();
-        if (waits && answers_by.is_none() || self.may_ask && !self.demand.has_repairs())
+        if (waits || self.may_ask && !self.demand.has_repairs())
             && let Some(client) = self.clients.ask_next(at_once, self.sent.next(), now)
         {
             self.may_ask = false;
             return Output::Solicit(client);
         }
         let batch = (!idle).then(|| self.pacer.next_batch().max(held.unwrap_or_default()));
-        let ask = self.clients.next_deadline(waits && answers_by.is_none());
+        let ask = self.clients.next_deadline(waits);
         Output::Timeout(batch.into_iter().chain(ask).chain(answers_by).min())
     }
 

@@ -211,12 +211,12 @@ impl Session {
             .evidence
             .start_at(self.rate.epoch().max(client.since));
         let mut verdict = None;
-        let known = self
-            .sent
-            .blocks_between(client.known_until, self.sent.next());
-        let known = self.totals.sent_blocks - known;
         if present == 1 {
-            self.reach.answered(known, now);
+            let under_way = self
+                .sent
+                .blocks_between(client.known_until, self.sent.next());
+            self.reach
+                .answered(self.totals.sent_blocks - under_way, now);
         } else {
             self.reach.forget_speed();
         }
@@ -236,8 +236,7 @@ impl Session {
             let lost = (!self.will_move(from, lost)).then_some(lost);
             // Where the only client's answers decide what is sent, that all of it arrives says nothing for a
             // higher rate.
-            let outrun = self.is_held_back();
-            let lost = lost.filter(|&lost| !(outrun && lost < LOW_LOSS));
+            let lost = lost.filter(|&lost| lost >= LOW_LOSS || !self.is_held_back());
             self.rate.vote(Ballot {
                 lost,
                 host: from.ip(),
