@@ -538,6 +538,7 @@ impl Session {
         self.sent = Sent::default();
         self.repair = Repair::default();
         self.rate.forget_votes();
+        self.reach.forget_speed();
         let mut totals = std::mem::take(&mut self.totals);
         totals.took = self
             .active_since
