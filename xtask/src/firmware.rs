@@ -416,7 +416,26 @@ impl Works<'_> {
     }
 }
 
-/// What `work` makes of each of `items`, in their order.
+/// What `work` makes of each of `items`, in their order, each by a thread of its own.
+fn side_by_side<T: Send, R: Send>(
+    items: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = items
+            .into_iter()
+            .map(|item| scope.spawn(move || work(item)))
+            .collect();
+        let done = running.into_iter().map(|worker| {
+            let joined = worker.join();
+            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        done.collect()
+    })
+}
+
+/// The same for many items, by as many threads as there are processors.
 fn on_all_processors<'a, T: Sync, R: Send>(
     items: &'a [T],
     work: impl Fn(&'a T) -> R + Sync,
@@ -426,17 +445,7 @@ fn on_all_processors<'a, T: Sync, R: Send>(
         let mine = items.iter().skip(first).step_by(workers);
         mine.map(&work).collect()
     };
-    let share = &share;
-    let shares: Vec<Vec<R>> = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..workers)
-            .map(|first| scope.spawn(move || share(first)))
-            .collect();
-        let done = running.into_iter().map(|worker| {
-            let joined = worker.join();
-            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        done.collect()
-    });
+    let shares = side_by_side(0..workers, share);
     let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
     let nth = |n: usize| shares[n % workers].next();
     (0..items.len()).filter_map(nth).collect()

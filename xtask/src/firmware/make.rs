@@ -51,18 +51,8 @@ pub(super) fn run_all(makes: &[MakeCommand], tree: &BuildTree, tools: &Tools) ->
     for make in first {
         make.run(tree, tools, &progress)?;
     }
-    let results: Vec<Result<()>> = std::thread::scope(|scope| {
-        let running: Vec<_> = again
-            .into_iter()
-            .map(|make| scope.spawn(|| make.run(tree, tools, &progress)))
-            .collect();
-        let results = running.into_iter().map(|make| {
-            let joined = make.join();
-            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        results.collect()
-    });
-    results.into_iter().collect()
+    let made = super::side_by_side(again, |make| make.run(tree, tools, &progress));
+    made.into_iter().collect()
 }
 
 /// One invocation of make.
@@ -252,6 +242,10 @@ mod tests {
         assert_eq!(make.log, Path::new("/logs/v2-bin.log"));
     }
 
+    fn run(make: &MakeCommand, tree: &BuildTree) -> Result<()> {
+        run_all(std::slice::from_ref(make), tree, &Tools::default())
+    }
+
     fn fixture(dir: &Path, command: &str) -> (BuildTree, MakeCommand) {
         let tree = BuildTree {
             root: dir.join("tree"),
@@ -273,11 +267,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let recipe = "@for n in `seq 60`; do echo line $$n; done; exit 3";
         let (tree, make) = fixture(dir.path(), recipe);
-        let error = format!(
-            "{:#}",
-            make.run(&tree, &Tools::default(), &MultiProgress::new())
-                .unwrap_err()
-        );
+        let error = format!("{:#}", run(&make, &tree).unwrap_err());
         for part in ["exit status: 2", "last 40 lines", "logs/k-bin.log", "help:"] {
             assert!(error.contains(part), "{part} in {error}");
         }
@@ -302,11 +292,7 @@ mod tests {
             lines.map(|line| format!("'{line}'")).join(" ")
         );
         let (tree, make) = fixture(dir.path(), &recipe);
-        let error = format!(
-            "{:#}",
-            make.run(&tree, &Tools::default(), &MultiProgress::new())
-                .unwrap_err()
-        );
+        let error = format!("{:#}", run(&make, &tree).unwrap_err());
         assert!(
             error.contains("unknown type name foo") && !error.contains("another\n"),
             "{error}"
@@ -332,8 +318,7 @@ mod tests {
         // cargo's own variables are none of make's.
         let dir = tempfile::tempdir().unwrap();
         let (tree, make) = fixture(dir.path(), "@env > ../env");
-        make.run(&tree, &Tools::default(), &MultiProgress::new())
-            .unwrap();
+        run(&make, &tree).unwrap();
         let seen = fs::read_to_string(tree.root.join("env")).unwrap();
         assert!(seen.contains("SOURCE_DATE_EPOCH=") && !seen.contains("CARGO"));
     }
@@ -343,10 +328,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (tree, make) = fixture(dir.path(), "@touch bin/half.o; exit 1");
         let half = tree.src().join("bin/half.o");
-        let run = |make: &MakeCommand| {
-            make.run(&tree, &Tools::default(), &MultiProgress::new())
-                .is_ok()
-        };
+        let run = |make: &MakeCommand| run(make, &tree).is_ok();
         assert!(!run(&make));
         let killed = fixture(dir.path(), "@kill -9 $$PPID").1;
         // It failed by itself: what it left is whole, and stays.
@@ -362,16 +344,11 @@ mod tests {
     fn a_log_that_cannot_be_written_stops_it() {
         let dir = tempfile::tempdir().unwrap();
         let (tree, make) = fixture(dir.path(), "@touch $@");
-        make.run(&tree, &Tools::default(), &MultiProgress::new())
-            .unwrap();
+        run(&make, &tree).unwrap();
         assert!(tree.src().join("bin/undionly.kpxe").exists());
         fs::remove_dir_all(dir.path().join("logs")).unwrap();
         fs::write(dir.path().join("logs"), "").unwrap();
-        let error = format!(
-            "{:#}",
-            make.run(&tree, &Tools::default(), &MultiProgress::new())
-                .unwrap_err()
-        );
+        let error = format!("{:#}", run(&make, &tree).unwrap_err());
         assert!(error.contains("logs"), "{error}");
     }
 }
