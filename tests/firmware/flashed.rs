@@ -2,7 +2,7 @@
 //! What `cargo xtask flash` makes of finished files, started: sticks that it wrote, and its lines for virtual machines.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -11,6 +11,7 @@ use xtask::console::Console;
 use xtask::paths::Paths;
 use xtask::qemu::QEMU;
 
+use crate::loopback::Loop;
 use crate::support::{Outcome, paths};
 use crate::{place, typed};
 
@@ -18,22 +19,6 @@ use crate::{place, typed};
 const LIMIT: Duration = Duration::from_mins(10);
 const STICK: u64 = 64 << 20;
 const OVMF: &str = "/usr/share/ovmf/OVMF.fd";
-
-/// A file as a block device, until dropped.
-struct Loop(PathBuf);
-
-impl Loop {
-    fn new(file: &Path) -> anyhow::Result<Loop> {
-        let losetup = Cmd::new("losetup").args(["--find", "--show"]).arg(file);
-        Ok(Loop(losetup.read()?.trim().into()))
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Cmd::new("losetup").arg("--detach").arg(&self.0).read();
-    }
-}
 
 /// Why no stick can be written here, if none can.
 pub fn no_stick() -> Option<String> {
@@ -79,7 +64,7 @@ pub fn sticks() -> Outcome {
         let image = at.dist_firmware().join(name);
         let stick = at.target.join("stick.img");
         fs::File::create(&stick)?.set_len(STICK)?;
-        let device = Loop::new(&stick)?;
+        let device = Loop::of(&stick)?;
         let (from, to) = (image.display().to_string(), device.0.display().to_string());
         let said = flash(&["stick", &from, &to, "--force"]).read()?;
         ensure!(said.contains("identical"), "{said}");

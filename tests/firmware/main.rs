@@ -5,6 +5,8 @@
 mod flashed;
 mod formats;
 mod interrupted;
+#[path = "../support/loopback.rs"]
+mod loopback;
 #[path = "../support/mod.rs"]
 mod support;
 mod traps;

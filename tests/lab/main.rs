@@ -2,6 +2,8 @@
 //! The real server and the real client, each in a network namespace of its own.
 
 mod edge;
+#[path = "../support/loopback.rs"]
+mod loopback;
 mod pace;
 mod rooms;
 #[path = "../support/mod.rs"]
@@ -292,16 +294,20 @@ fn wait_for_blocks(out: &Path) -> Outcome {
     Ok(())
 }
 
-/// Three clients that have begun to receive; where their files go.
+/// Starts one more client, in a host of its own; where its file goes.
+fn join(room: &mut Room) -> anyhow::Result<(Running, PathBuf)> {
+    let number = room.lab.hosts().len();
+    let out = room.dir.path().join(format!("out{number}"));
+    let log = room.dir.path().join(format!("client{number}.log"));
+    let client = receive(room.lab.host()?, &format!("x-slam://{SERVER}"), &out)?;
+    Ok((client.spawn(&log)?, out))
+}
+
+/// Three clients that have begun to receive.
 fn three_in_the_middle(room: &mut Room) -> anyhow::Result<Vec<(Running, PathBuf)>> {
-    let mut clients = Vec::new();
-    for number in 0..3 {
-        let out = room.dir.path().join(format!("out{number}"));
-        let log = room.dir.path().join(format!("client{number}.log"));
-        let uri = format!("x-slam://{SERVER}");
-        let client = receive(room.lab.host()?, &uri, &out)?.spawn(&log)?;
-        clients.push((client, out));
-    }
+    let clients = (0..3)
+        .map(|_| join(room))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     for (_, out) in &clients {
         wait_for_blocks(out)?;
     }

@@ -2,15 +2,16 @@
 //! Clients of different speeds in one room, and images that are no files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
-use xtask::cmd::{Cmd, Running};
+use xtask::cmd::Running;
 use xtask::console::{Deadline, now};
 use xtask::netlab::{INTERFACE, Netlab, SERVER};
 
+use super::loopback::Loop;
 use super::support::Outcome;
 use super::{Room, SOON, TRANSFER, program, receive, sha256, text};
 
@@ -94,25 +95,6 @@ pub(super) fn a_slow_client_goes_to_a_group_of_its_own() -> Outcome {
     );
     server.console.wait_for("moved", SOON)?;
     server.end()
-}
-
-/// A loop device; it goes when this does.
-struct Loop(PathBuf);
-
-impl Loop {
-    fn of(file: &Path) -> anyhow::Result<Loop> {
-        let shown = Cmd::new("losetup")
-            .args(["--find", "--show"])
-            .arg(file)
-            .read()?;
-        Ok(Loop(PathBuf::from(shown.trim())))
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Cmd::new("losetup").arg("--detach").arg(&self.0).read();
-    }
 }
 
 /// Served from a block device, and received onto one, read back.

@@ -1,35 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rooms that are waited for, rooms of one and of eight, and who is left out of one.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use xtask::cmd::Running;
 use xtask::console::{Deadline, now};
 use xtask::netlab::{INTERFACE, SERVER};
 
 use super::pace::slow_cable;
 use super::support::Outcome;
-use super::{Room, SOON, Served, TRANSFER, program, receive, sha256, text};
-
-/// Starts one more client, in a host of its own.
-fn join(room: &mut Room) -> anyhow::Result<(Running, PathBuf)> {
-    let number = room.lab.hosts().len();
-    let out = room.dir.path().join(format!("out{number}"));
-    let log = room.dir.path().join(format!("client{number}.log"));
-    let client = receive(room.lab.host()?, &format!("x-slam://{SERVER}"), &out)?;
-    Ok((client.spawn(&log)?, out))
-}
-
-fn all_get(clients: Vec<(Running, PathBuf)>, expected: &str, server: &Served) -> Outcome {
-    for (client, out) in clients {
-        let done = client.wait(Some(TRANSFER));
-        done.with_context(|| server.console.tail())?;
-        ensure!(sha256(&out)? == expected, "{} differs", out.display());
-    }
-    Ok(())
-}
+use super::{Room, SOON, Served, TRANSFER, all_finish, join, program, sha256, text};
 
 /// How often the server says to have sent the file.
 fn times_the_file(server: &Served) -> anyhow::Result<f64> {
@@ -60,7 +40,7 @@ pub(super) fn a_room_begins_when_all_are_there() -> Outcome {
         );
     }
     clients.push(join(&mut room)?);
-    all_get(clients, &sha256(&file)?, &server)?;
+    all_finish(clients, &file).with_context(|| server.console.tail())?;
     let times = times_the_file(&server)?;
     ensure!(times < 1.1, "sent {times} times for a room of three");
     server.end()
@@ -76,7 +56,7 @@ pub(super) fn a_room_begins_when_it_has_waited() -> Outcome {
     let server = room.serve("server", &arguments)?;
     let start = now();
     let clients = vec![join(&mut room)?, join(&mut room)?];
-    all_get(clients, &sha256(&file)?, &server)?;
+    all_finish(clients, &file).with_context(|| server.console.tail())?;
     let took = start.elapsed();
     ensure!(took > Duration::from_secs(3), "it waited for {took:?} only");
     server.end()
@@ -86,7 +66,6 @@ pub(super) fn a_room_begins_when_it_has_waited() -> Outcome {
 pub(super) fn a_dropped_client_goes_on_over_http() -> Outcome {
     let mut room = Room::new()?;
     let file = room.file("disk.img", 48 << 20)?;
-    let expected = sha256(&file)?;
     #[rustfmt::skip]
     let arguments = [
         text(&file), "--interface", INTERFACE, "--max-rate", "40 Mbit/s",
@@ -124,7 +103,7 @@ pub(super) fn a_dropped_client_goes_on_over_http() -> Outcome {
     let port = xtask::netlab::Netlab::port(1);
     let cable = room.lab.switch().cmd("tc");
     cable.args(["qdisc", "del", "dev", &port, "root"]).read()?;
-    all_get(vec![fast, (slow, out)], &expected, &server)?;
+    all_finish(vec![fast, (slow, out)], &file).with_context(|| server.console.tail())?;
     let said = std::fs::read_to_string(&log)?;
     ensure!(
         said.contains("\"event\":\"fallback\""),
@@ -158,7 +137,7 @@ pub(super) fn eight_take_the_time_of_one() -> Outcome {
         }
         server.console.wait_for("session started", SOON)?;
         let start = now();
-        all_get(joined, &sha256(&file)?, &server)?;
+        all_finish(joined, &file).with_context(|| server.console.tail())?;
         took.push(start.elapsed());
         server.end()?;
     }

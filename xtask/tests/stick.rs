@@ -1,43 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `cargo xtask flash stick` on a loop device, which is a block device like a stick, and not removable.
 
+#[path = "../../tests/support/loopback.rs"]
+mod loopback;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
+use loopback::Loop;
 use xtask::cmd::Cmd;
 
 const ISO: &str = "/usr/lib/ipxe/ipxe.iso";
 
-/// A file as a block device, until dropped.
-struct Loop(PathBuf);
-
-impl Loop {
-    /// `None`, and loudly so, where there can be none.
-    fn new(file: &Path, bytes: u64) -> Option<Loop> {
-        let skipped = |why: &str| {
-            let _ = writeln!(std::io::stderr(), "skipped: {why}");
-            None
-        };
-        if !Path::new(ISO).exists() {
-            return skipped(&format!("no {ISO} (apt-get install ipxe)"));
-        }
-        fs::File::create(file).unwrap().set_len(bytes).unwrap();
-        let made = Cmd::new("losetup")
-            .args(["--find", "--show"])
-            .arg(file)
-            .read();
-        match made {
-            Ok(device) => Some(Loop(device.trim().into())),
-            Err(error) => skipped(&format!("no loop device: {error}")),
-        }
+/// A stick of so many bytes; `None`, and loudly so, where there can be none.
+fn stick(file: &Path, bytes: u64) -> Option<Loop> {
+    let skipped = |why: &str| {
+        let _ = writeln!(std::io::stderr(), "skipped: {why}");
+        None
+    };
+    if !Path::new(ISO).exists() {
+        return skipped(&format!("no {ISO} (apt-get install ipxe)"));
     }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Cmd::new("losetup").arg("--detach").arg(&self.0).read();
+    fs::File::create(file).unwrap().set_len(bytes).unwrap();
+    match Loop::of(file) {
+        Ok(device) => Some(device),
+        Err(error) => skipped(&format!("no loop device: {error}")),
     }
 }
 
@@ -62,7 +51,7 @@ fn refused(output: &Output, why: &str) {
 fn a_device_is_written_by_force_only_and_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("stick.img");
-    let Some(device) = Loop::new(&file, 64 << 20) else {
+    let Some(device) = stick(&file, 64 << 20) else {
         return;
     };
     refused(&flash(ISO, &device.0, &[]), "is not removable");
@@ -92,14 +81,14 @@ fn a_device_is_written_by_force_only_and_read_back() {
 #[test]
 fn a_mounted_device_and_a_small_one_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(device) = Loop::new(&dir.path().join("small.img"), 64 << 10) else {
+    let Some(device) = stick(&dir.path().join("small.img"), 64 << 10) else {
         return;
     };
     refused(
         &flash(ISO, &device.0, &["--force"]),
         "has 65536 bytes, the image",
     );
-    let Some(device) = Loop::new(&dir.path().join("used.img"), 8 << 20) else {
+    let Some(device) = stick(&dir.path().join("used.img"), 8 << 20) else {
         return;
     };
     let place = dir.path().join("mounted");
