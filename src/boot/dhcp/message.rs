@@ -411,8 +411,8 @@ impl Reply {
         self.option(DhcpOption::VendorExtensions(options))
     }
 
-    /// Tells iPXE to wait for nobody else's word on what boots (iPXE `include/ipxe/dhcp.h`,
-    /// `DHCP_EB_NO_PXEDHCP`: option 175.176), which it does for two seconds otherwise.
+    /// Tells iPXE to heed no proxyDHCP server's word on what boots (iPXE `include/ipxe/dhcp.h`,
+    /// `DHCP_EB_NO_PXEDHCP`: option 175.176).
     #[must_use]
     pub fn alone(self) -> Reply {
         let alone = UnknownOption::new(OptionCode::Unknown(175), vec![176, 1, 1]);

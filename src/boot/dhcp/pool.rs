@@ -706,9 +706,9 @@ mod tests {
         assert_eq!(replies(&acts)[0].yiaddr(), at(100));
     }
 
-    /// Nobody else says what boots where the addresses are ours: iPXE need not wait for that.
+    /// Nobody else says what boots where the addresses are ours.
     #[test]
-    fn ipxe_waits_for_nobody_else() {
+    fn ipxe_heeds_nobody_else() {
         let mut lab = Lab::new(199, "");
         let alone = |acts: &[Act]| {
             let offers = replies(acts);
