@@ -153,6 +153,36 @@ pub fn bios_from_our_pool() -> Outcome {
     Ok(())
 }
 
+/// Another proxyDHCP server says what boots, beside our pool.
+pub fn a_proxy_beside_our_pool_is_not_heeded() -> Outcome {
+    let mut room = Room::new()?;
+    let config = demo(&room)?;
+    let pool = "[dhcp]\nmode = \"pool\"\npool = \"10.77.0.50-10.77.0.60\"\n";
+    let server = room.serve("serve", &format!("{pool}{config}"))?;
+    let console = Console::open("proxy", &room.path("proxy.log"))?;
+    let (out, err) = (console.pipe("out")?, console.pipe("err")?);
+    let _proxy = room
+        .lab
+        .switch()
+        .cmd("dnsmasq")
+        .args(["--no-daemon", "--conf-file=/dev/null", "--user=root"])
+        .args(["--pid-file=", "--port=0", "--no-hosts", "--no-resolv"])
+        .args([
+            "--interface=br0",
+            "--dhcp-range=10.77.0.0,proxy",
+            "--log-dhcp",
+        ])
+        .arg("--pxe-service=x86PC,rival,rival")
+        .spawn_into(out, err)?;
+    console.wait_for("DHCP, proxy on subnet", BOOT)?;
+    let tap = room.lab.tap()?;
+    let machine = bios(&room, &tap)?;
+    // It offered what it has, and was not heeded.
+    console.wait_for("vendor class: PXEClient", BOOT)?;
+    machine.says("slamboot: rom up", &server)?;
+    machine.says("slamboot demo: ok", &server)
+}
+
 /// A host's own image goes before the default, which here could not boot at all.
 pub fn bios_by_rule() -> Outcome {
     let mut room = Room::new()?;

@@ -154,9 +154,13 @@ fn main() -> ExitCode {
             built_in::own_script,
         ),
     ];
-    let bios_at_length: [(&str, Test); 3] = [
+    let bios_at_length: [(&str, Test); 4] = [
         ("the_servers_menu_boots_and_is_told", menu::of_the_server),
         ("what_falls_back_to_http_is_told", menu::falls_back_to_http),
+        (
+            "a_proxy_beside_our_pool_is_not_heeded",
+            machines::a_proxy_beside_our_pool_is_not_heeded,
+        ),
         (
             "what_fails_is_explained_on_its_page",
             menu::what_fails_is_explained,
