@@ -237,7 +237,7 @@ mod tests {
         );
         assert_eq!(
             make.to_string(),
-            "cd /t/v2/src && SOURCE_DATE_EPOCH=1772812135 LC_ALL=C make -j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t/v2=. CFLAGS_slam=-Dsock_aton=slam_sock_aton bin/undionly.kpxe bin/8086100e.mrom"
+            "cd /t/v2/src && SOURCE_DATE_EPOCH=1772812135 LC_ALL=C make -j2 -r OBJDUMP=: 'OBJCOPY=$(if $(filter %/blib.a,$@),$(if $(SYMBOL_PREFIX),,:)) $(CROSS_COMPILE)objcopy' 'RANLIB=$(if $(SYMBOL_PREFIX),,:) $(CROSS_COMPILE)ranlib' EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t/v2=. CFLAGS_slam=-Dsock_aton=slam_sock_aton bin/undionly.kpxe bin/8086100e.mrom"
         );
         assert_eq!(make.log, Path::new("/logs/v2-bin.log"));
     }

@@ -23,6 +23,9 @@ const UNFINISHED: &str = ".slamboot-unfinished";
 const COMPILED: &str = ".slamboot-tools";
 const MASTERED: &str = ".slamboot-media-tools";
 
+/// Where make keeps the headers of what the script goes into, in a BIN directory.
+const DEPENDENCIES: &str = "deps/image/embedded.c.d";
+
 /// Where make keeps a value that a BIN directory was built with (`CONFIG`, `ASSERT`, `PROFILE`, `FNREC`; we
 /// give none of them), and the header, relative to `src/`, that it touches when that is new.
 const NOTES: [(&str, &str); 4] = [
@@ -162,8 +165,26 @@ pub fn prepare(source: Tree, recipe: &Recipe, build: &Path) -> Result<BuildTree>
     if fs::read(&path).ok().as_deref() != Some(recipe.script.as_bytes()) {
         fs::write(&path, &recipe.script)
             .with_context(|| format!("cannot write {}", path.display()))?;
+        keep_dependencies(&root.join("src"), &path)
+            .with_context(|| format!("cannot prepare {}", root.display()))?;
     }
     Ok(BuildTree { root, key, reused })
+}
+
+/// make takes the list of headers that `image/embedded.c` includes for out of date, too, makes it anew as it was, and
+/// then reads all of its rules once more. Nothing in that list is of the script: it gets the script's time. What was
+/// made of the script is as old as before.
+fn keep_dependencies(src: &Path, script: &Path) -> std::io::Result<()> {
+    let time = fs::metadata(script)?.modified()?;
+    for platform in Platform::ALL {
+        let list = src.join(platform.bin()).join(DEPENDENCIES);
+        match fs::File::options().write(true).open(list) {
+            Ok(list) => list.set_modified(time)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// iPXE's source with all that is ours but the script.
@@ -271,12 +292,24 @@ mod tests {
         let fixture = Fixture::new();
         let script = fixture.prepare("one").src().join(SCRIPT);
         let past = std::time::SystemTime::UNIX_EPOCH;
-        fs::File::open(&script).unwrap().set_modified(past).unwrap();
+        let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+        let bin = script.with_file_name("src/bin");
+        let (list, object) = (bin.join(DEPENDENCIES), bin.join("embedded.o"));
+        fs::create_dir_all(list.parent().unwrap()).unwrap();
+        for path in [&list, &object] {
+            fs::write(path, "").unwrap();
+        }
+        for path in [&script, &list, &object] {
+            fs::File::open(path).unwrap().set_modified(past).unwrap();
+        }
         let tree = fixture.prepare("one");
         assert!(tree.reused);
-        assert_eq!(fs::metadata(&script).unwrap().modified().unwrap(), past);
+        assert_eq!([&script, &list, &object].map(|path| time(path)), [past; 3]);
         fixture.prepare("two");
-        assert_ne!(fs::metadata(&script).unwrap().modified().unwrap(), past);
+        assert_ne!(time(&script), past);
+        // Of these two make makes the second anew, and not the first.
+        assert_eq!(time(&list), time(&script));
+        assert_eq!(time(&object), past);
     }
 
     #[test]
