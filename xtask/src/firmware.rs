@@ -145,7 +145,7 @@ pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
 fn boot_all(built: &Built, paths: &Paths) -> Result<()> {
     boot::ensure_host()?;
     println!("\nboot    each file in QEMU, its Features: line against what was read from it");
-    for file in &built.proven {
+    let started = on_all_processors(&built.proven, |file| -> Result<()> {
         let bootable = boot::Bootable {
             target: &file.target,
             path: paths.dist_firmware().join(file.target.name()),
@@ -157,7 +157,9 @@ fn boot_all(built: &Built, paths: &Paths) -> Result<()> {
                 println!("  {:24} not started: {why}", file.target.name());
             }
         }
-    }
+        Ok(())
+    });
+    started.into_iter().collect::<Result<()>>()?;
     Ok(())
 }
 
