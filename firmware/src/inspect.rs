@@ -273,6 +273,12 @@ pub fn inspect(file: &[u8]) -> Result<Report, InspectError> {
     look(file, DEEPEST, &mut |_| {})
 }
 
+/// How many bytes all packed blocks of a BIOS file have, whose own size is in whole units.
+pub fn packed_bytes(file: &[u8]) -> usize {
+    let blocks = payload::unpack(file);
+    blocks.iter().map(|block| block.packed).sum()
+}
+
 fn look(file: &[u8], depth: usize, seen: Witness<'_>) -> Result<Report, InspectError> {
     if file.is_empty() {
         return Err(InspectError::Empty);

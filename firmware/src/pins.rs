@@ -68,13 +68,28 @@ pub struct LeastRom {
     pub bare: usize,
     /// So many more with slamboot's client and group membership.
     pub ours: usize,
-    /// So many more where it verifies signatures.
-    pub trust: usize,
+    /// So many more for each key of `[firmware]`, by its word in `slamboot.toml`.
+    #[serde(default)]
+    keys: BTreeMap<String, usize>,
+    /// The same for keys that share much: each of these is right about all of them together, no matter which.
+    #[serde(default)]
+    sharing: Vec<BTreeMap<String, usize>>,
     /// With a driver that takes much more than the smallest.
     drivers: BTreeMap<String, usize>,
 }
 
 impl LeastRom {
+    /// What the keys of these words add.
+    pub fn added(&self, words: &[&str]) -> usize {
+        let of = |table: &BTreeMap<String, usize>| -> usize {
+            let turned = table
+                .iter()
+                .filter(|(key, _)| words.contains(&key.as_str()));
+            turned.map(|(_, bytes)| bytes).sum()
+        };
+        of(&self.keys) + self.sharing.iter().map(of).max().unwrap_or(0)
+    }
+
     /// With `driver`.
     pub fn of(&self, driver: &str) -> usize {
         self.drivers.get(driver).copied().unwrap_or(self.bare)

@@ -7,6 +7,7 @@ mod choice;
 mod fit;
 mod list;
 mod make;
+mod measure;
 mod own_script;
 mod package;
 mod proof;
@@ -53,6 +54,10 @@ use crate::table::Table;
 ///   cargo xtask firmware --release head
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Arguments {
     /// Where iPXE's source is: a clone (work tree or bare; only commits are read, never your
     /// files), a git URL, or a tarball.
@@ -98,6 +103,10 @@ pub struct Arguments {
     /// dist/, and compare with its digests.
     #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["targets", "sets", "release", "config", "boot", "compare", "check_reproducible"])]
     pub rebuild: Option<PathBuf>,
+    /// Build no firmware: measure what each key of [firmware] adds to a .rom of this release, and print the table for
+    /// firmware/ipxe.toml.
+    #[arg(long, hide = true, conflicts_with_all = ["targets", "sets"])]
+    pub measure: bool,
     /// Build the same files once more with iPXE's own client and without IGMP, outside dist/, and
     /// say how many bytes slamboot's C adds to each.
     #[arg(long)]
@@ -108,6 +117,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, paths: &Paths) -> Result<()> {
     if let Some(filter) = &arguments.list {
         return list::run(filter, arguments, paths);
+    }
+    if arguments.measure {
+        return measure::run(arguments, paths);
     }
     if let Some(manifest) = &arguments.rebuild {
         return rebuild::run(manifest, arguments, paths);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether a `.rom` can hold its driver, what trust takes and the script, said before make is waited for. It is a
-//! bound from below, which refuses nothing that would have fitted: what it lets pass and is too large, make tells.
+//! Whether a `.rom` can hold its driver, what keys of `[firmware]` add and the script, said before make is waited for.
+//! It is a bound from below, which refuses nothing that would have fitted: what it lets pass and is too large, make tells.
 
 use std::io::Write as _;
 
@@ -31,7 +31,8 @@ pub(super) fn check(
     };
     let ours = recipe.parts.client == Client::Slamboot && recipe.parts.igmp;
     let ours = if ours { least.ours } else { 0 };
-    let trust = recipe.root.as_ref().map_or(0, |_| least.trust);
+    let words = words(wishes);
+    let keys = least.added(&words);
     let mut packed = None;
     for target in targets.iter().filter(|target| target.limit().is_some()) {
         let parts = target.stem().split("--");
@@ -40,14 +41,14 @@ pub(super) fn check(
         let driver = driver.unwrap_or(least.bare) + ours;
         let script = match packed {
             Some(packed) => packed,
-            None if driver + trust + recipe.script.len() <= ROM_LIMIT => 0,
+            None if driver + keys + recipe.script.len() <= ROM_LIMIT => 0,
             None => *packed.insert(pack(&recipe.script)?),
         };
-        let bytes = driver + trust + script.saturating_sub(SHARED);
+        let bytes = driver + keys + script.saturating_sub(SHARED);
         if bytes > ROM_LIMIT {
             let mut parts = vec![format!("{driver} for iPXE with its driver")];
-            if trust > 0 {
-                parts.push(format!("{trust} for [firmware] trust"));
+            if keys > 0 {
+                parts.push(format!("{keys} for {} of [firmware]", words.join(", ")));
             }
             if script > SHARED {
                 parts.push(format!(
@@ -57,12 +58,13 @@ pub(super) fn check(
                 ));
             }
             bail!(
-                "{}: a .{} holds at most {ROM_LIMIT} bytes (255 units of 512), and this one comes to {bytes} at least: {}\nhelp: build the .mrom, which loads all but its first 4 KiB from the card by itself{}",
-                target.name(),
-                target.ending(),
+                "{}, and this one comes to {bytes} at least: {}\nhelp: build the .mrom, which loads all but its first 4 KiB from the card by itself{}",
+                limit(target),
                 parts.join(", "),
                 if script > SHARED {
                     "; or let the ROM ask the server ([firmware.script] ask_server), or shorten the script"
+                } else if keys > 0 {
+                    "; or leave out some of these keys"
                 } else {
                     ""
                 }
@@ -70,6 +72,28 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// What `target` can hold, in words.
+pub(super) fn limit(target: &Target) -> String {
+    format!(
+        "{}: a .{} holds at most {ROM_LIMIT} bytes (255 units of 512)",
+        target.name(),
+        target.ending()
+    )
+}
+
+/// What `[firmware]` switches on in a BIOS build, by the words in `slamboot.toml`.
+pub(super) fn words(wishes: &Firmware) -> Vec<&'static str> {
+    let knobs = &wishes.knobs;
+    let mut words = Vec::new();
+    words.extend(wishes.trust.as_ref().map(|_| "trust"));
+    words.extend(wishes.serial.then_some("serial"));
+    words.extend(wishes.ipv6.then_some("ipv6"));
+    words.extend(knobs.protocols.iter().map(|of| of.word()));
+    words.extend(knobs.commands.iter().map(|of| of.word()));
+    words.extend(knobs.consoles.iter().map(|of| of.word()));
+    words
 }
 
 /// What `script` comes to, packed as iPXE packs it (`util/zbin.c`: liblzma, raw LZMA1, the default preset made extreme);
@@ -107,6 +131,10 @@ mod tests {
                 "PCI_ROM(0x168c, 0x0030, \"ar9300\", \"Atheros 9300\", 0),\n",
             ),
             (
+                "src/drivers/net/bnx2.c",
+                "PCI_ROM(0x14e4, 0x164c, \"bnx2-5708\", \"Broadcom NetXtreme II BCM5708\", 0),\n",
+            ),
+            (
                 "src/drivers/net/intel.c",
                 "PCI_ROM(0x8086, 0x100e, \"82540em\", \"82540EM\", 0),\n",
             ),
@@ -135,7 +163,7 @@ mod tests {
             for part in [
                 name,
                 "130560",
-                "comes to 145920 at least",
+                "comes to 142777 at least",
                 "build the .mrom",
             ] {
                 assert!(said.contains(part), "{part} in {said}");
@@ -148,6 +176,30 @@ mod tests {
         let raw = &mut site.firmware.knobs.raw;
         raw.insert("general".to_owned(), "#undef CRYPTO_80211_WEP".to_owned());
         assert_eq!(said(&site, "", "168c0030.rom"), None, "nobody knows");
+    }
+
+    /// All that a card's ROM can have but trust: as an .mrom, the one came to 118,784 bytes and the other to 140,288.
+    #[test]
+    fn keys_that_no_rom_can_hold_together_are_told() {
+        let mut site = Site::default();
+        let knobs = &mut site.firmware.knobs;
+        knobs.protocols = vec![site::Protocol::Ftp, site::Protocol::Nfs];
+        let commands = site::Commands::ALL.iter().copied();
+        knobs.commands = commands.filter(|c| *c != site::Commands::Usb).collect();
+        knobs.consoles = site::Console::ALL.to_vec();
+        site.firmware.ipv6 = true;
+        assert_eq!(said(&site, "", "8086100e.rom"), None);
+        let said_of_bnx2 = said(&site, "", "14e4164c.rom").unwrap();
+        for part in [
+            "at least: 101888 for iPXE with its driver",
+            "for serial, ipv6, ftp, nfs, cert",
+            "build the .mrom",
+            "leave out some of these keys",
+        ] {
+            assert!(said_of_bnx2.contains(part), "{part} in {said_of_bnx2}");
+        }
+        site.firmware.knobs = site::Knobs::default();
+        assert_eq!(said(&site, "", "14e4164c.rom"), None);
     }
 
     #[test]

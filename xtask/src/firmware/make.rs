@@ -14,6 +14,7 @@ use firmware::recipe::Recipe;
 use firmware::target::{self, Platform, Target};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::fit;
 use super::tools::Tools;
 use super::tree::BuildTree;
 use crate::cmd::{Cmd, CmdError};
@@ -122,11 +123,12 @@ impl MakeCommand {
         match result {
             Ok(()) => Ok(()),
             Err(CmdError::Failed { status, .. }) => {
-                let reason = fs::read_to_string(&self.log).ok();
-                let reason = reason.as_deref().and_then(first_error);
+                let log = fs::read_to_string(&self.log).unwrap_or_default();
+                let reason = first_error(&log);
                 if let Some(reason) = reason {
                     bail!(
-                        "make ended with {status}: {reason}\n  every line: {}\nhelp: {}",
+                        "make ended with {status}: {}{reason}\n  every line: {}\nhelp: {}",
+                        too_large(&log).unwrap_or_default(),
                         self.log.display(),
                         advice(&reason)
                     );
@@ -181,9 +183,28 @@ fn first_error(log: &str) -> Option<String> {
     log.lines().find(says).map(|line| line.trim().to_owned())
 }
 
+/// The ROM that iPXE's packer gave up, since its header's byte cannot say how large it came out; which one it was, make
+/// says (`%.zbin`).
+fn too_large(log: &str) -> Option<String> {
+    let failed = |line: &str| {
+        let file = line
+            .strip_prefix("make: *** [")?
+            .split_once(".zbin] Error")?
+            .0;
+        let target = Target::parse(file.rsplit(['/', ' ']).next()?).ok()?;
+        target.limit()?;
+        Some(format!(
+            "{}, and this one comes to more: ",
+            fit::limit(&target)
+        ))
+    };
+    log.contains(" overflows ").then_some(())?;
+    log.lines().find_map(failed)
+}
+
 fn advice(reason: &str) -> &'static str {
     if reason.contains(" overflows ") {
-        "the image is larger than its format's header can say (a .rom has at most 255 × 512 bytes): build the .mrom, or drop features in [firmware]"
+        "build the .mrom, which loads all but its first 4 KiB from the card by itself; or leave out some keys of [firmware]"
     } else if reason.contains("No rule to make target") {
         "iPXE does not know this target: cargo xtask firmware --list"
     } else if reason.contains("not found") || reason.contains("not find") {
@@ -303,6 +324,14 @@ mod tests {
             overflow
         );
         assert!(advice(overflow).contains(".mrom"));
+        let log = format!(
+            "  [ZBIN] bin/168c0030.pcirom.zbin\n{overflow}\nmake: *** [Makefile.housekeeping:1382: bin/168c0030.pcirom.zbin] Error 1"
+        );
+        assert_eq!(
+            too_large(&log).unwrap(),
+            "168c0030.pcirom: a .pcirom holds at most 130560 bytes (255 units of 512), and this one comes to more: "
+        );
+        assert_eq!(too_large(&log.replace(".pcirom", ".lkrn")), None);
         let absent = "util/genfsimg: 332: syslinux: not found";
         let log = format!("  [GENFSIMG] x.usb\n{absent}\nmake: *** Error 127");
         assert_eq!(first_error(&log).unwrap(), absent);
