@@ -10,9 +10,9 @@ use slam_client::Timestamp;
 use slam_client::wire::Nack;
 
 use super::ahead::Ahead;
+use super::evidence::Evidence;
 use super::policy::{Arrivals, Progress};
 use super::questions::{Horizon, Questions};
-use super::rate::Evidence;
 use super::sent::{Sent, Serial};
 use super::turn::{Kind, Queue, Turn};
 use super::view::{ClientView, Gaps};

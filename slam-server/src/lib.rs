@@ -20,10 +20,12 @@
 mod ahead;
 mod clients;
 mod demand;
+mod evidence;
 mod guard;
 mod hush;
 mod lanes;
 mod pacer;
+mod plateau;
 mod policy;
 mod questions;
 mod quiet;

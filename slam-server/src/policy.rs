@@ -9,7 +9,7 @@ use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
 use slam_client::wire::Nack;
 
-use super::rate::Sample;
+use super::evidence::Sample;
 use super::sent::Serial;
 
 /// How long a client is watched before it is dropped.
@@ -67,7 +67,7 @@ impl Arrivals {
         if time < WATCHED_TO_MOVE || self.sum.blocks < FEWEST_BLOCKS {
             return;
         }
-        let Sample { blocks, lost } = std::mem::take(&mut self.sum);
+        let Sample { blocks, lost, .. } = std::mem::take(&mut self.sum);
         let share = blocks.saturating_sub(lost) as f64 / blocks as f64;
         let arrived = sent.saturating_sub(sent_then) as f64 * share;
         self.last = Some(Arrived {
@@ -229,7 +229,11 @@ mod tests {
     /// Two seconds of 100 Mbit/s.
     fn arrived(lost: u64) -> Arrived {
         let mut arrivals = Arrivals::default();
-        let sample = |blocks, lost| Sample { blocks, lost };
+        let sample = |blocks, lost| Sample {
+            blocks,
+            lost,
+            again: 0,
+        };
         arrivals.note(sample(10, 0), 5, at(1));
         assert_eq!(arrivals.last(), None);
         arrivals.note(sample(9_990, lost), 5 + 25_000_000, at(3));

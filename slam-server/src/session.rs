@@ -30,6 +30,8 @@ pub use self::event::{Output, Rejection, SessionEvent, SessionTotals};
 
 /// Events that wait to be drained; beyond, rejections are counted but no longer told.
 const MAX_EVENTS: usize = 1024;
+/// At less than one in so many parts of the highest rate, others may do with far more.
+const SLOW: u64 = 4;
 /// What a session is made of.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -442,8 +444,10 @@ impl Session {
             return None;
         }
         let (sent, count) = (self.totals.sent_blocks, self.header.block_count());
+        let (rate, ceiling) = (self.rate.rate(), self.limits.ceiling);
+        let is_slow = rate.bits_per_second() < ceiling.bits_per_second() / SLOW;
         let quiet = self.quiet.as_mut()?;
-        quiet.pause(sent, count, self.sent.last_moment(), now)
+        quiet.pause(sent, count, self.sent.last_moment(), is_slow, now)
     }
 
     /// What a room that waits needs.

@@ -10,9 +10,10 @@ use slam_client::{BlockSet, Timestamp};
 
 use super::super::ahead::{Context, STOCK_GAP, Want};
 use super::super::clients::{MAX_CLIENTS, Mobility};
+use super::super::evidence::{Sample, Verdict};
 use super::super::policy::{self, Pace};
 use super::super::questions::Horizon;
-use super::super::rate::{Ballot, LOW_LOSS, QUORUM, Sample};
+use super::super::rate::{Ballot, LOW_LOSS, QUORUM};
 use super::super::sent::Serial;
 use super::{Rejection, Session, SessionEvent};
 
@@ -22,9 +23,8 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// All clients of a large room together are asked no more often than once for so many blocks.
 const BLOCKS_PER_QUESTION: u64 = 40;
 /// The same while the rate rises for the first time: there are few blocks yet, and a vote is several
-/// answers. In a smaller room, [`INTERVAL`] is the longer one.
+/// answers.
 const BLOCKS_PER_QUESTION_RISING: u64 = 8;
-const LARGE_ROOM: usize = 64;
 /// Blocks are ready for so many intervals.
 const WINDOW: u32 = 2;
 /// A client that has just joined heard what was sent so shortly before.
@@ -77,7 +77,15 @@ impl Session {
         if nack.missing().run_count() > FULL && nack.extent() < count {
             // Of what was sent lately, such a list says nothing.
             let (blocks, lost) = (nack.extent(), nack.missing().len());
-            client.arrivals.note(Sample { blocks, lost }, sent, now);
+            client.arrivals.note(
+                Sample {
+                    blocks,
+                    lost,
+                    again: 0,
+                },
+                sent,
+                now,
+            );
         } else if let Some((sample, until)) = self.sent.sample(nack, until, asked, count) {
             client.arrivals.until = until;
             client.arrivals.note(sample, sent, now);
@@ -170,6 +178,7 @@ impl Session {
             }
             let since = self.sent.since(now - JOINING);
             self.clients.add(from, since, now);
+            self.rate.joined(self.clients.hosts(), self.sent.next());
             // Whoever asks for block 0 and names no other knows no header: it holds nothing.
             if nack.extent() == 1
                 && let Some(client) = self.clients.get_mut(from)
@@ -220,25 +229,28 @@ impl Session {
         } else {
             self.reach.forget_speed();
         }
-        if let Some((sample, until)) = self.sent.sample(nack, client.evidence.until, asked, count) {
-            client.evidence.until = until;
+        if let Some(sample) = client.evidence.sample(nack, &self.sent, asked, count) {
             verdict = client.evidence.add(sample, self.rate.is_rising());
-            if let Some(lost) = verdict {
+            if let Some(Verdict { lost, .. }) = verdict {
                 client.note_lost(lost);
             }
         }
         if matches!(self.slow_clients, SlowClients::Split(_)) {
             self.judge_pace(from, nack, asked, now);
         }
-        if let Some(lost) = verdict {
+        if let Some(Verdict { lost, is_vague }) = verdict {
             let cap = self.slow_clients == SlowClients::Cap;
+            let is_bad = self.rate.is_bad(lost);
+            let client = self.clients.get_mut(from);
+            let doubts = cap && client.is_some_and(|client| client.evidence.is_first_bad(is_bad));
             let all_judged = !cap || self.clients.all_judged_since(self.rate.epoch());
-            let lost = (!self.will_move(from, lost)).then_some(lost);
+            let lost = (!self.will_move(from, lost) && !doubts).then_some(lost);
             // Where the only client's answers decide what is sent, that all of it arrives says nothing for a
             // higher rate.
             let lost = lost.filter(|&lost| lost >= LOW_LOSS || !self.is_held_back());
             self.rate.vote(Ballot {
                 lost,
+                is_vague,
                 host: from.ip(),
                 hosts: self.clients.hosts(),
                 voters: self.clients.voters(QUORUM),
@@ -250,7 +262,7 @@ impl Session {
             return;
         };
         let rate = self.rate.rate();
-        let each = if self.rate.is_climbing() && answering >= LARGE_ROOM {
+        let each = if self.rate.is_climbing() {
             BLOCKS_PER_QUESTION_RISING
         } else {
             BLOCKS_PER_QUESTION

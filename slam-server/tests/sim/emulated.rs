@@ -20,7 +20,12 @@ fn beside_its_own_speed(world: &World) -> (f64, f64) {
         1.0 - length.as_secs_f64() / period.as_secs_f64()
     });
     let blocks = BYTES as f64 / f64::from(super::network::BLOCK);
-    let least = guest.service.as_secs_f64() * blocks / awake;
+    let least = guest
+        .service
+        .as_secs_f64()
+        .max(world.bound().as_secs_f64() / blocks)
+        * blocks
+        / awake;
     let took = figures.time * world.bound().as_secs_f64();
     (took / least, figures.sent)
 }
@@ -71,8 +76,39 @@ fn a_slow_machine_with_a_small_ring_is_sent_what_it_takes() {
             };
             let (time, sent) = beside_its_own_speed(&World::gigabit(51, BYTES, vec![guest]));
             let what = format!("{kind:?}, a ring of {ring}, {micros} us each");
-            assert!(time < 1.65, "{what}: {time}");
+            println!("{what}: {time:.2} {sent:.2}");
+            assert!(time < 1.4, "{what}: {time}");
             assert!(sent < 1.1, "{what}: {sent}");
+        }
+    }
+}
+
+/// Its host stops it now and then, and its ring holds little of what comes meanwhile: what is lost so is
+/// no reason to send more slowly. With a lower rate after each stop, such a machine took up to 26 times as long.
+#[test]
+fn a_machine_with_a_small_ring_may_stop_now_and_then() {
+    let rings = [4, 16, 64].map(|ring| [5, 30].map(|micros| (ring, micros)));
+    let machines = rings.as_flattened().iter().flat_map(|&(ring, micros)| {
+        [(1, 20), (10, 100)].map(|stops| (ring, Duration::from_micros(micros), stops))
+    });
+    for (ring, service, (length, period)) in machines {
+        for kind in KINDS {
+            for clients in [1, 3] {
+                let guest = Guest {
+                    ring,
+                    service,
+                    pauses: Some((Duration::from_millis(length), Duration::from_millis(period))),
+                    ..Guest::new(kind)
+                };
+                let world = World::gigabit(52, BYTES, vec![guest; clients]);
+                let (time, sent) = beside_its_own_speed(&world);
+                let what = format!(
+                    "{clients} x {kind:?}, a ring of {ring}, {service:?} each, stops {length} of {period} ms"
+                );
+                println!("{what}: {time:.2} {sent:.2}");
+                assert!(time < 3.5, "{what}: {time}");
+                assert!(sent < 1.8, "{what}: {sent}");
+            }
         }
     }
 }

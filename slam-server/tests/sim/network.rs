@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use site::IpNet;
+use site::{IpNet, SlowClients};
 use slam_client::wire::{BlockSize, EncodedHeader, TransactionId, TransferHeader, VarInt};
 use slam_client::{BlockIndex, Input, Output as Deed, Timestamp};
 use slam_server::{
@@ -33,7 +33,7 @@ use super::world::{Content, Forged, World};
 const FRAME_OVERHEAD: u64 = 14 + 20 + 8;
 pub const BLOCK: u16 = 1451;
 const CLIENT_PORT: u16 = 1000;
-/// Bytes that a session may take beside 8 per block and 2,000 per client.
+/// Bytes that a session may take beside 12 per block and group, and 2,000 per client.
 const SESSION_MEMORY: usize = 2 << 20;
 
 /// How it went.
@@ -631,7 +631,12 @@ impl Run<'_> {
         let content = process.contents[session];
         let memory = lanes.memory();
         let header = *lanes.header();
-        let allowed = SESSION_MEMORY + 8 * header.block_count() as usize + 2000 * clients;
+        let groups = match self.world.slow_clients {
+            SlowClients::Split(_) => 3,
+            _ => 1,
+        };
+        let kept = groups * header.block_count() as usize;
+        let allowed = SESSION_MEMORY + 12 * kept + 2000 * clients;
         assert!(memory < allowed, "{memory} bytes for {clients} clients");
         self.report.memory = self.report.memory.max(memory);
         let encoded = lanes.encoded_header().clone();

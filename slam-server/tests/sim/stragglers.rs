@@ -35,6 +35,7 @@ fn who_only_listens_is_found_while_a_slow_client_is_served() {
     for (kind, quick) in [(Kind::Firmware, 0), (Kind::Stock, 4)] {
         let alone = report(kind, quick, 0).done[0].expect("completes");
         let report = report(kind, quick, 3);
+        println!("{kind:?} alone {alone:?} {:?}", report.done);
         let done = |client: usize| report.done[client].expect("completes");
         for late in quick + 1..quick + 4 {
             let waited = done(late).saturating_sub(COME);
