@@ -310,3 +310,41 @@ fn after_the_last_call_nobody_else_comes_in() {
     session.handle(address(1), &[0], now);
     assert!(!session.is_active());
 }
+
+/// A client that answers each question, and never gets anything; when it was let go, and whether it was told so.
+fn let_go(replaced: bool) -> (Option<Duration>, bool) {
+    let mut session = session(100);
+    let start = Timestamp::from_start(Duration::from_secs(1));
+    let mut now = start;
+    session.handle(address(1), &[0x20, 0x21, 0], now);
+    if replaced {
+        session.call_last();
+    }
+    let (mut dropped, mut told) = (None, false);
+    while now.since(start) < Duration::from_mins(3) {
+        match session.poll(now) {
+            Output::Timeout(Some(next)) => now = now.max(next),
+            Output::Timeout(None) => break,
+            Output::Solicit(client) => {
+                now += Duration::from_micros(200);
+                session.handle(client, &nack(&BlockSet::new(), 100), now);
+            }
+            Output::Event(SessionEvent::ClientDropped { after, by_hand, .. }) => {
+                assert!(!by_hand);
+                dropped = Some(after);
+            }
+            Output::Dismiss(client) => told = client == address(1),
+            Output::Send(_) | Output::Event(_) => {}
+        }
+    }
+    (dropped, told)
+}
+
+#[test]
+fn who_gets_nowhere_is_let_go_once_others_wait_for_the_end() {
+    assert_eq!(let_go(false), (None, false));
+    let (dropped, told) = let_go(true);
+    let after = dropped.expect("it was let go");
+    assert!((60..70).contains(&after.as_secs()), "{after:?}");
+    assert!(told);
+}
