@@ -229,7 +229,8 @@ impl Session {
 
     /// Whether nobody is there, and all was told.
     pub(crate) fn is_over(&self) -> bool {
-        !self.is_active() && self.events.is_empty()
+        let all_told = !self.dropped.values().any(|&untold| untold);
+        !self.is_active() && self.events.is_empty() && all_told
     }
 
     /// Whether a client is here.
@@ -536,7 +537,8 @@ impl Session {
     fn end(&mut self, now: Timestamp) {
         self.demand.clear();
         self.room.leave();
-        self.dropped.clear();
+        // Who was not told yet still is.
+        self.dropped.retain(|_, untold| *untold);
         self.out_of_pace.clear();
         self.quiet = self.quiet.map(|_| Quiet::default());
         self.sent = Sent::default();

@@ -154,14 +154,14 @@ impl Session {
                 self.reject(from, Rejection::PastTheEnd { found, count });
                 return;
             }
-            if self.last_call {
-                self.reject(from, Rejection::Replaced);
-                return;
-            }
             if let Some(untold) = self.dropped.get_mut(&from) {
                 // It did not hear that.
                 *untold = true;
                 self.reject(from, Rejection::Dropped);
+                return;
+            }
+            if self.last_call {
+                self.reject(from, Rejection::Replaced);
                 return;
             }
             if self.clients.len() >= MAX_CLIENTS {
