@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use super::machines::{BOOT, bios_with};
-use super::{Room, demo, small, xtask};
-use crate::support::{Outcome, paths};
+use super::{Room, demo, roms, small};
+use crate::support::Outcome;
 
 /// For all others the first image, which could not boot at all; for this card the menu, which boots
 /// the demo when nobody chooses; and a room that never fills.
@@ -154,15 +154,8 @@ boot || goto again
     Ok(())
 }
 
-/// Built for `site`, in a dist/ of its own.
+/// Built for `site`, and for the server's address in every lab.
 fn rom(room: &Room, name: &str, site: &str) -> anyhow::Result<PathBuf> {
-    let config = room.path("rom.toml");
-    fs::write(
-        &config,
-        format!("[server]\naddress = \"10.77.0.1\"\n{site}"),
-    )?;
-    let dist = paths().target.join("test/built-in").join(name);
-    let config = config.display().to_string();
-    xtask(&dist, &["firmware", "--config", &config]).read()?;
-    Ok(dist.join("firmware/8086100e.mrom"))
+    let site = format!("[server]\naddress = \"10.77.0.1\"\n{site}");
+    roms::built_for(room.dir.path(), name, &site)
 }

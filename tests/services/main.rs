@@ -9,6 +9,8 @@ mod doctor;
 mod machines;
 mod menu;
 mod relay;
+#[path = "../support/roms.rs"]
+mod roms;
 mod secure_boot;
 mod siege;
 #[path = "../support/mod.rs"]
@@ -18,9 +20,9 @@ mod trust;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use roms::{no_source, xtask};
 use support::{Outcome, only_if_thorough, paths, trial};
 use xtask::cmd::Running;
 use xtask::console::Console;
@@ -29,9 +31,6 @@ use xtask::netlab::{INTERFACE, Namespace, Netlab};
 
 /// Longer than a server takes to start on two slow cores.
 const SOON: Duration = Duration::from_mins(1);
-
-/// iPXE's library, from scratch, on two slow cores.
-const BUILD: Duration = Duration::from_mins(15);
 
 /// Rooms beside each other: a machine waits about half of its time.
 const AT_ONCE: usize = 2;
@@ -234,39 +233,12 @@ fn no_client() -> Option<String> {
     (!siege::client().exists()).then(|| "no slam-client was built (cargo xtask dist)".to_owned())
 }
 
-/// Why no firmware can be built here, if none can.
-fn no_source() -> Option<String> {
-    let arguments = xtask::firmware::Arguments::default();
-    let at_hand = xtask::firmware::source_at_hand(&arguments, paths()).unwrap_or(false);
-    (!at_hand).then(|| "no iPXE source (cargo xtask firmware --source DIR)".to_owned())
-}
-
 /// Why no UEFI machine with Secure Boot can be started here, if none can.
 fn no_secure_ovmf() -> Option<String> {
     let lacking = secure_boot::FILES
         .iter()
         .find(|file| !Path::new(file).exists());
     lacking.map(|file| format!("no {file} (Debian: package ovmf)"))
-}
-
-/// `cargo xtask` with a dist/ of its own. The program itself is run: cargo would wait for whatever else
-/// it builds, while a machine waits for a signature.
-fn xtask(dist: &Path, arguments: &[&str]) -> xtask::cmd::Cmd {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
-        let paths = xtask::paths::Paths {
-            profile: xtask::programs::Profile::Dev,
-            ..paths().clone()
-        };
-        // What cannot be built is told by what cannot be run.
-        let built = xtask::programs::build(&paths, ["xtask"]);
-        built.map_or_else(|_| paths.target.join("debug/xtask"), |[program]| program)
-    });
-    xtask::cmd::Cmd::new(program)
-        .dir(&paths().root)
-        .args(arguments)
-        .env("SLAMBOOT_DIST", dist)
-        .limit(BUILD)
 }
 
 /// A lab with a server's place, and a directory for its files.
