@@ -8,34 +8,9 @@ unit=slamboot
 config=/etc/slamboot/slamboot.toml
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
-say() { echo "TRIAL $*"; }
-# Several lines of what a person would see.
-show() { sed "s/^/TRIAL     /"; }
-fail() {
-    say "FAILED $*"
-    journalctl --no-pager -u "$unit" -n 30 | show
-    sync
-    systemctl poweroff
-    exit 1
-}
-step() {
-    local name=$1 out
-    shift
-    if out=$("$@" 2>&1); then
-        say "ok $name"
-    else
-        printf '%s\n' "$out" | show
-        fail "$name"
-    fi
-}
-# A step that a person would read.
-read_step() {
-    local name=$1 out
-    shift
-    out=$("$@" 2>&1) || { printf '%s\n' "$out" | show; fail "$name"; }
-    printf '%s\n' "$out" | show
-    say "ok $name"
-}
+# shellcheck source=steps.sh
+. "$here/steps.sh"
+last_words() { journalctl --no-pager -u "$unit" -n 30; }
 installed() { apt-get install --yes --no-install-recommends "$1"; }
 pid() { systemctl show --property MainPID --value "$unit"; }
 is() { [ "$(systemctl is-active "$1")" = "$2" ]; }
@@ -144,6 +119,4 @@ printf '%s\n' "$left" | show
 step "nothing of it is left" [ -z "$left" ]
 systemctl list-unit-files --no-legend "$unit*" | show
 step "no unit either" [ -z "$(systemctl list-unit-files --no-legend "$unit*")" ]
-say "DONE"
-sync
-systemctl poweroff
+done_with_it

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The Debian package (`cargo xtask package`) where it is to run: on a Debian with its own kernel and
-//! systemd, which is installed, updated and rid of it as an administrator would, while a PC boots from it.
+//! What takes a Debian with its own kernel and systemd. The Debian package (`cargo xtask package`) where it is
+//! to run: installed, updated and removed as an administrator would, while a PC boots from it. And VLANs.
 
 mod debian;
+#[path = "../support/roms.rs"]
+mod roms;
 #[path = "../support/mod.rs"]
 mod support;
+mod vlans;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,10 +31,18 @@ const REST: Duration = Duration::from_mins(15);
 
 fn main() -> ExitCode {
     let needs = support::lacking(&[Need::Boot, Need::Serve, Need::Prebuilt, Need::Package]);
-    let skip = only_if_thorough().or(needs).or_else(no_package);
+    let alone = only_if_thorough().or(needs);
+    let firmware = support::lacking(&[Need::Firmware, Need::Test]);
+    let skip = alone.clone().or_else(no_package);
+    let with_roms = alone.or(firmware).or_else(roms::no_source);
     let trials = vec![
         trial("lintian_has_nothing_against_it", skip.clone(), lintian),
         trial("a_debian_with_systemd_serves_from_it", skip, on_debian),
+        trial(
+            "a_debian_serves_vlans",
+            with_roms.or_else(vlans::no_programs),
+            vlans::a_debian_serves_vlans,
+        ),
     ];
     support::run(trials, 1)
 }
@@ -99,8 +110,7 @@ fn on_debian() -> Outcome {
     let package = package()?;
     fs::copy(&package, inside.join("this.deb"))?;
     fs::copy(newer(&package, folder.path())?, inside.join("next.deb"))?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/package/guest.sh");
-    fs::copy(script, inside.join("guest.sh"))?;
+    script("guest.sh", &inside)?;
     let disk = debian::disk(&inside, &folder.path().join("trial.img"), "256M")?;
     let debian = debian::Debian::at(&paths().target.join("test/debian"))?;
 
@@ -124,16 +134,22 @@ fn on_debian() -> Outcome {
     booted.with_context(|| said(&server.lines()))?;
     let done = server.wait_for("TRIAL DONE", REST);
     done.with_context(|| said(&server.lines()))?;
-    let lines = server.lines();
-    println!("\n{}", said(&lines));
-    ensure!(
-        lines
-            .iter()
-            .filter(|line| line.text.starts_with("TRIAL ok"))
-            .count()
-            > 40,
-        "too few steps"
-    );
+    judge(&server.lines(), 40)
+}
+
+/// Puts a script where the Debian starts it, beside what it reads.
+fn script(name: &str, inside: &Path) -> Outcome {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/package");
+    fs::copy(ours.join(name), inside.join("guest.sh"))?;
+    fs::copy(ours.join("steps.sh"), inside.join("steps.sh"))?;
+    Ok(())
+}
+
+/// Shows what the Debian said when it was done; more steps than so many were taken, and none failed.
+fn judge(lines: &[Line], steps: usize) -> Outcome {
+    println!("\n{}", said(lines));
+    let ok = |line: &&Line| line.text.starts_with("TRIAL ok");
+    ensure!(lines.iter().filter(ok).count() > steps, "too few steps");
     if lines.iter().any(|line| line.text.contains("TRIAL FAILED")) {
         bail!("a step failed");
     }
