@@ -5,6 +5,7 @@
 //! Where there is enough of it, the client has a verdict; when enough clients have, they vote.
 //! Loss that a lower rate does not lower has another cause than the rate, and is put up with.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -291,20 +292,21 @@ impl RateControl {
         let rise = RISE * votes.higher / count;
         let fall = FALL * votes.lower / count;
         let rate = self.rate.bits_per_second() as f64;
-        self.doubts = match () {
-            () if rise > fall => 0,
-            () if fall > rise => self.doubts.saturating_add(1),
-            () => self.doubts,
-        };
-        let next = if fall > rise && self.doubts <= DOUBTS && !self.slowest_decides {
-            rate
-        } else if fall > rise {
-            self.fall(rate, votes.lost / votes.lower, votes.lower / count)
-        } else if rise > fall {
-            self.fell_from = None;
-            self.rise(rate, rise - fall)
-        } else {
-            match self.plateau.stay(self.rate, votes.lost_by_all / count) {
+        let next = match rise.total_cmp(&fall) {
+            Ordering::Greater => {
+                self.doubts = 0;
+                self.fell_from = None;
+                self.rise(rate, rise - fall)
+            }
+            Ordering::Less => {
+                self.doubts = self.doubts.saturating_add(1);
+                if self.doubts <= DOUBTS && !self.slowest_decides {
+                    rate
+                } else {
+                    self.fall(rate, votes.lost / votes.lower, votes.lower / count)
+                }
+            }
+            Ordering::Equal => match self.plateau.stay(self.rate, votes.lost_by_all / count) {
                 Step::Stay => rate,
                 Step::PutUpWith(lost) => {
                     self.background = lost;
@@ -314,7 +316,7 @@ impl RateControl {
                     self.background = 0.0;
                     to.bits_per_second() as f64
                 }
-            }
+            },
         };
         self.rate = BitRate::from_bits_per_second(next as u64)
             .clamp(self.limits.floor, self.limits.ceiling);
