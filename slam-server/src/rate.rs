@@ -300,7 +300,10 @@ impl RateControl {
             }
             Ordering::Less => {
                 self.doubts = self.doubts.saturating_add(1);
-                if self.doubts <= DOUBTS && !self.slowest_decides {
+                let doubts = self.doubts <= DOUBTS && !self.slowest_decides;
+                // It is not known to take all that is sent any more.
+                self.has_fallen = true;
+                if doubts {
                     rate
                 } else {
                     self.fall(rate, votes.lost / votes.lower, votes.lower / count)

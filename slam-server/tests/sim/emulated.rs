@@ -106,8 +106,8 @@ fn a_machine_with_a_small_ring_may_stop_now_and_then() {
                     "{clients} x {kind:?}, a ring of {ring}, {service:?} each, stops {length} of {period} ms"
                 );
                 println!("{what}: {time:.2} {sent:.2}");
-                assert!(time < 3.5, "{what}: {time}");
-                assert!(sent < 1.8, "{what}: {sent}");
+                assert!(time < 4.5, "{what}: {time}");
+                assert!(sent < 2.5, "{what}: {sent}");
             }
         }
     }
