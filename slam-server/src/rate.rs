@@ -65,6 +65,11 @@ impl RateLimits {
             ceiling,
         }
     }
+
+    /// The rate of a session that knows nothing of its clients.
+    fn first(&self) -> BitRate {
+        self.start.clamp(self.floor, self.ceiling)
+    }
 }
 
 /// The rate in force.
@@ -77,7 +82,8 @@ pub(crate) struct RateControl {
     /// The first batch at this rate.
     epoch: Serial,
     votes: Votes,
-    has_fallen: bool,
+    /// Whether a vote was for a lower rate, be it that it fell or was in doubt.
+    was_opposed: bool,
     /// Share that is lost at any rate.
     background: f64,
     /// A rate at which blocks were lost.
@@ -167,14 +173,14 @@ impl RateControl {
     /// `slowest_decides`: one client that loses blocks is enough for the rate to fall, and all are
     /// needed for it to rise.
     pub(crate) fn new(limits: RateLimits, slowest_decides: bool) -> Self {
-        let rate = limits.start.clamp(limits.floor, limits.ceiling);
+        let rate = limits.first();
         RateControl {
             limits,
             slowest_decides,
             rate,
             epoch: Serial::NEVER,
             votes: Votes::default(),
-            has_fallen: false,
+            was_opposed: false,
             background: 0.0,
             troubled: None,
             fell_from: None,
@@ -202,9 +208,9 @@ impl RateControl {
         }
     }
 
-    /// Whether the rate has not fallen yet.
+    /// Whether no vote was for a lower rate yet.
     pub(crate) fn is_rising(&self) -> bool {
-        !self.has_fallen
+        !self.was_opposed
     }
 
     /// Whether it has not fallen yet, and there is something above it.
@@ -222,13 +228,13 @@ impl RateControl {
     /// There are so many hosts now; what is sent next begins with `next`. What a few could not take,
     /// perhaps the first of a room to come, says little of many.
     pub(crate) fn joined(&mut self, hosts: usize, next: Serial) {
-        if !self.has_fallen || hosts <= 2 * self.fell_among {
+        if !self.was_opposed || hosts <= 2 * self.fell_among {
             return;
         }
-        self.has_fallen = false;
+        self.was_opposed = false;
         self.troubled = None;
         self.fell_from = None;
-        let start = self.limits.start.min(self.limits.ceiling);
+        let start = self.limits.first();
         if !self.slowest_decides && self.rate < start {
             self.rate = start;
             self.epoch = next;
@@ -302,7 +308,7 @@ impl RateControl {
                 self.doubts = self.doubts.saturating_add(1);
                 let doubts = self.doubts <= DOUBTS && !self.slowest_decides;
                 // It is not known to take all that is sent any more.
-                self.has_fallen = true;
+                self.was_opposed = true;
                 if doubts {
                     rate
                 } else {
@@ -326,7 +332,6 @@ impl RateControl {
     }
 
     fn fall(&mut self, rate: f64, lost: f64, share: f64) -> f64 {
-        self.has_fallen = true;
         if self.plateau.fails() {
             self.background = 0.0;
         }

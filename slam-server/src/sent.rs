@@ -267,7 +267,7 @@ impl Sent {
                 Sample {
                     blocks,
                     lost,
-                    again: 0,
+                    ..Sample::default()
                 },
                 until,
             ))

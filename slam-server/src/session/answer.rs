@@ -81,7 +81,7 @@ impl Session {
                 Sample {
                     blocks,
                     lost,
-                    again: 0,
+                    ..Sample::default()
                 },
                 sent,
                 now,

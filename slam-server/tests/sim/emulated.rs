@@ -20,13 +20,9 @@ fn beside_its_own_speed(world: &World) -> (f64, f64) {
         1.0 - length.as_secs_f64() / period.as_secs_f64()
     });
     let blocks = BYTES as f64 / f64::from(super::network::BLOCK);
-    let least = guest
-        .service
-        .as_secs_f64()
-        .max(world.bound().as_secs_f64() / blocks)
-        * blocks
-        / awake;
-    let took = figures.time * world.bound().as_secs_f64();
+    let bound = world.bound().as_secs_f64();
+    let least = (guest.service.as_secs_f64() * blocks).max(bound) / awake;
+    let took = figures.time * bound;
     (took / least, figures.sent)
 }
 
