@@ -361,16 +361,23 @@ impl Target {
 }
 
 /// What make does for nobody, and need not: each is a good part of the seconds that another script takes.
-const QUICK: [&str; 4] = [
+const QUICK: [&str; 5] = [
     // iPXE has a rule for all that it makes, and make otherwise looks for its own at every file.
     "-r",
     // Sorts the symbols into the linker's map, which nobody reads.
     "OBJDUMP=:",
-    // These two give symbols a prefix, which only builds for Linux have, and list them again: the others' library
-    // (`Makefile.housekeeping`, `$(BLIB)`) would be copied twice as it is, six hundred objects that `ar` has listed.
+    // Told what objects are, it does not load each of binutils' plugins at each of them.
+    "AR=$(CROSS_COMPILE)ar --target=$(patsubst i386,elf32-i386,$(patsubst x86_64,elf64-x86-64,$(patsubst arm64,elf64-littleaarch64,$(ARCH))))",
+    // It gives symbols a prefix, which only builds for Linux have: the others' library (`Makefile.housekeeping`,
+    // `$(BLIB)`) would be copied as it is.
     "OBJCOPY=$(if $(filter %/blib.a,$@),$(if $(SYMBOL_PREFIX),,:)) $(CROSS_COMPILE)objcopy",
-    "RANLIB=$(if $(SYMBOL_PREFIX),,:) $(CROSS_COMPILE)ranlib",
+    // It lists the library's symbols, as `ar` has, and `objcopy` again.
+    "RANLIB=:",
 ];
+
+/// No debugging information: nothing that is finished has any, and with it the libraries are five times as large, of which
+/// each file is linked.
+const LEAN: &str = "-g0";
 
 /// The make arguments for `targets`, which share one BIN directory, in the order in which they are
 /// printed. `tree` is the absolute path of the tree that holds `src/`.
@@ -390,7 +397,8 @@ pub fn make_arguments(
     }
     // Absolute paths in objects end up in the archive's checksum, and so in the ROMs' build id.
     let map = format!("-ffile-prefix-map={tree}=.");
-    let flags = std::iter::once(map.as_str()).chain(release.cflags.iter().map(String::as_str));
+    let flags = [map.as_str(), LEAN].into_iter();
+    let flags = flags.chain(release.cflags.iter().map(String::as_str));
     arguments.push(format!(
         "EXTRA_CFLAGS={}",
         flags.collect::<Vec<_>>().join(" ")
@@ -553,20 +561,20 @@ mod tests {
             site.firmware.client = client;
             let recipe = Recipe::new(&site, release, None).unwrap();
             let arguments = make_arguments(&recipe, &[&target], "/t", 2);
-            assert_eq!(arguments[1..5], QUICK);
-            [&arguments[..1], &arguments[5..]].concat().join(" ")
+            assert_eq!(arguments[1..6], QUICK);
+            [&arguments[..1], &arguments[6..]].concat().join(" ")
         };
         assert_eq!(
             arguments("v2.0.0", Client::Slamboot),
-            "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. bin/undionly.kpxe"
+            "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. -g0 bin/undionly.kpxe"
         );
         assert_eq!(
             arguments("v2.0.0", Client::Stock),
-            "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. CFLAGS_slam=-Dsock_aton=slam_sock_aton bin/undionly.kpxe"
+            "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. -g0 CFLAGS_slam=-Dsock_aton=slam_sock_aton bin/undionly.kpxe"
         );
         assert_eq!(
             arguments("v1.20.1", Client::Slamboot),
-            "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. -fcommon NO_WERROR=1 bin/undionly.kpxe"
+            "-j2 EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t=. -g0 -fcommon NO_WERROR=1 bin/undionly.kpxe"
         );
     }
 }

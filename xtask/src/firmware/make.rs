@@ -44,16 +44,28 @@ fn foreign(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsStri
 
 /// Runs all of them: side by side where they have made their objects before, and only join and pack them, which
 /// leaves processors idle. What is compiled for the first time keeps all of them busy, and makes programs that
-/// the others use.
+/// the others use. Where nothing has changed, none is run.
 pub(super) fn run_all(makes: &[MakeCommand], tree: &BuildTree, tools: &Tools) -> Result<()> {
-    let (again, first): (Vec<_>, Vec<_>) =
-        makes.iter().partition(|make| tree.is_built(make.platform));
+    let is_done = |make: &&MakeCommand| tree.is_done(make.platform, &make.to_string(), tools);
+    let (done, left): (Vec<_>, Vec<_>) = makes.iter().partition(is_done);
+    for make in done {
+        println!("make    {}: nothing has changed", make.platform);
+    }
+    let (again, first): (Vec<_>, Vec<_>) = left
+        .iter()
+        .copied()
+        .partition(|make| tree.is_built(make.platform));
     let progress = MultiProgress::new();
     for make in first {
         make.run(tree, tools, &progress)?;
     }
     let made = super::side_by_side(again, |make| make.run(tree, tools, &progress));
-    made.into_iter().collect()
+    made.into_iter().collect::<Result<()>>()?;
+    for make in left {
+        tree.note_done(make.platform, &make.to_string(), tools)
+            .with_context(|| format!("cannot write beside {}", tree.src().display()))?;
+    }
+    Ok(())
 }
 
 /// One invocation of make.
@@ -258,7 +270,7 @@ mod tests {
         );
         assert_eq!(
             make.to_string(),
-            "cd /t/v2/src && SOURCE_DATE_EPOCH=1772812135 LC_ALL=C make -j2 -r OBJDUMP=: 'OBJCOPY=$(if $(filter %/blib.a,$@),$(if $(SYMBOL_PREFIX),,:)) $(CROSS_COMPILE)objcopy' 'RANLIB=$(if $(SYMBOL_PREFIX),,:) $(CROSS_COMPILE)ranlib' EMBED=../slamboot.ipxe EXTRA_CFLAGS=-ffile-prefix-map=/t/v2=. CFLAGS_slam=-Dsock_aton=slam_sock_aton bin/undionly.kpxe bin/8086100e.mrom"
+            "cd /t/v2/src && SOURCE_DATE_EPOCH=1772812135 LC_ALL=C make -j2 -r OBJDUMP=: 'AR=$(CROSS_COMPILE)ar --target=$(patsubst i386,elf32-i386,$(patsubst x86_64,elf64-x86-64,$(patsubst arm64,elf64-littleaarch64,$(ARCH))))' 'OBJCOPY=$(if $(filter %/blib.a,$@),$(if $(SYMBOL_PREFIX),,:)) $(CROSS_COMPILE)objcopy' RANLIB=: EMBED=../slamboot.ipxe 'EXTRA_CFLAGS=-ffile-prefix-map=/t/v2=. -g0' CFLAGS_slam=-Dsock_aton=slam_sock_aton bin/undionly.kpxe bin/8086100e.mrom"
         );
         assert_eq!(make.log, Path::new("/logs/v2-bin.log"));
     }
@@ -377,6 +389,7 @@ mod tests {
         assert!(tree.src().join("bin/undionly.kpxe").exists());
         fs::remove_dir_all(dir.path().join("logs")).unwrap();
         fs::write(dir.path().join("logs"), "").unwrap();
+        fs::write(tree.src().join("new.h"), "").unwrap();
         let error = format!("{:#}", run(&make, &tree).unwrap_err());
         assert!(error.contains("logs"), "{error}");
     }
