@@ -254,15 +254,16 @@ fn try_all(
     );
 }
 
-/// Of 30,000 seeds the worst is 2.3, the next 1.8, and the mean 0.70: one seed says little, the mean of a
-/// thousand tells a few percent.
+/// Of 20,000 seeds none exceeds 2.0. The mean was 0.70: one seed says little, the mean of a thousand tells a few
+/// percent.
 #[test]
 fn everybody_completes_in_any_world() {
     try_all("any_world", world, 0.77, |_| 2.0);
 }
 
 /// The search for a rate takes longer than a small file where the link is much faster than the
-/// clients: at 10 Gbit/s, with clients that take 0.3 and sleep, seed 1649 sends 5.2 times what it must.
+/// clients: at 10 Gbit/s, with clients that take 0.3 and sleep, seed 1649 sends 5.2 times what it must. Of 20,000
+/// seeds five exceed this, by up to a third (10047, 10356, 14158, 15831, 17961); all complete.
 #[test]
 fn everybody_completes_in_any_strange_world() {
     let gigabit = BitRate::from_bits_per_second(1_000_000_000);

@@ -146,8 +146,12 @@ mod tests {
     }
 
     fn said(site: &Site, script: &str, name: &str) -> Option<String> {
+        said_of("v2.0.0", site, script, name)
+    }
+
+    fn said_of(release: &str, site: &Site, script: &str, name: &str) -> Option<String> {
         let pins = Pins::builtin().unwrap();
-        let release = pins.release("v2.0.0").unwrap();
+        let release = pins.release(release).unwrap();
         let mut recipe = Recipe::new(site, release, None).unwrap();
         recipe.script.push_str(script);
         let targets = [Target::parse(name).unwrap()];
@@ -172,6 +176,11 @@ mod tests {
         }
         for name in ["168c0030.mrom", "8086100e.rom", "ipxe.lkrn"] {
             assert_eq!(said(&site, "", name), None);
+        }
+        for release in ["head", "v1.21.1"] {
+            let said = said_of(release, &site, "", "168c0030.rom").unwrap();
+            assert!(said.contains("build the .mrom"), "{said}");
+            assert_eq!(said_of(release, &site, "", "14e4164c.rom"), None);
         }
         let raw = &mut site.firmware.knobs.raw;
         raw.insert("general".to_owned(), "#undef CRYPTO_80211_WEP".to_owned());
