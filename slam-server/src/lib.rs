@@ -30,6 +30,7 @@ mod policy;
 mod questions;
 mod quiet;
 mod rate;
+mod reading;
 mod repair;
 mod room;
 mod sent;

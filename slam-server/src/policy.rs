@@ -9,8 +9,7 @@ use site::{BitRate, SlowClients};
 use slam_client::Timestamp;
 use slam_client::wire::Nack;
 
-use super::evidence::Sample;
-use super::sent::Serial;
+use super::reading::{Reading, Sample};
 
 /// How long a client is watched before it is dropped.
 const WATCHED: Duration = Duration::from_secs(5);
@@ -30,8 +29,8 @@ const OUT_OF_PACE: f64 = 0.5;
 /// says nothing of what lies beyond.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Arrivals {
-    /// Batches before this one are counted, at whatever rate they were sent.
-    pub(crate) until: Serial,
+    /// At whatever rate it was sent.
+    pub(crate) reading: Reading,
     /// Since when, and how many bytes had been sent to the group.
     since: Option<(Timestamp, u64)>,
     sum: Sample,

@@ -11,8 +11,6 @@ use std::time::Duration;
 use slam_client::wire::Nack;
 use slam_client::{BlockSet, Timestamp};
 
-use super::evidence::Sample;
-
 /// Blocks whose extremes are kept together, so that long runs are passed over quickly.
 const PAGE: usize = 256;
 /// How long the moments of batches are remembered: longer than any round trip on a local network,
@@ -248,59 +246,6 @@ impl Sent {
             found.len() < most
         });
         found
-    }
-
-    /// What `nack`, which speaks of batches before `asked`, shows of those from `from` on; and up to
-    /// which batch it shows it.
-    pub(crate) fn sample(
-        &self,
-        nack: &Nack,
-        from: Serial,
-        asked: Serial,
-        count: u64,
-    ) -> Option<(Sample, Serial)> {
-        if from >= asked {
-            return None;
-        }
-        let told = |blocks, lost, until| {
-            (blocks > 0).then_some((
-                Sample {
-                    blocks,
-                    lost,
-                    ..Sample::default()
-                },
-                until,
-            ))
-        };
-        let sent_of = |run: &Range<u64>| {
-            let mut blocks = 0;
-            self.each(run, from..asked, |run| {
-                blocks += run.end - run.start;
-                true
-            });
-            blocks
-        };
-        let listed = || nack.missing().runs().map(|run| sent_of(&run)).sum();
-        if nack.extent() >= count {
-            let lost: u64 = listed();
-            return told(self.blocks_between(from, asked).max(lost), lost, asked);
-        }
-        if nack.missing().run_count() > 1 {
-            // A list that is full: of what lies beyond, it says nothing.
-            return told(sent_of(&(0..nack.extent())), listed(), asked);
-        }
-        // A stock client's first gap: all before it has arrived.
-        let gap = nack.missing().runs().next();
-        let carrier = gap.as_ref().and_then(|gap| self.last(gap.start));
-        match gap.zip(carrier.filter(|&carrier| carrier < asked)) {
-            // It does not say what became of later ones.
-            Some((_, carrier)) if carrier < from => None,
-            Some((gap, carrier)) => {
-                let (lost, until) = (gap.end - gap.start, carrier.after());
-                told(self.blocks_between(from, until).max(lost), lost, until)
-            }
-            None => told(self.blocks_between(from, asked), 0, asked),
-        }
     }
 
     fn range(&self, run: &Range<u64>) -> (usize, usize) {

@@ -10,10 +10,11 @@ use slam_client::{BlockSet, Timestamp};
 
 use super::super::ahead::{Context, STOCK_GAP, Want};
 use super::super::clients::{MAX_CLIENTS, Mobility};
-use super::super::evidence::{Sample, Verdict};
+use super::super::evidence::Verdict;
 use super::super::policy::{self, Pace};
 use super::super::questions::Horizon;
 use super::super::rate::{Ballot, LOW_LOSS, QUORUM};
+use super::super::reading::Sample;
 use super::super::sent::Serial;
 use super::{Rejection, Session, SessionEvent};
 
@@ -73,7 +74,7 @@ impl Session {
         let Some(client) = self.clients.get_mut(from) else {
             return;
         };
-        let until = client.arrivals.until.max(client.since);
+        client.arrivals.reading.start_at(client.since);
         if nack.missing().run_count() > FULL && nack.extent() < count {
             // Of what was sent lately, such a list says nothing.
             let (blocks, lost) = (nack.extent(), nack.missing().len());
@@ -86,8 +87,7 @@ impl Session {
                 sent,
                 now,
             );
-        } else if let Some((sample, until)) = self.sent.sample(nack, until, asked, count) {
-            client.arrivals.until = until;
+        } else if let Some(sample) = client.arrivals.reading.read(nack, &self.sent, asked, count) {
             client.arrivals.note(sample, sent, now);
         }
         if client.mobility != Mobility::Able {
