@@ -57,6 +57,41 @@ fn an_emulated_machine_sets_the_pace() {
     }
 }
 
+/// Beside an emulator the server is one of many processes on few processors: it wakes up late, and is stopped now and then.
+#[test]
+fn a_late_server_keeps_an_emulated_machine_busy() {
+    for kind in KINDS {
+        for (micros, late, stops) in [14, 30].into_iter().flat_map(|micros| {
+            let lates = [
+                (60, None),
+                (300, None),
+                (60, Some((1, 20))),
+                (60, Some((5, 100))),
+            ];
+            lates.map(|(late, stops)| (micros, late, stops))
+        }) {
+            let ms =
+                |(length, period)| (Duration::from_millis(length), Duration::from_millis(period));
+            let guest = Guest {
+                ring: 500,
+                service: Duration::from_micros(micros),
+                ..Guest::new(kind)
+            };
+            let mut world = World::gigabit(53, BYTES, vec![guest]);
+            world.link = BitRate::from_bits_per_second(20_000_000_000);
+            world.max_rate = BitRate::from_bits_per_second(10_000_000_000);
+            world.late = Duration::from_micros(late);
+            world.stops = stops.map(ms);
+            let (time, sent) = beside_its_own_speed(&world);
+            let what =
+                format!("{kind:?}, {micros} us each, server {late} us late, stops {stops:?}");
+            println!("{what}: {time:.2} {sent:.2}");
+            assert!(time < 1.12, "{what}: {time}");
+            assert!(sent < 1.02, "{what}: {sent}");
+        }
+    }
+}
+
 /// At 1 Gbit/s a packet comes every 12 us.
 #[test]
 fn a_slow_machine_with_a_small_ring_is_sent_what_it_takes() {

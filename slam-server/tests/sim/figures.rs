@@ -52,6 +52,22 @@ fn eight_stock_clients() {
     assert!(figures.sent < 1.01, "{}", figures.sent);
 }
 
+/// Beside other programs: it wakes up late, and its host stops it for 5 of 100 ms, which it makes up for.
+#[test]
+fn eight_clients_of_a_busy_server() {
+    for kind in [Kind::Stock, Kind::Ours] {
+        let world = World {
+            late: Duration::from_micros(300),
+            stops: Some((Duration::from_millis(5), Duration::from_millis(100))),
+            ..World::gigabit(2, 200 * MIB, room(kind, 8, 0.0))
+        };
+        let figures = figures(&world);
+        println!("{kind:?}: {:.3} {:.3}", figures.time, figures.sent);
+        assert!(figures.time < 1.15, "{kind:?}: {}", figures.time);
+        assert!(figures.sent < 1.01, "{kind:?}: {}", figures.sent);
+    }
+}
+
 #[test]
 fn one_stock_client_with_one_percent_loss() {
     let figures = figures(&World::gigabit(3, 32 * MIB, room(Kind::Stock, 1, 0.01)));

@@ -143,6 +143,8 @@ struct Run<'w> {
     /// Of each session.
     last_multicast: Vec<Option<Timestamp>>,
     allowed: Vec<IpNet>,
+    /// How late servers wake up.
+    lateness: fastrand::Rng,
 }
 
 /// Each client is a host of its own.
@@ -242,6 +244,7 @@ pub fn run(world: &World, limit: Duration) -> Report {
         },
         last_multicast: vec![None; world.lives.len()],
         allowed: vec!["10.0.0.0/8".parse().expect("a network")],
+        lateness: fastrand::Rng::with_seed(!world.seed),
     };
     for (number, life) in world.lives.iter().enumerate() {
         run.push(Timestamp::from_start(life.runs.start), Event::Life(number));
@@ -285,7 +288,15 @@ impl Run<'_> {
                     self.seats[number].arrive(now, &datagram);
                     self.wake_for_inbox(number);
                 }
-                Event::ToServer(port, from, datagram) => self.hear(port, from, &datagram, now),
+                Event::ToServer(port, from, datagram) => {
+                    let read = self.world.server_awake(now);
+                    if read > now {
+                        // It lies in the socket.
+                        self.push(read, Event::ToServer(port, from, datagram));
+                    } else {
+                        self.hear(port, from, &datagram, now);
+                    }
+                }
                 Event::Attack(number) => self.attack(number, now),
                 Event::Life(number) => self.live(number, now),
                 Event::ServerWakes(place) => {
@@ -608,6 +619,8 @@ impl Run<'_> {
     }
 
     fn wake_server(&mut self, place: usize, at: Timestamp) {
+        let late = self.world.late.mul_f64(self.lateness.f64());
+        let at = self.world.server_awake(at + late);
         if self.places[place].wakes != Some(at) {
             self.places[place].wakes = Some(at);
             self.push(at, Event::ServerWakes(place));

@@ -101,11 +101,7 @@ impl Guest {
 
     /// When what reaches the ring at `at` can be taken out at the earliest.
     pub fn awake(&self, at: Timestamp) -> Timestamp {
-        let Some((length, period)) = self.pauses else {
-            return at;
-        };
-        let into = at.since_start().as_nanos() % period.as_nanos();
-        at + length.saturating_sub(Duration::from_nanos(into as u64))
+        awake(self.pauses, at)
     }
 
     pub fn is_cut_off(&self, at: Timestamp) -> bool {
@@ -128,6 +124,15 @@ impl Guest {
         let global = nanos * 1_000_000 / (1_000_000 + i128::from(self.drift)) + 2;
         Timestamp::from_start(Duration::from_nanos(global as u64))
     }
+}
+
+/// When whoever stops for so long, each time so long has passed, goes on that would at `at`.
+fn awake(pauses: Option<(Duration, Duration)>, at: Timestamp) -> Timestamp {
+    let Some((length, period)) = pauses else {
+        return at;
+    };
+    let into = at.since_start().as_nanos() % period.as_nanos();
+    at + length.saturating_sub(Duration::from_nanos(into as u64))
 }
 
 /// A server process: which content it serves, and while it runs.
@@ -184,6 +189,10 @@ pub struct World {
     pub lives: Vec<Life>,
     pub guests: Vec<Guest>,
     pub attacks: Vec<(Duration, Forged, Vec<u8>)>,
+    /// By how much the servers wake up late at the most; and how long their host stops them, each time so long
+    /// has passed.
+    pub late: Duration,
+    pub stops: Option<(Duration, Duration)>,
 }
 
 impl World {
@@ -208,7 +217,14 @@ impl World {
             }],
             guests,
             attacks: Vec::new(),
+            late: Duration::ZERO,
+            stops: None,
         }
+    }
+
+    /// When a server that should do something at `at` does.
+    pub fn server_awake(&self, at: Timestamp) -> Timestamp {
+        awake(self.stops, at)
     }
 
     pub fn content(&self) -> Content {

@@ -81,7 +81,7 @@ fn world(seed: u64) -> World {
 }
 
 /// The same clients behind another link, at other rates, with smaller rings, another policy, a room
-/// that waits, a server that is restarted, or an adversary.
+/// that waits, a server that is restarted or late, or an adversary.
 fn strange_world(seed: u64) -> World {
     let mut world = world(seed);
     // Draws of its own: what the seed says of the clients stays.
@@ -127,6 +127,13 @@ fn strange_world(seed: u64) -> World {
     }
     if rarely(random) {
         attack(&mut world, random);
+    }
+    if rarely(random) {
+        world.late = Duration::from_micros(random.u64(0..2000));
+    }
+    if rarely(random) {
+        let length = Duration::from_micros(random.u64(100..20_000));
+        world.stops = Some((length, length * random.u32(2..20)));
     }
     world
 }
