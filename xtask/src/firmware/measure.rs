@@ -166,3 +166,31 @@ impl Measuring<'_> {
         Ok(packed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is measured under a word is what the bound counts under it, and nothing is left out.
+    #[test]
+    fn each_key_has_the_word_that_the_bound_goes_by() {
+        let root = "root.crt".into();
+        let all = all(Trust { root });
+        let nothing = || Firmware {
+            serial: false,
+            ..Site::default().firmware
+        };
+        let mut everything = nothing();
+        for (word, turn) in &all {
+            let mut alone = nothing();
+            turn(&mut alone);
+            assert_eq!(fit::words(&alone), [*word]);
+            turn(&mut everything);
+        }
+        let mut measured: Vec<_> = all.iter().map(|(word, _)| *word).collect();
+        let mut counted = fit::words(&everything);
+        measured.sort_unstable();
+        counted.sort_unstable();
+        assert_eq!(measured, counted);
+    }
+}
