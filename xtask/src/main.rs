@@ -56,10 +56,24 @@ fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes. A cause that the one before has told already is left out.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    let mut last = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if last.is_empty() || !last.contains(&cause) {
+            text.push_str(if last.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+            last = cause;
+        }
+    }
+    text
 }
 
 fn run(arguments: Arguments) -> Result<()> {
@@ -78,5 +92,23 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Bench(arguments) => bench::run(&arguments, &paths),
         Verb::Codegen(arguments) => codegen::run(&arguments, &paths),
         Verb::Tidy(arguments) => tidy::run(&arguments, &paths),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = Err::<(), _>(anyhow!("no such file"))
+            .context("cannot read a: no such file\nhelp: name another")
+            .context("nothing was built");
+        assert_eq!(
+            told(&error.unwrap_err()),
+            "nothing was built: cannot read a: no such file\nhelp: name another"
+        );
     }
 }

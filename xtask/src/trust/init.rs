@@ -131,7 +131,7 @@ fn outside(dir: &Path, dist: &Path) -> Result<()> {
     };
     let parent = parent
         .canonicalize()
-        .with_context(|| format!("{}: no such directory", parent.display()))?;
+        .with_context(|| format!("{}: expected a directory", parent.display()))?;
     let dist = dist.canonicalize().unwrap_or_else(|_| dist.to_owned());
     ensure!(
         !parent.starts_with(&dist) && parent.join(dir.file_name().unwrap_or_default()) != dist,
