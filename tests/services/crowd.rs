@@ -26,6 +26,8 @@ pub fn client_socket() -> anyhow::Result<UdpSocket> {
     socket.set_broadcast(true)?;
     socket.set_recv_buffer_size(4 << 20)?;
     socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+    // A process that another trial is just starting may still hold the one before, until it runs its program.
+    socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 68)).into())?;
     Ok(socket.into())
 }
