@@ -108,16 +108,12 @@ fn sorted(directory: &Path) -> io::Result<Vec<fs::DirEntry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     fn touch(path: &Path) {
-        let later = SystemTime::now() + Duration::from_secs(5);
-        fs::File::options()
-            .append(true)
-            .open(path)
-            .unwrap()
-            .set_modified(later)
-            .unwrap();
+        let file = fs::File::options().append(true).open(path).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(time + Duration::from_secs(5)).unwrap();
     }
 
     #[test]
