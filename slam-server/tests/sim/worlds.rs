@@ -270,7 +270,7 @@ fn everybody_completes_in_any_world() {
 
 /// The search for a rate takes longer than a small file where the link is much faster than the
 /// clients: at 10 Gbit/s, with clients that take 0.3 and sleep, seed 1649 sends 5.2 times what it must. Of 20,000
-/// seeds five exceed this, by up to a third (10047, 10356, 14158, 15831, 17961); all complete.
+/// seeds five exceed this, by up to two fifths (10047, 10356, 14158, 15831, 17961); all complete.
 #[test]
 fn everybody_completes_in_any_strange_world() {
     let gigabit = BitRate::from_bits_per_second(1_000_000_000);
