@@ -70,17 +70,8 @@ pub fn main() -> ExitCode {
 
 /// `error: ...`, then its causes. A cause that the line before has told already is left out.
 fn explain(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error}");
-    let mut last = error.to_string();
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        if !last.contains(&cause) {
-            text.push_str("\n  caused by: ");
-            text.push_str(&cause);
-            last = cause;
-        }
-    }
-    text
+    let told = site::causes(error.as_ref());
+    format!("error: {}", told.join("\n  caused by: "))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Firmware scripts, server and image builder all read this, so they cannot disagree.
 
 mod boot;
+mod causes;
 mod check;
 mod error;
 mod found;
@@ -25,6 +26,7 @@ pub use boot::{
     Arch, Boot, DEFAULT_DHCP_PORT, DEFAULT_PXE_PORT, DEFAULT_TFTP_PORT, Dhcp, DhcpMode, Group,
     Host, Http, Menu, RelayedNetwork, StatusPage, Tftp,
 };
+pub use causes::causes;
 pub use check::{Conflict, Key, MAX_BLOCK_SIZE};
 pub use error::{Problem, SiteError, nearest};
 pub use found::{DEFAULT_CONFIG, default_config};

@@ -64,16 +64,7 @@ fn main() -> ExitCode {
 
 /// An error and its causes. A cause that the one before has told already is left out.
 fn told(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    let mut last = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if last.is_empty() || !last.contains(&cause) {
-            text.push_str(if last.is_empty() { "" } else { ": " });
-            text.push_str(&cause);
-            last = cause;
-        }
-    }
-    text
+    site::causes(error.as_ref()).join(": ")
 }
 
 fn run(arguments: Arguments) -> Result<()> {
