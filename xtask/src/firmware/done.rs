@@ -42,12 +42,10 @@ impl BuildTree {
 
     /// Identifies all that make looks at for `platform`.
     fn state(&self, platform: Platform, command: &str, tools: &Tools) -> io::Result<String> {
-        let src = self.src();
-        let others: Vec<PathBuf> = Platform::ALL
-            .into_iter()
-            .filter(|other| *other != platform)
-            .map(|other| src.join(other.bin()))
-            .collect();
+        let others = Platform::ALL.into_iter().filter(|of| *of != platform);
+        let others = others.map(|of| self.src().join(of.bin()));
+        let notes = Platform::ALL.into_iter().map(|of| self.note(of));
+        let passed_over: Vec<PathBuf> = others.chain(notes).collect();
         let mut digest = Sha256::new();
         for part in [
             command,
@@ -58,28 +56,24 @@ impl BuildTree {
             digest.update([0]);
         }
         // Beside `src/` lie the script and the root that is trusted.
-        for entry in sorted(&self.root)? {
-            let kind = entry.file_type()?;
-            let is_note = entry
-                .path()
-                .extension()
-                .is_some_and(|ending| ending == "done");
-            if kind.is_file() && !is_note {
-                add(&mut digest, &entry)?;
-            }
-        }
-        add_all(&mut digest, &src, &others)?;
+        add_all(&mut digest, &self.root, &passed_over)?;
         Ok(hex::encode(digest.finalize()))
     }
 }
 
-/// Every file under `directory`, but for what is under `others`.
-fn add_all(digest: &mut Sha256, directory: &Path, others: &[PathBuf]) -> io::Result<()> {
-    for entry in sorted(directory)? {
-        if !entry.file_type()?.is_dir() {
+/// Every file under `directory`, but for those of `passed_over` and what is under them.
+fn add_all(digest: &mut Sha256, directory: &Path, passed_over: &[PathBuf]) -> io::Result<()> {
+    let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if passed_over.contains(&path) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            add_all(digest, &path, passed_over)?;
+        } else {
             add(digest, &entry)?;
-        } else if !others.contains(&entry.path()) {
-            add_all(digest, &entry.path(), others)?;
         }
     }
     Ok(())
@@ -97,12 +91,6 @@ fn add(digest: &mut Sha256, file: &fs::DirEntry) -> io::Result<()> {
         digest.update(number.to_le_bytes());
     }
     Ok(())
-}
-
-fn sorted(directory: &Path) -> io::Result<Vec<fs::DirEntry>> {
-    let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    Ok(entries)
 }
 
 #[cfg(test)]
@@ -125,7 +113,7 @@ mod tests {
             reused: true,
         };
         let at = |path: &str| dir.path().join(path);
-        for path in [
+        let looked_at = [
             "slamboot.ipxe",
             "src/Makefile",
             "src/net/udp/slam.c",
@@ -133,8 +121,9 @@ mod tests {
             "src/bin/slam.o",
             "src/bin/deps/net/udp/slam.c.d",
             "src/bin/ipxe.lkrn",
-            "src/bin-x86_64-efi/slam.o",
-        ] {
+        ];
+        let another = "src/bin-x86_64-efi/slam.o";
+        for path in looked_at.into_iter().chain([another]) {
             fs::create_dir_all(at(path).parent().unwrap()).unwrap();
             fs::write(at(path), "").unwrap();
         }
@@ -150,15 +139,7 @@ mod tests {
         assert!(!tree.is_done(Platform::EfiX64, "make all", &usual));
         assert!(!done("make more", &usual));
         assert!(!done("make all", &tools("13", "6")) && !done("make all", &tools("12", "7")));
-        for path in [
-            "slamboot.ipxe",
-            "src/Makefile",
-            "src/net/udp/slam.c",
-            "src/util/zbin32",
-            "src/bin/slam.o",
-            "src/bin/deps/net/udp/slam.c.d",
-            "src/bin/ipxe.lkrn",
-        ] {
+        for path in looked_at {
             touch(&at(path));
             assert!(!done("make all", &usual), "{path}");
             note();
@@ -170,7 +151,7 @@ mod tests {
         assert!(!done("make all", &usual), "a header more");
         note();
         // What was made for another machine is none of this one's.
-        touch(&at("src/bin-x86_64-efi/slam.o"));
+        touch(&at(another));
         tree.note_done(Platform::EfiX64, "make all", &usual)
             .unwrap();
         assert!(done("make all", &usual));
