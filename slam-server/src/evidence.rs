@@ -38,19 +38,21 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// What `nack`, which speaks of batches before `asked`, shows beyond what is known.
-    pub(crate) fn sample(
+    /// Adds what `nack`, which speaks of batches before `asked`, shows beyond what is known; a verdict, if that is
+    /// enough to tell.
+    pub(crate) fn hear(
         &mut self,
         nack: &Nack,
         sent: &Sent,
         asked: Serial,
         count: u64,
-    ) -> Option<Sample> {
-        self.reading.read(nack, sent, asked, count)
+        rising: bool,
+    ) -> Option<Verdict> {
+        let sample = self.reading.read(nack, sent, asked, count)?;
+        self.add(sample, rising)
     }
 
-    /// Adds a sample; a verdict, if that is enough to tell.
-    pub(crate) fn add(&mut self, sample: Sample, rising: bool) -> Option<Verdict> {
+    fn add(&mut self, sample: Sample, rising: bool) -> Option<Verdict> {
         self.sum.blocks += sample.blocks;
         self.sum.lost += sample.lost;
         self.sum.again += sample.again;

@@ -219,7 +219,6 @@ impl Session {
         client
             .evidence
             .start_at(self.rate.epoch().max(client.since));
-        let mut verdict = None;
         if present == 1 {
             let under_way = self
                 .sent
@@ -229,11 +228,10 @@ impl Session {
         } else {
             self.reach.forget_speed();
         }
-        if let Some(sample) = client.evidence.sample(nack, &self.sent, asked, count) {
-            verdict = client.evidence.add(sample, self.rate.is_rising());
-            if let Some(Verdict { lost, .. }) = verdict {
-                client.note_lost(lost);
-            }
+        let rising = self.rate.is_rising();
+        let verdict = client.evidence.hear(nack, &self.sent, asked, count, rising);
+        if let Some(Verdict { lost, .. }) = verdict {
+            client.note_lost(lost);
         }
         if matches!(self.slow_clients, SlowClients::Split(_)) {
             self.judge_pace(from, nack, asked, now);

@@ -26,6 +26,20 @@ fn beside_its_own_speed(world: &World) -> (f64, f64) {
     (took / least, figures.sent)
 }
 
+/// How long something stops, each time how long has passed.
+fn milliseconds((length, period): (u64, u64)) -> (Duration, Duration) {
+    (Duration::from_millis(length), Duration::from_millis(period))
+}
+
+/// The link to a machine in an emulator on the server's own host is its memory.
+fn behind_a_tap(seed: u64, guest: Guest) -> World {
+    World {
+        link: BitRate::from_bits_per_second(20_000_000_000),
+        max_rate: BitRate::from_bits_per_second(10_000_000_000),
+        ..World::gigabit(seed, BYTES, vec![guest])
+    }
+}
+
 /// A tap device queues 500 or 1,000 packets and the file is sent at up to 10 Gbit/s: however slow the guest
 /// is, what it cannot take yet is neither sent into the queue until that is full, nor taken for lost
 /// because answers are late.
@@ -38,17 +52,13 @@ fn an_emulated_machine_sets_the_pace() {
         .flat_map(|(kind, queue)| [14, 30, 60].map(|micros| (kind, queue, micros)))
     {
         for stops in stops {
-            let ms =
-                |(length, period)| (Duration::from_millis(length), Duration::from_millis(period));
             let guest = Guest {
                 ring: queue,
                 service: Duration::from_micros(micros),
-                pauses: stops.map(ms),
+                pauses: stops.map(milliseconds),
                 ..Guest::new(kind)
             };
-            let mut world = World::gigabit(50, BYTES, vec![guest]);
-            world.link = BitRate::from_bits_per_second(20_000_000_000);
-            world.max_rate = BitRate::from_bits_per_second(10_000_000_000);
+            let world = behind_a_tap(50, guest);
             let (time, sent) = beside_its_own_speed(&world);
             let what = format!("{kind:?}, {queue} packets, {micros} us each, stops {stops:?}");
             assert!(time < 1.15, "{what}: {time}");
@@ -70,18 +80,14 @@ fn a_late_server_keeps_an_emulated_machine_busy() {
             ];
             lates.map(|(late, stops)| (micros, late, stops))
         }) {
-            let ms =
-                |(length, period)| (Duration::from_millis(length), Duration::from_millis(period));
             let guest = Guest {
                 ring: 500,
                 service: Duration::from_micros(micros),
                 ..Guest::new(kind)
             };
-            let mut world = World::gigabit(53, BYTES, vec![guest]);
-            world.link = BitRate::from_bits_per_second(20_000_000_000);
-            world.max_rate = BitRate::from_bits_per_second(10_000_000_000);
+            let mut world = behind_a_tap(53, guest);
             world.late = Duration::from_micros(late);
-            world.stops = stops.map(ms);
+            world.stops = stops.map(milliseconds);
             let (time, sent) = beside_its_own_speed(&world);
             let what =
                 format!("{kind:?}, {micros} us each, server {late} us late, stops {stops:?}");
@@ -128,7 +134,7 @@ fn a_machine_with_a_small_ring_may_stop_now_and_then() {
                 let guest = Guest {
                     ring,
                     service,
-                    pauses: Some((Duration::from_millis(length), Duration::from_millis(period))),
+                    pauses: Some(milliseconds((length, period))),
                     ..Guest::new(kind)
                 };
                 let world = World::gigabit(52, BYTES, vec![guest; clients]);
